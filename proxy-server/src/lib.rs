@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The attestation-gated proxy: admission, session, tunnel.
+//!
+//! ```text
+//!   enclave ──TLS, own key──► attest ──evidence──► admission ──► session ◄── gateway ◄──mutual TLS── enclave
+//!                               │                      │            │           │
+//!                               │                      ▼            │           ▼
+//!                               │                   policy ◄────────┘        destination
+//!                               ▼                      ▲
+//!                               ca                   store (epoch, measurements, sessions, audit)
+//! ```
+//!
+//! Arrows of use run one way: `attest` and `gateway` use `session`, everything
+//! reads `policy`, and `store` lies below all of them. [`serve`] alone knows
+//! every part.
+//!
+//! It does not verify documents itself (that is `countersign-verifier`), it
+//! never ends TLS to a destination, and no policy in it allows by default.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod config;
+pub mod gateway;
+pub mod policy;
+pub mod session;

@@ -165,7 +165,8 @@ pub(crate) enum Attribute {
 
 /// DER of a name with one attribute in each part, in the order given.
 pub(crate) fn name(parts: &[(Attribute, &str)]) -> Vec<u8> {
-    let encoded: Vec<u8> = parts.iter().flat_map(|(attribute, text)| relative_name(*attribute, text)).collect();
+    let encoded: Vec<u8> =
+        parts.iter().flat_map(|(attribute, text)| relative_name(*attribute, text)).collect();
     der::sequence(&[&encoded])
 }
 

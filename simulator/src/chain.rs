@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::certificate::{
-    Attribute, Criticality, Extension, Hash, KeyUsage, Template, Validity, name,
-};
+use crate::certificate::{Attribute, Criticality, Extension, Hash, KeyUsage, Template, Validity, name};
 use crate::key::{Key, KeyUse};
 use crate::root::{ORGANIZATION, SimulatedRoot, UNIT, root_name};
 use crate::{Module, SimulatorError};
@@ -94,6 +92,11 @@ impl Chain {
         }
         chain.leaf = Arc::new(issuance.link(Level::Leaf, Some(&chain.instance))?);
         Ok(chain)
+    }
+
+    /// The same chain beside another root's certificate than the one that signed it.
+    pub(crate) fn presented_under(self, root: &SimulatedRoot) -> Self {
+        Self { root: root.clone(), ..self }
     }
 
     /// Root first, as the document's `cabundle` wants it.

@@ -78,8 +78,14 @@ pub(crate) fn time(seconds: u64) -> Result<Vec<u8>, SimulatorError> {
     let out_of_range = SimulatorError::Time { seconds };
     let Ok(signed) = i64::try_from(seconds) else { return Err(out_of_range) };
     let Ok(at) = OffsetDateTime::from_unix_timestamp(signed) else { return Err(out_of_range) };
-    let rest =
-        format!("{:02}{:02}{:02}{:02}{:02}Z", at.month() as u8, at.day(), at.hour(), at.minute(), at.second());
+    let rest = format!(
+        "{:02}{:02}{:02}{:02}{:02}Z",
+        at.month() as u8,
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second()
+    );
     Ok(if at.year() < 2050 {
         value(0x17, format!("{:02}{rest}", at.year() % 100).as_bytes())
     } else {

@@ -81,7 +81,9 @@ impl fmt::Display for SimulatorError {
             Self::Time { seconds } => write!(f, "no certificate can express the time {seconds} s after 1970"),
             Self::File { operation, path, .. } => write!(f, "could not {operation} {}", path.display()),
             Self::FileTooLong { path, limit } => write!(f, "{} is longer than {limit} bytes", path.display()),
-            Self::NotAKey { path } => write!(f, "{} holds no P-384 private key (PKCS#8, PEM)", path.display()),
+            Self::NotAKey { path } => {
+                write!(f, "{} holds no P-384 private key (PKCS#8, PEM)", path.display())
+            }
             Self::RootMismatch { directory } => {
                 write!(f, "the certificate and the key in {} do not belong together", directory.display())
             }

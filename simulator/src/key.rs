@@ -120,7 +120,9 @@ mod tests {
         let signature = key.sign_sha256(b"message").unwrap();
         let public = key.public_point();
         UnparsedPublicKey::new(&ECDSA_P384_SHA256_ASN1, public).verify(b"message", &signature).unwrap();
-        assert!(UnparsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, public).verify(b"message", &signature).is_err());
+        assert!(
+            UnparsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, public).verify(b"message", &signature).is_err()
+        );
     }
 
     #[test]

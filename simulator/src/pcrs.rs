@@ -38,7 +38,8 @@ impl PcrBank {
         let mut bank = [PcrDescription { lock: PcrLock::Open, value: [0; 48] }; PCR_COUNT];
         for (index, pcr) in bank.iter_mut().enumerate() {
             let named = module.pcrs.get(&(index as u8)).copied();
-            let instance = (index == PCR_OF_INSTANCE).then(|| extended(&[0; 48], module.instance_id().as_bytes()));
+            let instance =
+                (index == PCR_OF_INSTANCE).then(|| extended(&[0; 48], module.instance_id().as_bytes()));
             if let Some(value) = named.or(instance) {
                 pcr.value = value;
             }
@@ -52,7 +53,11 @@ impl PcrBank {
     /// PCR = SHA-384(PCR || data).
     pub(crate) fn extend(&mut self, index: u8, data: &[u8]) -> Result<Measurement, SimulatorError> {
         if data.len() > EXTEND_LIMIT {
-            return Err(SimulatorError::FieldTooLong { field: "data", limit: EXTEND_LIMIT, actual: data.len() });
+            return Err(SimulatorError::FieldTooLong {
+                field: "data",
+                limit: EXTEND_LIMIT,
+                actual: data.len(),
+            });
         }
         let pcr = self.open(index)?;
         pcr.value = extended(&pcr.value, data);
@@ -70,7 +75,11 @@ impl PcrBank {
 
     /// "All locked PCRs at the moment the attestation document was generated."
     pub(crate) fn locked(&self) -> BTreeMap<u8, Vec<u8>> {
-        (0..).zip(&self.0).filter(|(_, pcr)| pcr.lock == PcrLock::Locked).map(|(i, pcr)| (i, pcr.value.to_vec())).collect()
+        (0..)
+            .zip(&self.0)
+            .filter(|(_, pcr)| pcr.lock == PcrLock::Locked)
+            .map(|(i, pcr)| (i, pcr.value.to_vec()))
+            .collect()
     }
 
     fn open(&mut self, index: u8) -> Result<&mut PcrDescription, SimulatorError> {

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use aws_lc_rs::{digest, rand};
 
 use crate::SimulatorError;
-use crate::certificate::{
-    Attribute, Criticality, Extension, Hash, KeyUsage, Template, Validity, name,
-};
+use crate::certificate::{Attribute, Criticality, Extension, Hash, KeyUsage, Template, Validity, name};
 use crate::key::{Key, KeyUse};
 
 /// A root that stands where AWS's Nitro root stands, with a name that says it is not that one.

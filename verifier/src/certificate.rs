@@ -11,7 +11,7 @@ use crate::der::{Der, tag, whole_bytes};
 use crate::refusal::CertificateFault;
 use crate::time::UnixMillis;
 use extensions::Extensions;
-pub(crate) use extensions::{BasicConstraints, KeyUsage};
+pub(crate) use extensions::{BasicConstraints, Criticality, KeyUsage, Subject};
 pub use summary::CertificateSummary;
 
 /// A certificate that was read and not verified.

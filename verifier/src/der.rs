@@ -52,6 +52,9 @@ impl<'a> Der<'a> {
 
     fn read_element(&mut self, tag: u8) -> Option<Element<'a>> {
         let (&[actual, first], after) = self.rest.split_first_chunk()?;
+        if actual != tag {
+            return None;
+        }
         // X.690 section 10.1: the definite form, in the fewest bytes. No certificate here reaches 64 KiB.
         let (length, after) = match (first, after) {
             (0..=0x7f, after) => (usize::from(first), after),
@@ -62,7 +65,7 @@ impl<'a> Der<'a> {
         let (content, rest) = after.split_at_checked(length)?;
         let encoding = self.rest.get(..self.rest.len() - rest.len())?;
         self.rest = rest;
-        (actual == tag).then_some(Element { encoding, content })
+        Some(Element { encoding, content })
     }
 }
 

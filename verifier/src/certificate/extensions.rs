@@ -108,7 +108,7 @@ fn basic_constraints(value: &[u8], criticality: Criticality) -> Result<BasicCons
     Ok(BasicConstraints { subject, criticality })
 }
 
-/// A small unsigned INTEGER. A pathLen beyond 127 is not refused by its size but by never being met in one byte.
+/// A small unsigned INTEGER: genuine ones are 0, 1 and 2, and more than 127 would not fit into one byte.
 fn path_length(fields: &mut Der<'_>) -> Result<u64, CertificateFault> {
     match fields.read(tag::INTEGER, "pathLenConstraint")?.content {
         &[small @ 0..=0x7f] => Ok(u64::from(small)),

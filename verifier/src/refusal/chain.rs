@@ -25,6 +25,7 @@ impl fmt::Display for Position {
 
 /// What makes a certificate unreadable, or one that AWS's profile does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the sentence of a variant says what its fields are")]
 pub enum CertificateFault {
     /// Not DER: wrong tag, wrong length, not the shortest form, or the bytes end too early.
     NotDer { what: &'static str },
@@ -80,6 +81,7 @@ impl CertificateFault {
 
 /// What is wrong with the path from the anchor to the leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the sentence of a variant says what its fields are")]
 pub enum ChainRefusal {
     /// `cabundle[0]` is not the trust anchor, byte for byte.
     UntrustedRoot { anchor: String },

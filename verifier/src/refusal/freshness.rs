@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// How a document's timestamp does not suit the caller's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the sentence of a variant says what its fields are")]
 pub enum FreshnessRefusal {
     /// Made longer ago than the caller allows.
     TooOld { timestamp: UnixMillis, at: UnixMillis, limit: Duration },

@@ -101,6 +101,7 @@ impl fmt::Display for Item {
 
 /// What is wrong with the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the sentence of a variant says what its fields are")]
 pub enum SyntaxRefusal {
     /// The input is longer than any document.
     DocumentTooLong { limit: usize, actual: usize },

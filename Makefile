@@ -1,0 +1,65 @@
+# `make run` shows the main job; `make test` runs everything that CI runs.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# cargo is found even where sudo resets PATH.
+CARGO = . tests/setup/common.sh; cargo
+PROGRAMS = -p countersign-proxy -p countersign-enclave -p countersign-verify
+SIMULATOR = --features countersign-proxy/simulator,countersign-enclave/simulator,countersign-verify/simulator
+
+.PHONY: help run test setup-test lint unit documents fuzz-smoke story release deny bench fuzz advisories clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: ## set up what is missing and show the main job (ONCE=1: go through it once and exit)
+	@tests/setup/run.sh
+	@$(CARGO) build --locked $(PROGRAMS) -p countersign-simulator -p countersign-demo $(SIMULATOR)
+	@target/debug/countersign-demo $(if $(ONCE),--once)
+
+test: setup-test lint unit documents fuzz-smoke story release deny ## everything that CI runs
+	@echo "make test: every stage passed"
+
+setup-test:
+	@tests/setup/test.sh
+
+lint: ## formatting and clippy, with and without the simulator
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --locked --quiet $(PROGRAMS) -- -D warnings
+	@$(CARGO) clippy --locked --quiet --workspace --all-targets --all-features -- -D warnings
+
+unit: ## unit, property, attack and end-to-end tests
+	@$(CARGO) test --locked --workspace --all-features
+
+documents: ## every attestation document through an independent implementation (Python)
+	@$(CARGO) build --locked --quiet --workspace --all-features
+	@target/venv/bin/python tests/python/verify_documents.py --program target/debug/countersign-verify
+
+fuzz-smoke: ## a short run of each fuzz target
+	@tests/fuzz/run.sh 15
+
+fuzz: ## a long run of each fuzz target (SECONDS_EACH=600)
+	@tests/setup/test.sh
+	@tests/fuzz/run.sh $(or $(SECONDS_EACH),600)
+
+story: ## `ONCE=1 make run`
+	@$(MAKE) --no-print-directory run ONCE=1
+
+release: ## release build, and the proof that the simulator is absent from it
+	@$(CARGO) build --locked --release $(PROGRAMS)
+	@tests/checks/no-simulator.sh
+
+deny: ## banned crates, licences, sources
+	@$(CARGO) fetch --locked --quiet
+	@$(CARGO) deny --offline --locked check bans licenses sources
+
+advisories: ## security advisories (needs the advisory database from the network)
+	@$(CARGO) deny check advisories
+
+bench: ## ours and the competitors in one run (NAME=verify for a part)
+	@tests/setup/bench.sh
+	@tests/bench/run.sh $(NAME)
+
+clean: ## remove what was built
+	@$(CARGO) clean

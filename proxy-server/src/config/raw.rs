@@ -1,0 +1,202 @@
+//! What the user wrote: every field optional, every value with its place.
+
+use std::ops::Range;
+
+use toml::{Spanned, de::DeTable};
+
+use super::{mistake::Collector, reader::Section};
+
+type Text = Option<Spanned<String>>;
+type Number = Option<Spanned<u64>>;
+type Texts = Option<Vec<Spanned<String>>>;
+
+#[derive(Debug, Default)]
+pub(super) struct Raw {
+    pub(super) deployment: Text,
+    pub(super) state_directory: Text,
+    pub(super) workers: Number,
+    pub(super) drain_seconds: Number,
+    pub(super) listen: RawListen,
+    pub(super) tls: RawTls,
+    pub(super) trust: RawTrust,
+    pub(super) document: RawDocument,
+    pub(super) lease: RawLease,
+    pub(super) limits: RawLimits,
+    pub(super) audit: RawAudit,
+    pub(super) log: RawLog,
+    pub(super) hosts: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
+    pub(super) workloads: Vec<RawWorkload>,
+    /// Where a missing `[table]` is reported: the start of the file.
+    pub(super) span: Range<usize>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawListen {
+    pub(super) attestation: Text,
+    pub(super) gateway: Text,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawTls {
+    pub(super) certificate: Text,
+    pub(super) key: Text,
+    pub(super) span: Range<usize>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawTrust {
+    pub(super) root: Text,
+    pub(super) danger_simulated_root: Text,
+    pub(super) span: Range<usize>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawDocument {
+    pub(super) max_age_seconds: Number,
+    pub(super) max_ahead_seconds: Number,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawLease {
+    pub(super) min_seconds: Number,
+    pub(super) max_seconds: Number,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawLimits {
+    pub(super) attestation_connections: Number,
+    pub(super) gateway_connections: Number,
+    pub(super) handshakes: Number,
+    pub(super) sessions: Number,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawAudit {
+    pub(super) keep_rows: Number,
+    pub(super) keep_days: Number,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawLog {
+    pub(super) format: Text,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawWorkload {
+    pub(super) path: String,
+    pub(super) span: Range<usize>,
+    pub(super) name: Text,
+    pub(super) destinations: Texts,
+    pub(super) addresses: Texts,
+    pub(super) lease: RawLease,
+    pub(super) max_sessions: Number,
+    pub(super) max_tunnels_per_session: Number,
+    pub(super) measurements: Vec<RawMeasurement>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawMeasurement {
+    pub(super) path: String,
+    pub(super) span: Range<usize>,
+    pub(super) name: Text,
+    pub(super) version: Text,
+    pub(super) state: Text,
+    pub(super) file: Text,
+    pub(super) pcrs: Option<RawPcrs>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawPcrs {
+    pub(super) span: Range<usize>,
+    pub(super) entries: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
+}
+
+/// Reads what can be read of `text`; syntax errors and unknown fields are noted.
+pub(super) fn read(text: &str, found: &Collector) -> Raw {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        found.note(error.span().unwrap_or(0..0), "", format!("not TOML: {}", error.message()));
+    }
+    let span = root.span().start..root.span().start;
+    let top = Section::new(root.get_ref(), span.clone(), String::new(), found);
+    let raw = Raw {
+        deployment: top.text("deployment"),
+        state_directory: top.text("state_directory"),
+        workers: top.number("workers"),
+        drain_seconds: top.number("drain_seconds"),
+        listen: table(&top, "listen", |s| RawListen {
+            attestation: s.text("attestation"),
+            gateway: s.text("gateway"),
+        }),
+        tls: table(&top, "tls", |s| RawTls { certificate: s.text("certificate"), key: s.text("key"), span: s.span() }),
+        trust: table(&top, "trust", |s| RawTrust {
+            root: s.text("root"),
+            danger_simulated_root: s.text("danger_simulated_root"),
+            span: s.span(),
+        }),
+        document: table(&top, "document", |s| RawDocument {
+            max_age_seconds: s.number("max_age_seconds"),
+            max_ahead_seconds: s.number("max_ahead_seconds"),
+        }),
+        lease: table(&top, "lease", lease),
+        limits: table(&top, "limits", |s| RawLimits {
+            attestation_connections: s.number("attestation_connections"),
+            gateway_connections: s.number("gateway_connections"),
+            handshakes: s.number("handshakes"),
+            sessions: s.number("sessions"),
+        }),
+        audit: table(&top, "audit", |s| RawAudit {
+            keep_rows: s.number("keep_rows"),
+            keep_days: s.number("keep_days"),
+        }),
+        log: table(&top, "log", |s| RawLog { format: s.text("format") }),
+        hosts: top.section("hosts").map(|s| s.free_texts()).unwrap_or_default(),
+        workloads: top.sections("workload").into_iter().map(workload).collect(),
+        span,
+    };
+    top.finish();
+    raw
+}
+
+fn table<T: Default>(parent: &Section<'_>, key: &'static str, read: impl FnOnce(&Section<'_>) -> T) -> T {
+    let Some(section) = parent.section(key) else { return T::default() };
+    let value = read(&section);
+    section.finish();
+    value
+}
+
+fn lease(section: &Section<'_>) -> RawLease {
+    RawLease { min_seconds: section.number("min_seconds"), max_seconds: section.number("max_seconds") }
+}
+
+fn workload(section: Section<'_>) -> RawWorkload {
+    let (max_sessions, max_tunnels_per_session) =
+        table(&section, "limits", |s| (s.number("max_sessions"), s.number("max_tunnels_per_session")));
+    let workload = RawWorkload {
+        path: section.path().to_owned(),
+        span: section.span(),
+        name: section.text("name"),
+        destinations: section.texts("destinations"),
+        addresses: section.texts("addresses"),
+        lease: table(&section, "lease", lease),
+        max_sessions,
+        max_tunnels_per_session,
+        measurements: section.sections("measurement").into_iter().map(measurement).collect(),
+    };
+    section.finish();
+    workload
+}
+
+fn measurement(section: Section<'_>) -> RawMeasurement {
+    let measurement = RawMeasurement {
+        path: section.path().to_owned(),
+        span: section.span(),
+        name: section.text("name"),
+        version: section.text("version"),
+        state: section.text("state"),
+        file: section.text("file"),
+        pcrs: section.section("pcrs").map(|s| RawPcrs { span: s.span(), entries: s.free_texts() }),
+    };
+    section.finish();
+    measurement
+}

@@ -1,0 +1,34 @@
+//! Sessions: who may hold tunnels now, and until when.
+//!
+//! ```text
+//!   admit ──► Session ──register_tunnel──► TunnelPermit (held by the tunnel)
+//!               │                              ▲
+//!               │ lease lapses, revocation,    │ wakes every one of them
+//!               ▼ an administrator             │
+//!              end ────────────────────────────┘
+//! ```
+//!
+//! A session is a record and nothing else: no task, no timer, no channel of
+//! its own. One heap of deadlines serves all of them, and a session's tunnels
+//! are woken through their own wakers, so that a revocation costs one wake for
+//! each tunnel. Decisions: `docs/decisions/0021-session-registry.md`.
+//!
+//! It holds no policy: whether a destination is allowed is asked where the
+//! tunnel is opened, of the policy in force then.
+
+mod deadlines;
+mod end;
+mod error;
+mod permit;
+mod registry;
+mod session;
+mod watchers;
+
+pub use end::{EndReason, Ended};
+pub use error::{AdmitError, RegisterError};
+pub use permit::{SessionWatch, TunnelPermit};
+pub use registry::{Admission, Granted, Renewal, Sessions, SessionsLimits};
+pub use session::{Session, SessionView};
+
+#[cfg(test)]
+mod model;

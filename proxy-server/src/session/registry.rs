@@ -1,0 +1,381 @@
+use std::{
+    borrow::Borrow,
+    collections::{HashMap, HashSet},
+    hash::{Hash, Hasher},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+
+use aws_lc_rs::rand;
+use countersign_protocol::{BootId, Epoch, KeyThumbprint, Lease, SessionId};
+use tokio::{sync::Notify, time};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{AdmitError, EndReason, Ended, Session, SessionView, deadlines::Deadlines};
+use crate::policy::{Workload, WorkloadName};
+
+/// Every live session. Cheap to clone; all clones are one registry.
+///
+/// Lookups by id take a read lock on one of [`SHARDS`] tables. Whatever changes
+/// the set (admission, end) goes through one book, where a key has at most one
+/// session.
+#[derive(Clone)]
+pub struct Sessions(Arc<Registry>);
+
+/// How much a registry holds.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionsLimits {
+    /// Live sessions of all workloads together.
+    pub max_sessions: usize,
+}
+
+/// Evidence that matched a measurement, as far as a session needs to know it.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// What the enclave is for.
+    pub workload: Arc<Workload>,
+    /// The measurement it matched.
+    pub measurement: Arc<str>,
+    /// The TLS key K that the evidence is bound to.
+    pub key: KeyThumbprint,
+    /// The boot that attested.
+    pub boot_id: BootId,
+    /// Greater than any before it in this boot.
+    pub sequence: u64,
+    /// Within the workload's bounds, and not beyond the end of the evidence.
+    pub lease: Lease,
+    /// The policy that admitted it.
+    pub epoch: Epoch,
+}
+
+/// A session given, or given again.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    /// The session.
+    pub session: Arc<Session>,
+    /// Whether it stood before.
+    pub renewed: Renewal,
+    /// When it lapses.
+    pub lease_ends: Instant,
+}
+
+/// Whether an admission made a session or renewed one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// It made one.
+    New,
+    /// The key had one.
+    Renewed,
+}
+
+struct Registry {
+    limits: SessionsLimits,
+    shards: [RwLock<HashSet<ById>>; SHARDS],
+    book: Mutex<Book>,
+    /// Told when a deadline comes before all others.
+    sooner: Notify,
+}
+
+#[derive(Default)]
+struct Book {
+    by_key: HashSet<ByKey>,
+    of_workload: HashMap<WorkloadName, u32>,
+    deadlines: Deadlines,
+}
+
+impl Sessions {
+    /// An empty registry.
+    pub fn new(limits: SessionsLimits) -> Self {
+        Self(Arc::new(Registry {
+            limits,
+            shards: std::array::from_fn(|_| RwLock::default()),
+            book: Mutex::default(),
+            sooner: Notify::new(),
+        }))
+    }
+
+    /// Gives this key a session, or renews the one it has: same key, same boot,
+    /// same workload and measurement, a sequence number that grows.
+    ///
+    /// # Errors
+    /// [`AdmitError`]; then nothing has changed.
+    pub fn admit(&self, admission: Admission, now: Instant) -> Result<Granted, AdmitError> {
+        let lease_ends = now + admission.lease.duration();
+        let mut book = self.book();
+        let standing = book.by_key.get(&admission.key).map(|entry| Arc::clone(&entry.0));
+        match standing {
+            // The lapse loop has not come by yet; to the client it is over.
+            Some(session) if session.lease_ends() <= now => {
+                self.remove(&mut book, &session);
+                let granted = self.insert(&mut book, new_id()?, admission, lease_ends);
+                drop(book);
+                session.finish(EndReason::LeaseLapsed);
+                granted
+            }
+            Some(session) => self.renew(&mut book, session, admission, lease_ends),
+            None => self.insert(&mut book, new_id()?, admission, lease_ends),
+        }
+    }
+
+    /// Puts back a session that stood when the proxy stopped.
+    ///
+    /// # Errors
+    /// [`AdmitError::NotRestorable`] if its id is taken or its lease is over, and
+    /// the limits of [`Self::admit`].
+    pub fn restore(&self, id: SessionId, admission: Admission, lease_ends: Instant) -> Result<(), AdmitError> {
+        let mut book = self.book();
+        if lease_ends <= Instant::now() || self.find(&id).is_some() {
+            return Err(AdmitError::NotRestorable);
+        }
+        if book.by_key.contains(&admission.key) {
+            return Err(AdmitError::Conflict);
+        }
+        self.insert(&mut book, id, admission, lease_ends).map(|_| ())
+    }
+
+    /// The live session of this id.
+    pub fn find(&self, id: &SessionId) -> Option<Arc<Session>> {
+        let shard = self.shard(id).read().unwrap_or_else(PoisonError::into_inner);
+        shard.get(id).map(|entry| Arc::clone(&entry.0))
+    }
+
+    /// Ends one session and wakes every tunnel of it.
+    pub fn end(&self, id: &SessionId, reason: EndReason) -> Ended {
+        let Some(session) = self.find(id) else {
+            return Ended::default();
+        };
+        self.end_all([session], reason)
+    }
+
+    /// Ends every session that `predicate` picks. It is asked before anything
+    /// ends, so a session admitted meanwhile is not among them: change the policy first.
+    pub fn end_where(&self, reason: EndReason, predicate: impl Fn(&Session) -> bool) -> Ended {
+        let picked: Vec<_> = self.all().into_iter().filter(|session| predicate(session)).collect();
+        self.end_all(picked, reason)
+    }
+
+    /// Every live session, in no order.
+    pub fn list(&self) -> Vec<SessionView> {
+        self.all().iter().map(|session| session.view()).collect()
+    }
+
+    /// How many sessions live.
+    pub fn len(&self) -> usize {
+        self.book().by_key.len()
+    }
+
+    /// Whether none lives.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends what lapsed by `now`.
+    pub fn lapse(&self, now: Instant) -> Ended {
+        let mut lapsed = Vec::new();
+        let mut book = self.book();
+        while let Some((at, id)) = book.deadlines.pop_due(now) {
+            let Some(session) = self.find(&id) else { continue };
+            let mut state = session.state();
+            if state.scheduled != at {
+                continue;
+            }
+            if state.lease_ends > now {
+                state.scheduled = state.lease_ends;
+                book.deadlines.push(state.lease_ends, id);
+                continue;
+            }
+            drop(state);
+            self.remove(&mut book, &session);
+            lapsed.push(session);
+        }
+        drop(book);
+        finish(lapsed, EndReason::LeaseLapsed)
+    }
+
+    /// Ends sessions as they lapse, until `shutdown`. It sleeps to the soonest
+    /// deadline: from lapse to cut it is the timer's millisecond and the wake-up.
+    pub async fn lapse_loop(self, shutdown: CancellationToken) {
+        loop {
+            let soonest = self.book().deadlines.soonest();
+            let until = soonest.unwrap_or_else(|| Instant::now() + NOTHING_TO_DO);
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.0.sooner.notified() => {}
+                () = time::sleep_until(until) => {
+                    let ended = self.lapse(Instant::now());
+                    if ended.sessions > 0 {
+                        tracing::info!(
+                            code = EndReason::LeaseLapsed.as_str(),
+                            sessions = ended.sessions,
+                            tunnels = ended.tunnels,
+                            "sessions lapsed"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn renew(
+        &self,
+        book: &mut Book,
+        session: Arc<Session>,
+        admission: Admission,
+        lease_ends: Instant,
+    ) -> Result<Granted, AdmitError> {
+        let mut state = session.state();
+        let same = session.boot_id() == admission.boot_id
+            && *session.measurement() == admission.measurement
+            && state.workload.name == admission.workload.name;
+        if !same {
+            return Err(AdmitError::Conflict);
+        }
+        if admission.sequence <= state.sequence {
+            return Err(AdmitError::SequenceReplayed { last: state.sequence, got: admission.sequence });
+        }
+        state.workload = admission.workload;
+        state.sequence = admission.sequence;
+        state.epoch = admission.epoch;
+        state.lease_ends = lease_ends;
+        if lease_ends < state.scheduled {
+            state.scheduled = lease_ends;
+            self.schedule(book, lease_ends, session.id());
+        }
+        drop(state);
+        Ok(Granted { session, renewed: Renewal::Renewed, lease_ends })
+    }
+
+    fn insert(
+        &self,
+        book: &mut Book,
+        id: SessionId,
+        admission: Admission,
+        lease_ends: Instant,
+    ) -> Result<Granted, AdmitError> {
+        if book.by_key.len() >= self.0.limits.max_sessions {
+            return Err(AdmitError::Full { limit: self.0.limits.max_sessions });
+        }
+        let limit = admission.workload.limits.max_sessions;
+        let standing = book.of_workload.entry(admission.workload.name.clone()).or_default();
+        if *standing >= limit {
+            return Err(AdmitError::TooManySessions { limit });
+        }
+        *standing += 1;
+        let session = Arc::new(Session::new(id, admission, lease_ends));
+        book.by_key.insert(ByKey(Arc::clone(&session)));
+        self.shard(&id).write().unwrap_or_else(PoisonError::into_inner).insert(ById(Arc::clone(&session)));
+        self.schedule(book, lease_ends, id);
+        Ok(Granted { session, renewed: Renewal::New, lease_ends })
+    }
+
+    fn schedule(&self, book: &mut Book, at: Instant, id: SessionId) {
+        let soonest = book.deadlines.soonest();
+        book.deadlines.push(at, id);
+        let live = book.by_key.len();
+        book.deadlines
+            .compact(live, |at, id| self.find(id).is_some_and(|session| session.state().scheduled == at));
+        if soonest.is_none_or(|soonest| at < soonest) {
+            self.0.sooner.notify_one();
+        }
+    }
+
+    fn end_all(&self, sessions: impl IntoIterator<Item = Arc<Session>>, reason: EndReason) -> Ended {
+        let mut book = self.book();
+        let removed: Vec<_> =
+            sessions.into_iter().filter(|session| self.remove(&mut book, session)).collect();
+        drop(book);
+        finish(removed, reason)
+    }
+
+    /// Takes a session out of every table; whether it was there.
+    fn remove(&self, book: &mut Book, session: &Arc<Session>) -> bool {
+        let id = session.id();
+        let mut shard = self.shard(&id).write().unwrap_or_else(PoisonError::into_inner);
+        let was_there = shard.get(&id).is_some_and(|entry| Arc::ptr_eq(&entry.0, session));
+        if !was_there {
+            return false;
+        }
+        shard.remove(&id);
+        book.by_key.remove(&session.key());
+        let name = &session.state().workload.name;
+        if let Some(standing) = book.of_workload.get_mut(name) {
+            *standing -= 1;
+            if *standing == 0 {
+                book.of_workload.remove(name);
+            }
+        }
+        true
+    }
+
+    fn all(&self) -> Vec<Arc<Session>> {
+        self.book().by_key.iter().map(|entry| Arc::clone(&entry.0)).collect()
+    }
+
+    fn shard(&self, id: &SessionId) -> &RwLock<HashSet<ById>> {
+        // Ids are random bytes: any one of them spreads evenly.
+        let [first, ..] = id.as_bytes();
+        &self.0.shards[usize::from(*first) % SHARDS]
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn deadline_entries(&self) -> usize {
+        self.book().deadlines.len()
+    }
+}
+
+/// Outside every lock: a waker may run anything.
+fn finish(sessions: Vec<Arc<Session>>, reason: EndReason) -> Ended {
+    let mut ended = Ended::default();
+    for session in sessions {
+        ended += Ended { sessions: 1, tunnels: session.finish(reason) };
+    }
+    ended
+}
+
+fn new_id() -> Result<SessionId, AdmitError> {
+    let mut bytes = [0; SessionId::LEN];
+    rand::fill(&mut bytes).map_err(|_| AdmitError::NoRandomness)?;
+    Ok(SessionId::from_bytes(bytes))
+}
+
+/// A session in a table by its id, and one by its key: eight bytes each.
+struct ById(Arc<Session>);
+struct ByKey(Arc<Session>);
+
+macro_rules! found_by {
+    ($entry:ident, $field:ident, $key:ty) => {
+        impl Hash for $entry {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.0.$field().hash(state);
+            }
+        }
+
+        impl PartialEq for $entry {
+            fn eq(&self, other: &Self) -> bool {
+                self.0.$field() == other.0.$field()
+            }
+        }
+
+        impl Eq for $entry {}
+
+        impl Borrow<$key> for $entry {
+            fn borrow(&self) -> &$key {
+                self.0.$field()
+            }
+        }
+    };
+}
+
+found_by!(ById, id_ref, SessionId);
+found_by!(ByKey, key_ref, KeyThumbprint);
+
+/// Tables that lookups spread over. More than any machine has cores.
+const SHARDS: usize = 64;
+
+/// Without any session the loop waits to be told.
+const NOTHING_TO_DO: Duration = Duration::from_secs(3600);

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# What `make bench` needs: the competitors from the distribution's packages.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. tests/setup/common.sh
+need_packages curl gcc g++ make ca-certificates pkg-config libssl-dev haproxy nginx libnginx-mod-stream
+need_cargo

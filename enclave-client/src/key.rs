@@ -20,7 +20,7 @@ use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 /// never encoded: there is no PKCS#8 copy that could be left in memory.
 #[derive(Clone)]
 pub struct EnclaveKey {
-    pair: Arc<Pair>,
+    pair: Pair,
     certificate: CertificateDer<'static>,
 }
 
@@ -35,12 +35,12 @@ impl EnclaveKey {
         let public: PublicKeyX509Der<'_> =
             pair.public_key().as_der().map_err(|_| KeyError("AWS-LC did not encode the public key"))?;
         let spki = public.as_ref().to_vec();
-        let pair = Arc::new(Pair { pair, spki });
+        let pair = Pair(Arc::new(Inner { pair, spki }));
         let mut parameters = rcgen::CertificateParams::default();
         parameters.distinguished_name = rcgen::DistinguishedName::new();
         parameters.distinguished_name.push(rcgen::DnType::CommonName, SUBJECT);
         let certificate = parameters
-            .self_signed(&*pair)
+            .self_signed(&pair)
             .map_err(|_| KeyError("the self-signed certificate was not made"))?
             .der()
             .clone();
@@ -49,7 +49,7 @@ impl EnclaveKey {
 
     /// SubjectPublicKeyInfo of K, DER: what the document's `public_key` holds.
     pub fn spki(&self) -> &[u8] {
-        &self.pair.spki
+        &self.pair.0.spki
     }
 
     /// K under its self-signed certificate, for the attestation port.
@@ -59,7 +59,7 @@ impl EnclaveKey {
 
     /// K under the chain that a grant brought, for the gateway port.
     pub fn certified(&self, chain: Vec<CertificateDer<'static>>) -> Arc<CertifiedKey> {
-        Arc::new(CertifiedKey::new(chain, self.pair.clone()))
+        Arc::new(CertifiedKey::new(chain, Arc::new(self.pair.clone())))
     }
 }
 
@@ -84,14 +84,17 @@ impl fmt::Display for KeyError {
 impl std::error::Error for KeyError {}
 
 /// The key as rustls and rcgen use it.
-struct Pair {
+#[derive(Clone)]
+struct Pair(Arc<Inner>);
+
+struct Inner {
     pair: EcdsaKeyPair,
     spki: Vec<u8>,
 }
 
 impl Pair {
-    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let signature = self.pair.sign(&SystemRandom::new(), message).ok()?;
+    fn signature(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let signature = self.0.pair.sign(&SystemRandom::new(), message).ok()?;
         Some(signature.as_ref().to_vec())
     }
 }
@@ -104,13 +107,11 @@ impl fmt::Debug for Pair {
 
 impl SigningKey for Pair {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        // rustls keeps the CertifiedKey, and with it this key, for as long as a
-        // handshake lasts; the signer of one handshake shares it.
-        offered.contains(&SCHEME).then(|| Box::new(OneSignature(self.pair.clone_handle())) as Box<dyn Signer>)
+        offered.contains(&SCHEME).then(|| Box::new(self.clone()) as Box<dyn Signer>)
     }
 
     fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
-        Some(SubjectPublicKeyInfoDer::from(self.spki.as_slice()))
+        Some(SubjectPublicKeyInfoDer::from(self.0.spki.as_slice()))
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
@@ -118,6 +119,58 @@ impl SigningKey for Pair {
     }
 }
 
+impl Signer for Pair {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        self.signature(message).ok_or_else(|| rustls::Error::General("signing with K failed".to_owned()))
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SCHEME
+    }
+}
+
+impl rcgen::PublicKeyData for Pair {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.pair.public_key().as_ref()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
+impl rcgen::SigningKey for Pair {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.signature(message).ok_or(rcgen::Error::RemoteKeyError)
+    }
+}
+
 const SUBJECT: &str = "countersign enclave";
 
 const SCHEME: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_certificate_shows_the_key_and_is_signed_by_it() {
+        let key = EnclaveKey::generate().unwrap();
+        let certified = key.self_signed();
+        let leaf = webpki::EndEntityCert::try_from(&certified.cert[0]).unwrap();
+        assert_eq!(leaf.subject_public_key_info().as_ref(), key.spki());
+        certified.keys_match().unwrap();
+        let signer = certified.key.choose_scheme(&[SCHEME]).unwrap();
+        let signature = signer.sign(b"message").unwrap();
+        leaf.verify_signature(webpki::aws_lc_rs::ECDSA_P256_SHA256, b"message", &signature).unwrap();
+        assert!(certified.key.choose_scheme(&[SignatureScheme::ED25519]).is_none());
+    }
+
+    #[test]
+    fn debug_output_names_the_public_key_only() {
+        let key = EnclaveKey::generate().unwrap();
+        let text = format!("{key:?}");
+        assert!(text.starts_with("EnclaveKey(KeyThumbprint("), "{text}");
+        assert_eq!(format!("{:?}", key.pair), "Pair { .. }");
+    }
+}

@@ -17,7 +17,14 @@
 //! never ends TLS to a destination, and no policy in it allows by default.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod attest;
+pub mod ca;
+pub mod cli;
 pub mod config;
 pub mod gateway;
+pub mod log;
 pub mod policy;
+pub mod refusal;
+pub mod serve;
 pub mod session;
+pub mod store;

@@ -39,7 +39,7 @@ mod root;
 
 pub use error::SimulatorError;
 pub use fault::{Fault, UnknownFault};
-pub use module::{Measurement, Module};
+pub use module::{Module, PcrValue};
 pub use nsm::{AttestationRequest, SoftwareNsm};
 pub use pcrs::{PcrDescription, PcrLock};
 pub use root::SimulatedRoot;

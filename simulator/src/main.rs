@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
-use countersign_simulator::{AttestationRequest, Fault, Measurement, Module, SimulatedRoot, SoftwareNsm};
+use countersign_simulator::{AttestationRequest, Fault, Module, PcrValue, SimulatedRoot, SoftwareNsm};
 
 /// DEVELOPMENT ONLY: a software Nitro Secure Module. Its documents prove nothing about any machine.
 #[derive(Parser)]
@@ -185,7 +185,7 @@ struct HexBytes(Vec<u8>);
 #[derive(Clone, Debug)]
 struct PcrAssignment {
     index: u8,
-    value: Measurement,
+    value: PcrValue,
 }
 
 impl FromStr for HexBytes {
@@ -228,10 +228,14 @@ Examples:
   # The measurement that the proxy has to allow
   countersign-simulator measure --image payments > measurement.json
 
-  # A document, and the verifier's opinion of it (in a build with the simulator feature)
-  countersign-simulator document --dir .run/root --image payments --nonce 00ff --output doc.cbor
-  countersign-verify verify doc.cbor --danger-root .run/root/root.der --expect measurement.json --nonce 00ff
+  # A document, and the verifier's opinion of it (in a build with the
+  # simulator feature)
+  countersign-simulator document --dir .run/root --image payments \\
+    --nonce 00ff --output doc.cbor
+  countersign-verify verify doc.cbor --danger-root .run/root/root.der \\
+    --expect measurement.json --nonce 00ff
 
   # A document that must be refused
   countersign-simulator document --list-faults
-  countersign-simulator document --dir .run/root --image payments --fault expired-leaf --output bad.cbor";
+  countersign-simulator document --dir .run/root --image payments \\
+    --fault expired-leaf --output bad.cbor";

@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use crate::SimulatorError;
 
 /// The value of one PCR: SHA-384.
-pub type Measurement = [u8; 48];
+pub type PcrValue = [u8; 48];
 
 /// An enclave as the NSM sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub struct Module {
     /// The document's `module_id`: `i-…-enc…`.
     pub module_id: String,
     /// The PCRs that are set, and so locked; the others of PCR0 to PCR15 are zero, and PCR4 follows from the
-    /// instance in [`module_id`](Self::module_id).
-    pub pcrs: BTreeMap<u8, Measurement>,
+    /// instance in [`module_id`](Self::module_id). There is nothing past 31: such an entry is never read.
+    pub pcrs: BTreeMap<u8, PcrValue>,
 }
 
 impl Module {
@@ -42,7 +42,7 @@ impl Module {
     ///
     /// # Errors
     /// [`SimulatorError::PcrIndex`] past 31.
-    pub fn with_pcr(mut self, index: u8, value: Measurement) -> Result<Self, SimulatorError> {
+    pub fn with_pcr(mut self, index: u8, value: PcrValue) -> Result<Self, SimulatorError> {
         if index > HIGHEST_PCR {
             return Err(SimulatorError::PcrIndex { index });
         }
@@ -75,7 +75,7 @@ impl Module {
     }
 }
 
-fn derived(purpose: &str, name: &str) -> Measurement {
+fn derived(purpose: &str, name: &str) -> PcrValue {
     let hash = digest::digest(&digest::SHA384, format!("countersign-simulator/{purpose}/{name}").as_bytes());
     let mut out = [0; 48];
     out.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);

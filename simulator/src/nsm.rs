@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::chain::{Chain, Level, unaltered};
 use crate::document::{Claims, Envelope, ToBeSigned};
 use crate::pcrs::PcrBank;
-use crate::{Fault, Measurement, Module, PcrDescription, SimulatedRoot, SimulatorError};
+use crate::{Fault, Module, PcrDescription, PcrValue, SimulatedRoot, SimulatorError};
 
 /// A Nitro Secure Module in software, for one enclave. Shared by reference between threads: the lock is held
 /// while certificates are looked up or renewed, not while a document is signed.
@@ -89,7 +89,7 @@ impl SoftwareNsm {
     ///
     /// # Errors
     /// [`SimulatorError::PcrIndex`], [`SimulatorError::PcrLocked`], [`SimulatorError::FieldTooLong`].
-    pub fn extend_pcr(&self, index: u8, data: &[u8]) -> Result<Measurement, SimulatorError> {
+    pub fn extend_pcr(&self, index: u8, data: &[u8]) -> Result<PcrValue, SimulatorError> {
         self.state().pcrs.extend(index, data)
     }
 

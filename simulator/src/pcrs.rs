@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::digest;
 
-use crate::{Measurement, Module, SimulatorError};
+use crate::{Module, PcrValue, SimulatorError};
 
 /// All 32 PCRs. The first 16 are locked at boot; the others are the application's.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct PcrDescription {
     /// Whether it can still be extended.
     pub lock: PcrLock,
     /// Its value now: SHA-384.
-    pub value: Measurement,
+    pub value: PcrValue,
 }
 
 /// Whether a PCR can still change before the next boot.
@@ -51,7 +51,7 @@ impl PcrBank {
     }
 
     /// PCR = SHA-384(PCR || data).
-    pub(crate) fn extend(&mut self, index: u8, data: &[u8]) -> Result<Measurement, SimulatorError> {
+    pub(crate) fn extend(&mut self, index: u8, data: &[u8]) -> Result<PcrValue, SimulatorError> {
         if data.len() > EXTEND_LIMIT {
             return Err(SimulatorError::FieldTooLong {
                 field: "data",
@@ -91,7 +91,7 @@ impl PcrBank {
     }
 }
 
-fn extended(value: &Measurement, data: &[u8]) -> Measurement {
+fn extended(value: &PcrValue, data: &[u8]) -> PcrValue {
     let mut context = digest::Context::new(&digest::SHA384);
     context.update(value);
     context.update(data);

@@ -136,7 +136,7 @@ fn a_verifier_that_has_seen_everything_still_tells_them_apart() {
 #[test]
 fn a_chain_of_any_age_is_accepted() {
     let bench = Bench::new();
-    let rotations: [(&str, fn(&SoftwareNsm)); 4] = [
+    let rotations: [(&str, Rotate); 4] = [
         ("none", |_| ()),
         ("leaf", SoftwareNsm::rotate_leaf),
         ("instance", SoftwareNsm::rotate_instance),
@@ -211,6 +211,8 @@ fn a_debug_module_is_refused_as_one() {
         Bench { nsm: SoftwareNsm::new(&root, Module::from_image("app").debug()), verifier: verifier(&root) };
     assert_eq!(verdict(bench.honest().err()), Some((Stage::Appraisal, "debug-mode")));
 }
+
+type Rotate = fn(&SoftwareNsm);
 
 /// A module and a verifier that know each other.
 struct Bench {

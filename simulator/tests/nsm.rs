@@ -8,6 +8,9 @@ use countersign_simulator::{
 };
 use support::{NOW_MS, Payload};
 
+/// Puts a value into one field of a request.
+type Fill = fn(Vec<u8>) -> AttestationRequest;
+
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 
@@ -84,7 +87,7 @@ fn a_faulty_document_leaves_no_trace() {
 /// attestation_process.md: public_key up to 1024 bytes, user_data and nonce up to 512.
 #[test]
 fn requests_past_the_limits_are_refused() {
-    let limits: [(&str, usize, fn(Vec<u8>) -> AttestationRequest); 3] = [
+    let limits: [(&str, usize, Fill); 3] = [
         ("public_key", 1024, |v| AttestationRequest { public_key: Some(v), ..Default::default() }),
         ("user_data", 512, |v| AttestationRequest { user_data: Some(v), ..Default::default() }),
         ("nonce", 512, |v| AttestationRequest { nonce: Some(v), ..Default::default() }),

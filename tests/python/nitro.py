@@ -62,7 +62,14 @@ class Reader:
         raw = self.stream.read(size)
         if len(raw) != size:
             raise Refused("truncated")
-        return int.from_bytes(raw, "big")
+        value = int.from_bytes(raw, "big")
+        self.shortest(value, size, what)
+        return value
+
+    def shortest(self, value, size, what):
+        """RFC 8949 section 4.1: an argument of `size` bytes must need them."""
+        if value < {1: 24, 2: 1 << 8, 4: 1 << 16, 8: 1 << 32}[size]:
+            raise Refused(f"{what} is not in its shortest form")
 
     def scalar(self, what, majors=None):
         """One integer, byte string, text or null; no tag, no chunks, no float, no container."""
@@ -77,10 +84,26 @@ class Reader:
             raise Refused(f"{what} has another type")
         if majors and major not in majors:
             raise Refused(f"{what} has another type")
+        if 24 <= short <= 27:
+            size = 1 << (short - 24)
+            position = self.stream.tell() + 1
+            self.shortest(int.from_bytes(self.data[position:position + size], "big"), size, what)
         try:
             return cbor2.CBORDecoder(io_rest(self.stream)).decode()
         except Exception as error:  # cbor2 raises several kinds for malformed input
             raise Refused(f"{what}: {error}") from error
+
+    def entries(self, count, what):
+        """Yields the byte strings of an array, at most ten."""
+        taken = 0
+        while taken != count:
+            if count is None and self.peek() == 0xFF:
+                self.stream.read(1)
+                return
+            taken += 1
+            if taken > 10:
+                raise Refused(f"{what} holds too much")
+            yield self.scalar(f"{what} entry", [BYTES])
 
     def pairs(self, count, what, key_majors):
         """Yields the keys of a map; the caller reads each value. Duplicates are refused."""
@@ -147,14 +170,9 @@ def payload_fields(payload):
             raise Refused(f"unknown key {key}")
         if key == "pcrs":
             count = reader.head(MAP, key)
-            if count is None:
-                raise Refused("pcrs is indefinite")
             fields[key] = {index: reader.scalar("pcr", [BYTES]) for index in reader.pairs(count, key, [0])}
         elif key == "cabundle":
-            count = reader.head(ARRAY, key)
-            if count is None or not 1 <= count <= 10:
-                raise Refused("cabundle length")
-            fields[key] = [reader.scalar("cabundle entry", [BYTES]) for _ in range(count)]
+            fields[key] = list(reader.entries(reader.head(ARRAY, key), key))
         else:
             majors = {"module_id": [TEXT], "digest": [TEXT], "timestamp": [0], "certificate": [BYTES]}
             fields[key] = reader.scalar(key, majors.get(key, [BYTES, 7]))
@@ -175,6 +193,8 @@ def check_fields(fields):
         raise Refused("pcr indexes")
     if any(len(value) != 48 for value in pcrs.values()):
         raise Refused("pcr length")
+    if not fields["cabundle"]:
+        raise Refused("cabundle is empty")
     for certificate in [fields["certificate"], *fields["cabundle"]]:
         if not 1 <= len(certificate) <= MAX_CERTIFICATE:
             raise Refused("certificate length")
@@ -212,8 +232,6 @@ def check_chain(fields, root, at):
     authorities = [load(der) for der in fields["cabundle"]]
     leaf = load(fields["certificate"])
     chain = [*authorities, leaf]
-    if len(chain) < 3:
-        raise Refused("the leaf is issued by the root")
     for certificate in chain:
         if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
             raise Refused("a certificate is not valid at that time")
@@ -226,7 +244,7 @@ def check_chain(fields, root, at):
         if not usage or not usage.value.key_cert_sign:
             raise Refused("an issuer may not sign certificates")
     basic, usage = extension(leaf, x509.BasicConstraints), extension(leaf, x509.KeyUsage)
-    if (basic and basic.value.ca) or not usage or not usage.value.digital_signature:
+    if not basic or basic.value.ca or not usage or not usage.value.digital_signature:
         raise Refused("the leaf's constraints")
     if extension(leaf, x509.ExtendedKeyUsage):
         raise Refused("the leaf has an extended key usage")

@@ -67,8 +67,14 @@ mod tests {
     #[test]
     fn the_built_in_roots_are_those_of_aws() {
         // The first is printed in AWS's documentation, "Verifying the root of trust".
-        assert_eq!(fingerprint(&TrustAnchor::aws()), "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b");
-        assert_eq!(fingerprint(&TrustAnchor::aws_us_gov()), "20bcd30a3e168ea03789e1c45912bc123c4de3c977b8a6e1c125c7929d668b3b");
+        assert_eq!(
+            fingerprint(&TrustAnchor::aws()),
+            "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
+        );
+        assert_eq!(
+            fingerprint(&TrustAnchor::aws_us_gov()),
+            "20bcd30a3e168ea03789e1c45912bc123c4de3c977b8a6e1c125c7929d668b3b"
+        );
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl ReferenceValues {
 
     /// Only evidence that AWS signed comes here, so looking at every measurement is paid for.
     fn mismatch(&self, pcrs: &PcrSet) -> AppraisalRefusal {
-        let Some(closest) = self.iter().min_by_key(|measurement| measurement.differences(pcrs).count()) else {
+        let Some(closest) = self.iter().min_by_key(|measurement| measurement.distance(pcrs)) else {
             return AppraisalRefusal::NoReferenceValues;
         };
         AppraisalRefusal::Mismatch(Box::new(Mismatch {

@@ -71,7 +71,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A byte string in one piece.
-    pub(crate) fn bytes(&mut self, item: Item, length: RangeInclusive<usize>) -> Result<&'a [u8], SyntaxRefusal> {
+    pub(crate) fn bytes(
+        &mut self,
+        item: Item,
+        length: RangeInclusive<usize>,
+    ) -> Result<&'a [u8], SyntaxRefusal> {
         match self.head(item)? {
             Head::Bytes(actual) => self.take_string(item, length, actual),
             other => Err(other.unexpected(item, "a byte string")),
@@ -79,7 +83,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A byte string in one piece, or null.
-    pub(crate) fn bytes_or_null(&mut self, item: Item, length: RangeInclusive<usize>) -> Result<Option<&'a [u8]>, SyntaxRefusal> {
+    pub(crate) fn bytes_or_null(
+        &mut self,
+        item: Item,
+        length: RangeInclusive<usize>,
+    ) -> Result<Option<&'a [u8]>, SyntaxRefusal> {
         match self.head(item)? {
             Head::Null => Ok(None),
             Head::Bytes(actual) => self.take_string(item, length, actual).map(Some),
@@ -88,9 +96,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A text string in one piece.
-    pub(crate) fn text(&mut self, item: Item, length: RangeInclusive<usize>) -> Result<&'a str, SyntaxRefusal> {
+    pub(crate) fn text(
+        &mut self,
+        item: Item,
+        length: RangeInclusive<usize>,
+    ) -> Result<&'a str, SyntaxRefusal> {
         match self.head(item)? {
-            Head::Text(actual) => std::str::from_utf8(self.take_string(item, length, actual)?).map_err(|_| SyntaxRefusal::NotUtf8 { item }),
+            Head::Text(actual) => std::str::from_utf8(self.take_string(item, length, actual)?)
+                .map_err(|_| SyntaxRefusal::NotUtf8 { item }),
             other => Err(other.unexpected(item, "a text string")),
         }
     }
@@ -113,7 +126,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The head of an array of told or untold length.
-    pub(crate) fn array(&mut self, item: Item, count: RangeInclusive<usize>) -> Result<Remaining, SyntaxRefusal> {
+    pub(crate) fn array(
+        &mut self,
+        item: Item,
+        count: RangeInclusive<usize>,
+    ) -> Result<Remaining, SyntaxRefusal> {
         match self.head(item)? {
             Head::Array(actual) => Remaining::known(item, count, actual),
             Head::Indefinite(ARRAY) => Ok(Remaining::UntilBreak { seen: 0, count }),
@@ -122,7 +139,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The head of a map of told or untold length.
-    pub(crate) fn map(&mut self, item: Item, count: RangeInclusive<usize>) -> Result<Remaining, SyntaxRefusal> {
+    pub(crate) fn map(
+        &mut self,
+        item: Item,
+        count: RangeInclusive<usize>,
+    ) -> Result<Remaining, SyntaxRefusal> {
         match self.head(item)? {
             Head::Map(actual) => Remaining::known(item, count, actual),
             Head::Indefinite(MAP) => Ok(Remaining::UntilBreak { seen: 0, count }),
@@ -131,7 +152,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether another entry of the array or map follows; takes the break when there is one.
-    pub(crate) fn next_entry(&mut self, item: Item, remaining: &mut Remaining) -> Result<bool, SyntaxRefusal> {
+    pub(crate) fn next_entry(
+        &mut self,
+        item: Item,
+        remaining: &mut Remaining,
+    ) -> Result<bool, SyntaxRefusal> {
         match remaining {
             Remaining::Known(0) => Ok(false),
             Remaining::Known(count) => {
@@ -154,7 +179,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn take_string(&mut self, item: Item, length: RangeInclusive<usize>, actual: u64) -> Result<&'a [u8], SyntaxRefusal> {
+    fn take_string(
+        &mut self,
+        item: Item,
+        length: RangeInclusive<usize>,
+        actual: u64,
+    ) -> Result<&'a [u8], SyntaxRefusal> {
         match usize::try_from(actual) {
             Ok(count) if length.contains(&count) => self.take(item, count),
             _ => Err(SyntaxRefusal::Length { item, min: *length.start(), max: *length.end(), actual }),
@@ -194,7 +224,8 @@ impl<'a> Reader<'a> {
     /// The 1, 2, 4 or 8 bytes that follow the initial one, refused when fewer would have done.
     fn argument(&mut self, item: Item, major: u8, info: u8) -> Result<u64, SyntaxRefusal> {
         let width = 1_usize << (info - 24);
-        let argument = self.take(item, width)?.iter().fold(0, |value: u64, &byte| value << 8 | u64::from(byte));
+        let argument =
+            self.take(item, width)?.iter().fold(0, |value: u64, &byte| value << 8 | u64::from(byte));
         let shorter_would_do = match width {
             1 => argument < 24,
             2 => argument <= u64::from(u8::MAX),
@@ -234,7 +265,9 @@ impl Head {
         let actual = match self {
             Self::Tag(tag) => return SyntaxRefusal::UnexpectedTag { item, tag },
             // "a byte string or null" is a byte string too.
-            Self::Indefinite(kind) if expected.starts_with(kind) => return SyntaxRefusal::IndefiniteLength { item },
+            Self::Indefinite(kind) if expected.starts_with(kind) => {
+                return SyntaxRefusal::IndefiniteLength { item };
+            }
             Self::Indefinite(kind) => kind,
             Self::Unsigned(_) => "an unsigned integer",
             Self::Negative => "a negative integer",
@@ -256,3 +289,6 @@ const MAP: &str = "a map";
 const SIMPLE_OR_FLOAT: u8 = 7;
 const NULL: u8 = 22;
 const BREAK: u8 = 0xff;
+
+#[cfg(test)]
+mod tests;

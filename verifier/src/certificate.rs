@@ -77,7 +77,17 @@ impl<'a> UnverifiedCertificate<'a> {
 
         let Extensions { basic_constraints, key_usage } = extensions;
         let signature = whole_bytes(signature, "signatureValue")?;
-        Ok(Self { signed: to_be_signed.encoding, signature, issuer, subject, point, serial, validity, basic_constraints, key_usage })
+        Ok(Self {
+            signed: to_be_signed.encoding,
+            signature,
+            issuer,
+            subject,
+            point,
+            serial,
+            validity,
+            basic_constraints,
+            key_usage,
+        })
     }
 }
 
@@ -117,5 +127,6 @@ const ECDSA_WITH_SHA384: [u8; 12] = [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0
 
 /// All of a P-384 SubjectPublicKeyInfo before its point: 1.2.840.10045.2.1 with 1.3.132.0.34, and a BIT STRING's head.
 const P384_INFO: [u8; 23] = [
-    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
+    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81,
+    0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
 ];

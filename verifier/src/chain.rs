@@ -50,7 +50,7 @@ pub(crate) fn verify(
     count: &SignatureCount,
 ) -> Result<VerifiedChain, ChainRefusal> {
     let intermediates = document.cabundle().get(1..).unwrap_or_default();
-    root.terms.check_issuer(Position::CaBundle(0), intermediates.len(), at)?;
+    root.terms.check_issuer(Position::CaBundle(0), at)?;
 
     let mut issuers: Vec<Link<'_, Arc<Issuer>>> = Vec::with_capacity(intermediates.len());
     let mut issuer = root;
@@ -58,7 +58,7 @@ pub(crate) fn verify(
     for (index, der) in intermediates.iter().enumerate() {
         let position = Position::CaBundle(index + 1);
         let link = find_issuer(der, issuer, position, cache, at)?;
-        link.certificate.terms.check_issuer(position, intermediates.len() - index - 1, at)?;
+        link.certificate.terms.check_issuer(position, at)?;
         not_after = not_after.min(link.certificate.terms.validity.not_after);
         issuers.push(link);
         issuer = issuers.last().map_or(root, |last| &last.certificate);
@@ -66,6 +66,8 @@ pub(crate) fn verify(
     let leaf = find_leaf(document.certificate(), issuer, cache, at)?;
     leaf.certificate.terms.check_leaf(at, document.timestamp())?;
     not_after = not_after.min(leaf.certificate.terms.validity.not_after);
+
+    check_path_lengths(root, &issuers)?;
 
     let mut issuer = root;
     for (index, link) in issuers.iter().enumerate() {
@@ -89,6 +91,22 @@ pub(crate) fn anchor(der: &[u8]) -> Result<Arc<Issuer>, ChainRefusal> {
     new_issuer(&certificate).map(Arc::new).map_err(unusable)
 }
 
+/// RFC 5280 section 6.1.4 (l) and (m); there are no self-issued certificates to leave out.
+fn check_path_lengths(root: &Issuer, issuers: &[Link<'_, Arc<Issuer>>]) -> Result<(), ChainRefusal> {
+    let path = [root].into_iter().chain(issuers.iter().map(|link| &*link.certificate));
+    for (index, issuer) in path.enumerate() {
+        let below = issuers.len() - index;
+        let limit = match issuer.terms.basic_constraints {
+            Some(BasicConstraints { subject: Subject::Issuer { path_length }, .. }) => path_length,
+            _ => None,
+        };
+        if let Some(limit) = limit.filter(|&limit| below as u64 > limit) {
+            return Err(ChainRefusal::PathTooLong { position: Position::CaBundle(index), limit, below });
+        }
+    }
+    Ok(())
+}
+
 fn find_issuer<'a>(
     der: &'a [u8],
     issuer: &Issuer,
@@ -101,11 +119,20 @@ fn find_issuer<'a>(
         return Ok(Link { certificate, pending: None });
     }
     let (certificate, pending) = read(der, id, issuer, position)?;
+    // RFC 5280 lets an issuer certify itself again; in a path of AWS's that would only be padding.
+    if certificate.issuer == certificate.subject {
+        return Err(ChainRefusal::SelfIssued { position });
+    }
     let fresh = new_issuer(&certificate).map_err(|fault| ChainRefusal::Malformed { position, fault })?;
     Ok(Link { certificate: Arc::new(fresh), pending: Some(pending) })
 }
 
-fn find_leaf<'a>(der: &'a [u8], issuer: &Issuer, cache: &Cache, at: UnixMillis) -> Result<Link<'a, Leaf>, ChainRefusal> {
+fn find_leaf<'a>(
+    der: &'a [u8],
+    issuer: &Issuer,
+    cache: &Cache,
+    at: UnixMillis,
+) -> Result<Link<'a, Leaf>, ChainRefusal> {
     let id = CertificateId::of(issuer, der);
     if let Some(certificate) = cache.leaf(&id, at) {
         return Ok(Link { certificate, pending: None });
@@ -121,7 +148,8 @@ fn read<'a>(
     issuer: &Issuer,
     position: Position,
 ) -> Result<(UnverifiedCertificate<'a>, Pending<'a>), ChainRefusal> {
-    let certificate = UnverifiedCertificate::parse(der).map_err(|fault| ChainRefusal::Malformed { position, fault })?;
+    let certificate =
+        UnverifiedCertificate::parse(der).map_err(|fault| ChainRefusal::Malformed { position, fault })?;
     if certificate.issuer != &*issuer.name {
         return Err(ChainRefusal::NameMismatch { position });
     }
@@ -135,8 +163,17 @@ fn new_issuer(certificate: &UnverifiedCertificate<'_>) -> Result<Issuer, Certifi
 }
 
 impl Pending<'_> {
-    fn verify(&self, key: &IssuerKey, position: Position, count: &SignatureCount) -> Result<(), ChainRefusal> {
-        if key.verify(self.signed, self.signature, count) { Ok(()) } else { Err(ChainRefusal::Signature { position }) }
+    fn verify(
+        &self,
+        key: &IssuerKey,
+        position: Position,
+        count: &SignatureCount,
+    ) -> Result<(), ChainRefusal> {
+        if key.verify(self.signed, self.signature, count) {
+            Ok(())
+        } else {
+            Err(ChainRefusal::Signature { position })
+        }
     }
 }
 
@@ -146,16 +183,15 @@ impl Terms {
         Self { validity, basic_constraints, key_usage }
     }
 
-    /// RFC 5280 section 6.1.4 (k) to (n). `below` counts the issuers under this one, self-issued ones too.
-    fn check_issuer(&self, position: Position, below: usize, at: UnixMillis) -> Result<(), ChainRefusal> {
+    /// RFC 5280 section 6.1.4 (k) and (n); the path's length is checked once all of it is known.
+    fn check_issuer(&self, position: Position, at: UnixMillis) -> Result<(), ChainRefusal> {
         self.check_time(position, at)?;
-        let Some(BasicConstraints { subject: Subject::Issuer { path_length }, criticality: Criticality::Critical }) =
-            self.basic_constraints
-        else {
+        let is_ca = matches!(
+            self.basic_constraints,
+            Some(BasicConstraints { subject: Subject::Issuer { .. }, criticality: Criticality::Critical })
+        );
+        if !is_ca {
             return Err(ChainRefusal::NotACa { position });
-        };
-        if let Some(limit) = path_length.filter(|&limit| below as u64 > limit) {
-            return Err(ChainRefusal::PathTooLong { position, limit, below });
         }
         if self.key_usage.is_some_and(KeyUsage::key_cert_sign) {
             Ok(())

@@ -50,7 +50,12 @@ impl fmt::Debug for IssuerKey {
 }
 
 /// Verifies a COSE_Sign1 signature of 96 bytes over this payload.
-pub(crate) fn verify_document(point: &[u8; POINT_BYTES], payload: &[u8], signature: &[u8], count: &SignatureCount) -> bool {
+pub(crate) fn verify_document(
+    point: &[u8; POINT_BYTES],
+    payload: &[u8],
+    signature: &[u8],
+    count: &SignatureCount,
+) -> bool {
     let Ok(key) = ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point) else { return false };
     let mut context = Context::new(&SHA384);
     sig_structure_head(payload.len(), |bytes| context.update(bytes));
@@ -86,7 +91,13 @@ mod tests {
             ours.extend(vec![7; length]);
             let mut encoder = minicbor::Encoder::new(Vec::new());
             encoder.array(4).unwrap().str("Signature1").unwrap();
-            encoder.bytes(&[0xa1, 0x01, 0x38, 0x22]).unwrap().bytes(&[]).unwrap().bytes(&vec![7; length]).unwrap();
+            encoder
+                .bytes(&[0xa1, 0x01, 0x38, 0x22])
+                .unwrap()
+                .bytes(&[])
+                .unwrap()
+                .bytes(&vec![7; length])
+                .unwrap();
             assert_eq!(ours, encoder.into_writer(), "{length}");
         }
     }

@@ -59,7 +59,9 @@ impl<'a> Der<'a> {
         let (length, after) = match (first, after) {
             (0..=0x7f, after) => (usize::from(first), after),
             (0x81, [one @ 0x80..=0xff, after @ ..]) => (usize::from(*one), after),
-            (0x82, [high @ 1..=0xff, low, after @ ..]) => (usize::from(*high) << 8 | usize::from(*low), after),
+            (0x82, [high @ 1..=0xff, low, after @ ..]) => {
+                (usize::from(*high) << 8 | usize::from(*low), after)
+            }
             _ => return None,
         };
         let (content, rest) = after.split_at_checked(length)?;
@@ -102,14 +104,28 @@ mod tests {
     fn lengths_are_definite_and_shortest() {
         assert_eq!(read(&[4, 0]), Some((vec![], 0)));
         assert_eq!(read(&[4, 1, 9, 7]), Some((vec![9], 1)));
-        for (head, length) in [(vec![4, 0x7f], 0x7f), (vec![4, 0x81, 0x80], 0x80), (vec![4, 0x82, 1, 0], 0x100)] {
+        for (head, length) in
+            [(vec![4, 0x7f], 0x7f), (vec![4, 0x81, 0x80], 0x80), (vec![4, 0x82, 1, 0], 0x100)]
+        {
             let bytes = [head, vec![5; length]].concat();
             assert_eq!(read(&bytes), Some((vec![5; length], 0)));
             assert_eq!(read(&bytes[..bytes.len() - 1]), None, "one byte short of {length}");
         }
         let body = vec![5; 0x200];
-        for head in [vec![4, 0x80], vec![4, 0x81, 0x7f], vec![4, 0x82, 0, 0xff], vec![4, 0x83, 0, 1, 0], vec![4, 0xff], vec![4, 0x81], vec![4]] {
-            let bytes = if head.len() < 3 && head != [4, 0x80] && head != [4, 0xff] { head.clone() } else { [head.clone(), body.clone()].concat() };
+        for head in [
+            vec![4, 0x80],
+            vec![4, 0x81, 0x7f],
+            vec![4, 0x82, 0, 0xff],
+            vec![4, 0x83, 0, 1, 0],
+            vec![4, 0xff],
+            vec![4, 0x81],
+            vec![4],
+        ] {
+            let bytes = if head.len() < 3 && head != [4, 0x80] && head != [4, 0xff] {
+                head.clone()
+            } else {
+                [head.clone(), body.clone()].concat()
+            };
             assert_eq!(read(&bytes), None, "{head:02x?}");
         }
         assert_eq!(read(&[5, 0]), None, "another tag");

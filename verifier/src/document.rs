@@ -29,7 +29,9 @@ impl<'a> UnverifiedDocument<'a> {
     /// A NitroTPM's document is refused by name (`nitrotpm-document`).
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
         if bytes.len() > MAX_DOCUMENT_BYTES {
-            return Err(SyntaxRefusal::DocumentTooLong { limit: MAX_DOCUMENT_BYTES, actual: bytes.len() }.into());
+            return Err(
+                SyntaxRefusal::DocumentTooLong { limit: MAX_DOCUMENT_BYTES, actual: bytes.len() }.into()
+            );
         }
         let mut reader = Reader::new(bytes);
         // AWS writes no tag; RFC 9052 section 4.2 allows tag 18 for COSE_Sign1. A second one is met as an unexpected tag.
@@ -100,7 +102,11 @@ impl<'a> UnverifiedDocument<'a> {
 /// "Protected exactly `{1: -35}`": with one spelling for each head, that map has one encoding, and bytes can be compared.
 fn protected_header(reader: &mut Reader<'_>) -> Result<(), SyntaxRefusal> {
     let actual = reader.bytes(Item::ProtectedHeader, 0..=MAX_PAYLOAD_BYTES)?;
-    if actual == PROTECTED_HEADER { Ok(()) } else { Err(SyntaxRefusal::ProtectedHeader { actual: actual.to_vec() }) }
+    if actual == PROTECTED_HEADER {
+        Ok(())
+    } else {
+        Err(SyntaxRefusal::ProtectedHeader { actual: actual.to_vec() })
+    }
 }
 
 /// More than a payload of full length and all that stands around it (16,494 bytes).

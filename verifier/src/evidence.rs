@@ -71,7 +71,11 @@ impl<'a> Evidence<'a> {
     /// # Errors
     /// A refusal of the stage [`Appraisal`](crate::Stage::Appraisal): debug mode, no reference values at all, or none
     /// that fits, with the closest one named.
-    pub fn appraise<'e>(&'e self, references: &'e ReferenceValues, debug: DebugMode) -> Result<Admitted<'e>, Refusal> {
+    pub fn appraise<'e>(
+        &'e self,
+        references: &'e ReferenceValues,
+        debug: DebugMode,
+    ) -> Result<Admitted<'e>, Refusal> {
         references.appraise(self.pcrs(), debug).map(|measurement| Admitted::new(self, measurement))
     }
 }

@@ -64,8 +64,8 @@ pub use document::{MAX_DOCUMENT_BYTES, UnverifiedDocument};
 pub use evidence::Evidence;
 pub use pcr::{NotAPcr, Pcr, PcrIndex, PcrSet};
 pub use refusal::{
-    AppraisalRefusal, BindingRefusal, BoundField, CertificateFault, ChainRefusal, Difference, Field, FreshnessRefusal, Item, Mismatch,
-    Position, Refusal, Stage, SyntaxRefusal,
+    AppraisalRefusal, BindingRefusal, BoundField, CertificateFault, ChainRefusal, Difference, Field,
+    FreshnessRefusal, Item, Mismatch, Position, Refusal, Stage, SyntaxRefusal,
 };
 pub use time::UnixMillis;
 pub use verifier::{Expectations, Expected, Freshness, Verifier};

@@ -100,7 +100,11 @@ pub struct NotAPcr {
 
 impl fmt::Display for NotAPcr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a PCR is 96 hexadecimal digits (48 bytes, SHA-384); this text has {} characters", self.length)
+        write!(
+            f,
+            "a PCR is 96 hexadecimal digits (48 bytes, SHA-384); this text has {} characters",
+            self.length
+        )
     }
 }
 
@@ -153,7 +157,9 @@ impl PcrSet {
     ///
     /// PCR4 is never zero, and PCR3 often is not, so a test for "all PCRs zero" would never fire.
     pub fn is_debug(&self) -> bool {
-        [PcrIndex::PCR0, PcrIndex::PCR1, PcrIndex::PCR2].iter().all(|&index| self.get(index) == Some(&Pcr::ZERO))
+        [PcrIndex::PCR0, PcrIndex::PCR1, PcrIndex::PCR2]
+            .iter()
+            .all(|&index| self.get(index) == Some(&Pcr::ZERO))
     }
 }
 

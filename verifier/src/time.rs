@@ -40,7 +40,14 @@ impl fmt::Display for UnixMillis {
 /// The moment a UTC calendar date and time of day name, or `None` when there is no such moment at or after 1970.
 ///
 /// Leap seconds do not exist in X.509 times (RFC 5280 section 4.1.2.5), so `second` ends at 59.
-pub(crate) fn from_civil(year: u32, month: u32, day: u32, hour: u32, minute: u32, second: u32) -> Option<UnixMillis> {
+pub(crate) fn from_civil(
+    year: u32,
+    month: u32,
+    day: u32,
+    hour: u32,
+    minute: u32,
+    second: u32,
+) -> Option<UnixMillis> {
     if !(1970..=9999).contains(&year) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }

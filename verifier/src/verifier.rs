@@ -80,7 +80,11 @@ impl Verifier {
     /// # Errors
     /// The first expectation that does not hold, of the stages [`Freshness`](crate::Stage::Freshness),
     /// [`Binding`](crate::Stage::Binding), [`Chain`](crate::Stage::Chain) and [`Signature`](crate::Stage::Signature).
-    pub fn verify<'a>(&self, document: &UnverifiedDocument<'a>, expectations: &Expectations<'_>) -> Result<Evidence<'a>, Refusal> {
+    pub fn verify<'a>(
+        &self,
+        document: &UnverifiedDocument<'a>,
+        expectations: &Expectations<'_>,
+    ) -> Result<Evidence<'a>, Refusal> {
         let Expectations { at, freshness, nonce, public_key, user_data } = *expectations;
         freshness.check(document.timestamp(), at)?;
         nonce.check(BoundField::Nonce, document.nonce())?;
@@ -91,7 +95,8 @@ impl Verifier {
             return Err(ChainRefusal::UntrustedRoot { anchor: self.anchor.name().to_owned() }.into());
         }
         let root = self.root.as_ref().map_err(Clone::clone)?;
-        let VerifiedChain { leaf, not_after } = chain::verify(document, at, root, &self.cache, &self.signatures)?;
+        let VerifiedChain { leaf, not_after } =
+            chain::verify(document, at, root, &self.cache, &self.signatures)?;
         if !verify_document(&leaf.point, document.payload_bytes(), document.signature(), &self.signatures) {
             return Err(Refusal::Signature);
         }
@@ -112,7 +117,9 @@ impl Verifier {
 impl Freshness {
     fn check(self, timestamp: UnixMillis, at: UnixMillis) -> Result<(), FreshnessRefusal> {
         match self {
-            Self::Within { past, .. } if at.since(timestamp) > past => Err(FreshnessRefusal::TooOld { timestamp, at, limit: past }),
+            Self::Within { past, .. } if at.since(timestamp) > past => {
+                Err(FreshnessRefusal::TooOld { timestamp, at, limit: past })
+            }
             Self::Within { future, .. } if timestamp.since(at) > future => {
                 Err(FreshnessRefusal::FromTheFuture { timestamp, at, limit: future })
             }
@@ -126,7 +133,9 @@ impl Expected<'_> {
         let Self::Exactly(expected) = self else { return Ok(()) };
         match actual {
             Some(bytes) if verify_slices_are_equal(bytes, expected).is_ok() => Ok(()),
-            _ => Err(BindingRefusal { field, expected: expected.to_vec(), actual: actual.map(<[u8]>::to_vec) }),
+            _ => {
+                Err(BindingRefusal { field, expected: expected.to_vec(), actual: actual.map(<[u8]>::to_vec) })
+            }
         }
     }
 }

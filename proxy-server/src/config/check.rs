@@ -39,8 +39,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
     } = raw;
     let deployment = deployment_name(deployment, span.clone(), found);
     if state_directory.is_none() {
-        let message = "missing; a directory for the store and the session CA, as \"/var/lib/countersign\"";
-        found.note(span, "state_directory", message);
+        found.note(span, "state_directory", NO_STATE_DIRECTORY);
     }
     let lease_bounds = lease_bounds(lease, "lease", LeaseBounds::default(), found);
     let listen = ports(listen, found);
@@ -103,6 +102,9 @@ pub(super) fn lease_bounds(raw: RawLease, path: &str, outer: LeaseBounds, found:
         outer
     })
 }
+
+pub(super) const NO_STATE_DIRECTORY: &str =
+    "missing; a directory for the store and the session CA, as \"/var/lib/countersign\"";
 
 fn deployment_name(value: Option<Spanned<String>>, span: Range<usize>, found: &Collector) -> Option<Deployment> {
     match value {

@@ -13,6 +13,7 @@ use super::{mistake::Collector, raw::RawTls};
 #[derive(Clone)]
 pub struct ServerIdentity {
     certified: Arc<CertifiedKey>,
+    key: Arc<PrivateKeyDer<'static>>,
     spki: Arc<[u8]>,
 }
 
@@ -27,11 +28,21 @@ impl ServerIdentity {
             .map(|parsed| Arc::from(parsed.subject_public_key_info().as_ref()))
             .map_err(|error| format!("a certificate that cannot be read: {error}"))?;
         let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
+        let certified = CertifiedKey::from_der(chain, key.clone_key(), &provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => "the key of another certificate".to_owned(),
             other => other.to_string(),
         })?;
-        Ok(Self { certified: Arc::new(certified), spki })
+        Ok(Self { certified: Arc::new(certified), key: Arc::new(key), spki })
+    }
+
+    /// The certificates, the server's own first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
+    }
+
+    /// The private key, for whoever sets TLS up.
+    pub fn private_key(&self) -> PrivateKeyDer<'static> {
+        self.key.clone_key()
     }
 
     /// For rustls.

@@ -66,6 +66,22 @@ impl Config {
         Self::parse(&text, path)
     }
 
+    /// Only the state directory. To revoke must not need a certificate file that
+    /// can be read, or a file without any mistake.
+    ///
+    /// # Errors
+    /// [`Mistakes`] when the file does not say it.
+    pub fn state_directory(path: &Path) -> Result<PathBuf, Mistakes> {
+        let text = std::fs::read_to_string(path).map_err(|error| Mistakes::unreadable(path, &error))?;
+        let found = mistake::Collector::default();
+        let raw = raw::read(&text, &found);
+        let named = raw.state_directory.map(|directory| beside(path).join(directory.get_ref()));
+        named.ok_or_else(|| {
+            found.note(0..0, "state_directory", check::NO_STATE_DIRECTORY);
+            found.into_mistakes(path, &text).unwrap_or_else(|| Mistakes::incomplete(path))
+        })
+    }
+
     /// Checks a text. `path` names it in mistakes, and relative paths in it
     /// start at that file's directory.
     ///
@@ -74,13 +90,18 @@ impl Config {
     pub fn parse(text: &str, path: &Path) -> Result<Self, Mistakes> {
         let found = mistake::Collector::default();
         let raw = raw::read(text, &found);
-        let config = check::check(raw, path.parent().unwrap_or(Path::new("")), &found);
+        let config = check::check(raw, beside(path), &found);
         match (config, found.into_mistakes(path, text)) {
             (Some(config), None) => Ok(config),
             (_, Some(mistakes)) => Err(mistakes),
             (None, None) => Err(Mistakes::incomplete(path)),
         }
     }
+}
+
+/// Where relative paths in the file start.
+fn beside(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 /// Where the two ports listen. Port 0 asks the system for a free one.

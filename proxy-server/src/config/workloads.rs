@@ -1,4 +1,4 @@
-use std::{collections::HashMap, fmt, path::Path, str::FromStr};
+use std::{collections::HashMap, fmt, net::IpAddr, path::Path, str::FromStr};
 
 use countersign_protocol::{Destination, LeaseBounds};
 use countersign_verifier::{Measurement, Pcr, PcrIndex, PcrSet};
@@ -145,7 +145,7 @@ fn items<T: FromStr<Err: fmt::Display>>(
 fn networks(values: &[Spanned<String>], field: &str, found: &Collector) -> Vec<IpNet> {
     let network = |(index, value): (usize, &Spanned<String>)| {
         let text = value.get_ref();
-        let parsed = text.parse().ok().or_else(|| text.parse().map(IpNet::from).ok());
+        let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().map(IpNet::from).ok());
         if parsed.is_none() {
             let message = format!("expected an address or a network, as \"127.0.0.0/8\"; found \"{text}\"");
             found.note(value.span(), format!("{field}[{index}]"), message);
@@ -256,8 +256,10 @@ fn entries(pcrs: RawPcrs, field: &str, found: &Collector) -> Option<Vec<(PcrInde
             continue;
         };
         let field = format!("{field}.{}", key.get_ref());
-        let value = texts.first().and_then(|text| parse::<Pcr>(text, &field, found));
-        all.extend(value.map(|value| (index, value)));
+        match texts.as_slice() {
+            [text] => all.extend(parse::<Pcr>(text, &field, found).map(|value| (index, value))),
+            _ => found.note(key.span(), field, "expected one text of 96 hexadecimal digits"),
+        }
     }
     // Something above was noted already: "PCR1 is missing" would be noise.
     (all.len() == count).then_some(all)

@@ -1,1 +1,200 @@
-//! Written by the data plane.
+//! The gateway port: who shows a session certificate and has a session gets tunnels.
+//!
+//! ```text
+//!  TCP ─► handshake ─► identity ─► http1 ─┬─► open ─► tunnel::OwnTunnel     a connection each
+//!         (own task,   (live       http2 ─┘  (register, allow, resolve,
+//!          deadline)    session)             check address, dial, ask again)
+//!                                         └─► tunnel::StreamTunnel  a stream each
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`config`], `tls` | what it is told, and rustls's configuration made of it |
+//! | `handshakes`, `handshake` | bounded handshakes, and one of them |
+//! | `records`, `stream`, `scratch`, `backlog` | bytes of a TLS connection, without buffers of its own |
+//! | `identity`, `open`, `resolve` | from certificate and target to a dialled address |
+//! | `http1` with `head`, `http2` | the two ways to ask |
+//! | `tunnel` | forwarding, and the cut |
+//! | `refusal` | every way to be refused, its code, its sentence |
+//!
+//! It never ends the TLS that runs inside a tunnel, and knows no way around a
+//! session: there is no setting that lets anybody else through.
+
+mod backlog;
+mod config;
+mod handshake;
+mod handshakes;
+mod head;
+mod http1;
+mod http2;
+mod identity;
+mod open;
+mod records;
+mod refusal;
+mod resolve;
+mod scratch;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod tunnel;
+
+use std::{io, sync::Arc, time::Duration};
+
+use aws_lc_rs::rand;
+pub use config::{GatewayConfig, GatewayTls};
+use handshake::{Accepted, HandshakeError, HttpVersion};
+use handshakes::Handshakes;
+use refusal::{Refusal, RequestId};
+use resolve::Resolver;
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+pub use tls::GatewayError;
+
+use crate::{
+    policy::PolicyHandle,
+    session::{EndReason, Session, Sessions},
+};
+
+/// The gateway port, ready to serve.
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+/// What every connection and stream uses.
+struct Shared {
+    config: GatewayConfig,
+    tls: Arc<ServerConfig>,
+    sessions: Sessions,
+    policy: PolicyHandle,
+    resolver: Resolver,
+    handshakes: Arc<Handshakes>,
+    connections: Arc<Semaphore>,
+    /// Cancelled when nothing new is to be opened.
+    stopping: CancellationToken,
+    /// Every connection and stream; when it is empty, nothing is open any more.
+    tasks: TaskTracker,
+}
+
+impl Gateway {
+    /// A gateway that admits the sessions of `sessions` by the rules of `policy`.
+    ///
+    /// # Errors
+    /// [`GatewayError`] when the certificates cannot be used.
+    pub fn new(
+        config: GatewayConfig,
+        tls: GatewayTls,
+        sessions: Sessions,
+        policy: PolicyHandle,
+    ) -> Result<Self, GatewayError> {
+        let shared = Shared {
+            tls: tls::server_config(tls)?,
+            resolver: Resolver::new(&config),
+            handshakes: Handshakes::new(config.max_handshakes),
+            connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            config,
+            sessions,
+            policy,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Serves until `shutdown`; then opens nothing new, lets open tunnels go on
+    /// for [`GatewayConfig::drain`], cuts the rest ([`EndReason::Draining`]) and returns.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
+        let Self { shared } = self;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((tcp, _)) => shared.take(tcp),
+                    Err(error) => back_off(&error).await,
+                },
+            }
+        }
+        drop(listener);
+        shared.drain().await;
+    }
+}
+
+impl Shared {
+    fn take(self: &Arc<Self>, tcp: TcpStream) {
+        let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
+            tracing::warn!(code = "overloaded", "connection refused: as many as there may be");
+            stream::reset(&tcp);
+            return;
+        };
+        self.tasks.spawn(connection(Arc::clone(self), tcp, place));
+    }
+
+    async fn drain(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        if timeout(self.config.drain, self.tasks.wait()).await.is_err() {
+            let ended = self.sessions.end_where(EndReason::Draining, |_| true);
+            tracing::info!(code = "drained", sessions = ended.sessions, tunnels = ended.tunnels, "drain is over");
+            // A cut tunnel ends at its next poll.
+            let _ = timeout(CUT_TIMEOUT, self.tasks.wait()).await;
+        }
+    }
+}
+
+/// One connection from its first byte. Each stage is boxed and dropped when it
+/// is done, so that a tunnel does not pay for the handshake before it.
+async fn connection(shared: Arc<Shared>, tcp: TcpStream, place: OwnedSemaphorePermit) {
+    let Some(Accepted { stream, leaf, protocol }) = Box::pin(shake_hands(&shared, tcp)).await else {
+        return;
+    };
+    let who = identity::find_session(&shared.sessions, &leaf);
+    drop(leaf);
+    match protocol {
+        HttpVersion::One => Box::pin(http1::serve(&shared, stream, who)).await,
+        HttpVersion::Two => Box::pin(http2::serve(Arc::clone(&shared), stream, who)).await,
+    }
+    drop(place);
+}
+
+async fn shake_hands(shared: &Shared, tcp: TcpStream) -> Option<Accepted> {
+    let peer = tcp.peer_addr().ok();
+    open::tune(&tcp, shared).ok()?;
+    let place = shared.handshakes.enter();
+    let (code, error) = tokio::select! {
+        done = timeout(shared.config.handshake_timeout, handshake::accept(tcp, Arc::clone(&shared.tls))) => match done {
+            Ok(Ok(accepted)) => return Some(accepted),
+            Ok(Err(error)) => (HandshakeError::code(&error), Some(error)),
+            Err(_) => ("handshake-timeout", None),
+        },
+        () = place.evicted() => ("handshake-evicted", None),
+    };
+    let error = error.map(|error| error.to_string());
+    tracing::info!(code, ?peer, error, "handshake failed");
+    None
+}
+
+/// The one line of a refusal in the log.
+fn refused(request: RequestId, session: Option<&Arc<Session>>, refusal: &Refusal) {
+    let session = session.map(|session| session.id().to_string());
+    tracing::info!(
+        code = refusal.code().as_str(), %request, session, cause = refusal.cause(), "refused: {refusal}"
+    );
+}
+
+/// An accept fails for want of files or memory: trying again at once would only
+/// burn the CPU that others need to give some back.
+async fn back_off(error: &io::Error) {
+    tracing::warn!(code = "accept-failed", %error, "cannot accept a connection");
+    let mut jitter = [0];
+    // Without randomness all replicas wait alike, which is worse but not wrong.
+    let _ = rand::fill(&mut jitter);
+    tokio::time::sleep(Duration::from_millis(20 + u64::from(jitter[0]) / 4)).await;
+}
+
+/// How long cut tunnels have to notice.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,7 +1,6 @@
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -10,16 +9,7 @@ use std::{
 use countersign_protocol::Epoch;
 use tokio::time::Instant;
 
-use super::{Workload, WorkloadName};
-
-/// One version of the allow policy. Never changed: a newer one replaces it whole.
-#[derive(Clone, Debug, Default)]
-pub struct Policy {
-    /// Its version.
-    pub epoch: Epoch,
-    /// Every workload that stands, by name.
-    pub workloads: HashMap<WorkloadName, Arc<Workload>>,
-}
+use super::{Policy, Workload, WorkloadName};
 
 /// The current policy, shared by everything that decides. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -56,7 +46,7 @@ impl PolicyHandle {
 
     /// The snapshot in force.
     pub fn current(&self) -> Arc<Policy> {
-        Arc::clone(&self.0.current.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
+        Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The version in force; cheaper than [`Self::current`].
@@ -79,5 +69,36 @@ impl PolicyHandle {
     /// The same as a boolean, for conditions.
     pub fn is_stale(&self) -> bool {
         self.freshness() == Freshness::Stale
+    }
+
+    /// Puts a policy in force, and gives back the one before. Only the watcher
+    /// calls this; it never goes to a lower epoch.
+    pub(super) fn replace(&self, policy: Arc<Policy>) -> Arc<Policy> {
+        let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
+        self.0.epoch.store(policy.epoch.0, Ordering::Release);
+        std::mem::replace(&mut current, policy)
+    }
+
+    /// Notes that the store answered, by a question asked at `asked`, with
+    /// the epoch in force.
+    pub(super) fn seen(&self, asked: Instant) {
+        let millis = asked.duration_since(self.0.started).as_millis();
+        self.0.seen.fetch_max(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_store_makes_the_policy_stale() {
+        let handle = PolicyHandle::new(Policy::default());
+        tokio::time::advance(PolicyHandle::STALE_AFTER).await;
+        assert_eq!(handle.freshness(), Freshness::Fresh);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(handle.is_stale());
+        handle.seen(Instant::now());
+        assert_eq!(handle.freshness(), Freshness::Fresh);
     }
 }

@@ -1,8 +1,25 @@
 //! Who may pass: workloads, measurements, and the snapshot that decisions read.
+//!
+//! ```text
+//!   store ──polled──► watcher ──replaces──► PolicyHandle ──current()──► attest, gateway
+//!                        │
+//!                        └──ends sessions that the new policy does not allow
+//! ```
+//!
+//! The order in the watcher matters: first the new policy is in force, then
+//! sessions end. Whoever admits looks at the policy again afterwards, so that a
+//! session is either seen by the watcher or not given.
 
 mod handle;
+mod snapshot;
+mod watcher;
 mod workload;
 
-pub use handle::{Freshness, Policy, PolicyHandle};
+pub use handle::{Freshness, PolicyHandle};
+pub use snapshot::{Admitting, Policy};
+pub use watcher::Watcher;
 pub use workload::{BadName, Destinations, Limits, Workload, WorkloadName};
 pub(crate) use workload::check_name;
+
+#[cfg(test)]
+mod tests;

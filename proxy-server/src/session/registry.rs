@@ -108,7 +108,7 @@ impl Sessions {
             // The lapse loop has not come by yet; to the client it is over.
             Some(session) if session.lease_ends() <= now => {
                 self.remove(&mut book, &session);
-                let granted = self.insert(&mut book, new_id()?, admission, lease_ends);
+                let granted = new_id().and_then(|id| self.insert(&mut book, id, admission, lease_ends));
                 drop(book);
                 session.finish(EndReason::LeaseLapsed);
                 granted
@@ -238,11 +238,14 @@ impl Sessions {
         state.sequence = admission.sequence;
         state.epoch = admission.epoch;
         state.lease_ends = lease_ends;
-        if lease_ends < state.scheduled {
+        let sooner = lease_ends < state.scheduled;
+        if sooner {
             state.scheduled = lease_ends;
-            self.schedule(book, lease_ends, session.id());
         }
         drop(state);
+        if sooner {
+            self.schedule(book, lease_ends, session.id());
+        }
         Ok(Granted { session, renewed: Renewal::Renewed, lease_ends })
     }
 

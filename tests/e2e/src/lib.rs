@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The attacker's toolbox: both ends of the security argument, over the real parts.
+//!
+//! ```text
+//!   Identity ──Dialer──► Attester ──Claim (every field can lie)──► the real proxy, in process (Proxy)
+//!      │                    ▲                                          ▲
+//!      │                 Middleman                                     │
+//!      └──session_dialer──► gateway::open / Wire (any bytes) ──────────┘ ──► Upstream (the test holds the socket)
+//! ```
+//!
+//! One file of `tests/` for each subject. Each attack asserts its own code. The
+//! real client and the real programs stand in `tests/programs*.rs`.
+//!
+//! Everything stays on loopback, and nothing waits longer than [`PATIENCE`].
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod attestation;
+pub mod gateway;
+mod http1;
+mod identity;
+mod mitm;
+mod proxy;
+mod scratch;
+mod tls;
+mod upstream;
+
+pub use attestation::{Attester, Claim, now_ms};
+pub use http1::{Answer, Closed, Wire};
+pub use identity::Identity;
+pub use mitm::Middleman;
+pub use proxy::{Proxy, Setup};
+pub use scratch::Scratch;
+pub use tls::{Dialer, PATIENCE, SERVER_NAME};
+pub use upstream::{Upstream, read_to_end, round_trip};

@@ -19,7 +19,10 @@ impl Measurement {
     ///
     /// # Errors
     /// PCR0, 1 or 2 is missing, or an index stands twice with different values.
-    pub fn new(name: impl Into<String>, pcrs: impl IntoIterator<Item = (PcrIndex, Pcr)>) -> Result<Self, MeasurementError> {
+    pub fn new(
+        name: impl Into<String>,
+        pcrs: impl IntoIterator<Item = (PcrIndex, Pcr)>,
+    ) -> Result<Self, MeasurementError> {
         let mut set = PcrSet::EMPTY;
         for (index, value) in pcrs {
             match set.insert(index, value) {
@@ -31,7 +34,11 @@ impl Measurement {
         Ok(Self {
             name: name.into(),
             required: [required(PcrIndex::PCR0)?, required(PcrIndex::PCR1)?, required(PcrIndex::PCR2)?],
-            others: set.iter().filter(|(index, _)| index.get() > 2).map(|(index, value)| (index, *value)).collect(),
+            others: set
+                .iter()
+                .filter(|(index, _)| index.get() > 2)
+                .map(|(index, value)| (index, *value))
+                .collect(),
         })
     }
 
@@ -71,10 +78,21 @@ impl Measurement {
         self.differences(actual).next().is_none()
     }
 
+    /// How many PCRs differ; among equals, the same image with another signer is closer than another image.
+    pub(super) fn distance(&self, actual: &PcrSet) -> (usize, usize) {
+        let (required, others): (Vec<_>, Vec<_>) =
+            self.differences(actual).partition(|difference| difference.index.get() < 3);
+        (required.len() + others.len(), required.len())
+    }
+
     pub(super) fn differences(&self, actual: &PcrSet) -> impl Iterator<Item = Difference> {
         self.pcrs().filter_map(move |(index, expected)| {
             let actual = actual.get(index);
-            (actual != Some(expected)).then(|| Difference { index, expected: *expected, actual: actual.copied() })
+            (actual != Some(expected)).then(|| Difference {
+                index,
+                expected: *expected,
+                actual: actual.copied(),
+            })
         })
     }
 }
@@ -124,13 +142,19 @@ pub enum MeasurementError {
 impl fmt::Display for MeasurementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { index } => write!(f, "{index} is missing: a measurement needs PCR0, PCR1 and PCR2"),
+            Self::Missing { index } => {
+                write!(f, "{index} is missing: a measurement needs PCR0, PCR1 and PCR2")
+            }
             Self::Contradiction { index } => write!(f, "{index} stands twice, with different values"),
             Self::NotJson { reason } => write!(f, "not a JSON object of PCRs: {reason}"),
-            Self::UnknownKey { key } => write!(f, "{key:?} is no PCR: keys are PCR0 to PCR31 and HashAlgorithm"),
+            Self::UnknownKey { key } => {
+                write!(f, "{key:?} is no PCR: keys are PCR0 to PCR31 and HashAlgorithm")
+            }
             Self::NotAPcr { key, error } => write!(f, "{key}: {error}"),
             Self::NotText { key } => write!(f, "{key} is not text"),
-            Self::HashAlgorithm { actual } => write!(f, "HashAlgorithm is {actual:?}: Nitro enclaves are measured with SHA-384"),
+            Self::HashAlgorithm { actual } => {
+                write!(f, "HashAlgorithm is {actual:?}: Nitro enclaves are measured with SHA-384")
+            }
         }
     }
 }

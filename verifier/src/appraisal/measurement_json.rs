@@ -30,7 +30,11 @@ fn entry(key: String, value: Value) -> Result<Option<(PcrIndex, Pcr)>, Measureme
     let Value::String(text) = value else { return Err(MeasurementError::NotText { key }) };
     if key == "HashAlgorithm" {
         // nitro-cli prints `Sha384 { ... }`.
-        return if text.starts_with("Sha384") { Ok(None) } else { Err(MeasurementError::HashAlgorithm { actual: text }) };
+        return if text.starts_with("Sha384") {
+            Ok(None)
+        } else {
+            Err(MeasurementError::HashAlgorithm { actual: text })
+        };
     }
     let Some(index) = index(&key) else { return Err(MeasurementError::UnknownKey { key }) };
     match text.parse() {

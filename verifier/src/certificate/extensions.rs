@@ -65,7 +65,9 @@ impl Extensions {
             *seen.get_mut(count).ok_or(CertificateFault::Extensions { what: "more than 16 of them" })? = id;
             count += 1;
             match (id, criticality) {
-                (BASIC_CONSTRAINTS, _) => extensions.basic_constraints = Some(basic_constraints(value, criticality)?),
+                (BASIC_CONSTRAINTS, _) => {
+                    extensions.basic_constraints = Some(basic_constraints(value, criticality)?)
+                }
                 (KEY_USAGE, _) => extensions.key_usage = Some(key_usage(value)?),
                 (EXTENDED_KEY_USAGE, _) => return Err(CertificateFault::ExtendedKeyUsage),
                 (_, Criticality::Critical) => return Err(CertificateFault::UnknownCriticalExtension),

@@ -50,7 +50,8 @@ fn find_common_name(name: &[u8]) -> Option<String> {
         while !pairs.is_empty() {
             let mut pair = Der::new(pairs.read(tag::SEQUENCE, what).ok()?.content);
             if pair.read(tag::OBJECT_IDENTIFIER, what).ok()?.content == COMMON_NAME {
-                let text = pair.read(UTF8_STRING, what).or_else(|_| pair.read(PRINTABLE_STRING, what)).ok()?.content;
+                let text =
+                    pair.read(UTF8_STRING, what).or_else(|_| pair.read(PRINTABLE_STRING, what)).ok()?.content;
                 return String::from_utf8(text.to_vec()).ok();
             }
         }

@@ -66,12 +66,27 @@ mod tests {
 
     #[test]
     fn no_other_form_is_read() {
-        for text in ["2608031919Z", "260803191953", "260803191953+0000", "260803191953Zx", "26080319195 Z", "261303191953Z", "260803191960Z", "691231235959Z", "+10803191953Z"] {
+        for text in [
+            "2608031919Z",
+            "260803191953",
+            "260803191953+0000",
+            "260803191953Zx",
+            "26080319195 Z",
+            "261303191953Z",
+            "260803191960Z",
+            "691231235959Z",
+            "+10803191953Z",
+        ] {
             assert_eq!(read(tag::UTC_TIME, text), Err(CertificateFault::Time), "{text}");
         }
-        for text in ["20491231235959Z", "20500910130346.5Z", "20500910130346", "205009101303Z", "99991331235959Z"] {
+        for text in
+            ["20491231235959Z", "20500910130346.5Z", "20500910130346", "205009101303Z", "99991331235959Z"]
+        {
             assert_eq!(read(tag::GENERALIZED_TIME, text), Err(CertificateFault::Time), "{text}");
         }
-        assert_eq!(read(tag::OCTET_STRING, "260803191953Z"), Err(CertificateFault::NotDer { what: "validity" }));
+        assert_eq!(
+            read(tag::OCTET_STRING, "260803191953Z"),
+            Err(CertificateFault::NotDer { what: "validity" })
+        );
     }
 }

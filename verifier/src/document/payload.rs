@@ -90,7 +90,8 @@ impl<'a> Fields<'a> {
 
     fn complete(self) -> Result<Payload<'a>, SyntaxRefusal> {
         let missing = |field| SyntaxRefusal::MissingKey { field };
-        let Self { seen, module_id, timestamp, pcrs, certificate, cabundle, public_key, user_data, nonce } = self;
+        let Self { seen, module_id, timestamp, pcrs, certificate, cabundle, public_key, user_data, nonce } =
+            self;
         // The digest has one possible value, so it is seen and not kept.
         if seen & (1 << Field::Digest as u16) == 0 {
             return Err(missing(Field::Digest));
@@ -141,7 +142,8 @@ fn pcrs(reader: &mut Reader<'_>) -> Result<PcrSet, SyntaxRefusal> {
         let value = bytes.try_into().map_err(|_| SyntaxRefusal::Truncated { item: Item::Pcr })?;
         set.insert(index, Pcr::new(value)).map_err(|_| SyntaxRefusal::DuplicatePcr { index })?;
     }
-    match [PcrIndex::PCR0, PcrIndex::PCR1, PcrIndex::PCR2].into_iter().find(|&index| set.get(index).is_none()) {
+    match [PcrIndex::PCR0, PcrIndex::PCR1, PcrIndex::PCR2].into_iter().find(|&index| set.get(index).is_none())
+    {
         Some(index) => Err(SyntaxRefusal::MissingPcr { index }),
         None => Ok(set),
     }

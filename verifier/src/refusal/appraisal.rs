@@ -50,9 +50,11 @@ impl AppraisalRefusal {
                 "an enclave that was not started in debug mode",
                 "PCR0, PCR1 and PCR2 all zero: the enclave was started with --debug-mode, and its host can read it",
             ),
-            Self::NoReferenceValues => {
-                Row::new("no-reference-values", "at least one known measurement", "none, and an empty policy denies")
-            }
+            Self::NoReferenceValues => Row::new(
+                "no-reference-values",
+                "at least one known measurement",
+                "none, and an empty policy denies",
+            ),
             Self::Mismatch(mismatch) => {
                 let (expected, actual): (Vec<_>, Vec<_>) = mismatch
                     .differences
@@ -64,7 +66,11 @@ impl AppraisalRefusal {
                     .unzip();
                 Row::new(
                     "pcr-mismatch",
-                    format!("a known measurement, closest is {:?} with {}", mismatch.closest, expected.join(", ")),
+                    format!(
+                        "a known measurement, closest is {:?} with {}",
+                        mismatch.closest,
+                        expected.join(", ")
+                    ),
                     actual.join(", "),
                 )
             }

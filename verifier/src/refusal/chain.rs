@@ -58,23 +58,45 @@ pub enum CertificateFault {
 impl CertificateFault {
     fn code_and_words(self) -> (&'static str, &'static str, String) {
         match self {
-            Self::NotDer { what } => ("certificate-malformed", "strict DER", format!("bytes that are not, at {what}")),
-            Self::TrailingBytes { what } => ("certificate-trailing-bytes", "nothing after its end", format!("more bytes after {what}")),
+            Self::NotDer { what } => {
+                ("certificate-malformed", "strict DER", format!("bytes that are not, at {what}"))
+            }
+            Self::TrailingBytes { what } => {
+                ("certificate-trailing-bytes", "nothing after its end", format!("more bytes after {what}"))
+            }
             Self::Version => ("certificate-version", "X.509 version 3", "another version".into()),
-            Self::Serial => ("certificate-serial", "a positive serial number of at most 20 bytes", "another one".into()),
-            Self::SignatureAlgorithm => ("certificate-signature-algorithm", "ecdsa-with-SHA384", "another algorithm".into()),
-            Self::SignatureAlgorithmsDiffer => {
-                ("certificate-signature-algorithm", "the same signature algorithm inside and outside", "two that differ".into())
+            Self::Serial => {
+                ("certificate-serial", "a positive serial number of at most 20 bytes", "another one".into())
             }
+            Self::SignatureAlgorithm => {
+                ("certificate-signature-algorithm", "ecdsa-with-SHA384", "another algorithm".into())
+            }
+            Self::SignatureAlgorithmsDiffer => (
+                "certificate-signature-algorithm",
+                "the same signature algorithm inside and outside",
+                "two that differ".into(),
+            ),
             Self::Name => ("certificate-name", "names of issuer and subject", "an empty name".into()),
-            Self::Time => ("certificate-time", "times as RFC 5280 section 4.1.2.5 writes them", "another form".into()),
-            Self::PublicKeyAlgorithm => ("certificate-key-algorithm", "an uncompressed public key on P-384", "another key".into()),
-            Self::PublicKey => ("certificate-key-invalid", "a point on P-384", "a point that is not on the curve".into()),
-            Self::Extensions { what } => ("certificate-extensions", "each extension once, in strict DER", what.into()),
-            Self::UnknownCriticalExtension => {
-                ("certificate-critical-extension", "no critical extension but basicConstraints and keyUsage", "another one".into())
+            Self::Time => {
+                ("certificate-time", "times as RFC 5280 section 4.1.2.5 writes them", "another form".into())
             }
-            Self::ExtendedKeyUsage => ("certificate-extended-key-usage", "no extended key usage", "one".into()),
+            Self::PublicKeyAlgorithm => {
+                ("certificate-key-algorithm", "an uncompressed public key on P-384", "another key".into())
+            }
+            Self::PublicKey => {
+                ("certificate-key-invalid", "a point on P-384", "a point that is not on the curve".into())
+            }
+            Self::Extensions { what } => {
+                ("certificate-extensions", "each extension once, in strict DER", what.into())
+            }
+            Self::UnknownCriticalExtension => (
+                "certificate-critical-extension",
+                "no critical extension but basicConstraints and keyUsage",
+                "another one".into(),
+            ),
+            Self::ExtendedKeyUsage => {
+                ("certificate-extended-key-usage", "no extended key usage", "one".into())
+            }
         }
     }
 }
@@ -91,6 +113,8 @@ pub enum ChainRefusal {
     Malformed { position: Position, fault: CertificateFault },
     /// A certificate's issuer is not the subject of the one before it.
     NameMismatch { position: Position },
+    /// An intermediate certificate that names itself as its issuer.
+    SelfIssued { position: Position },
     /// Not valid yet at the caller's time.
     NotYetValid { position: Position, not_before: UnixMillis, at: UnixMillis },
     /// No longer valid at the caller's time.
@@ -138,27 +162,46 @@ impl ChainRefusal {
                 format!("{position} issued by the certificate before it"),
                 "the name of another issuer",
             ),
-            Self::NotYetValid { position, not_before, at } => {
-                Row::new("certificate-not-yet-valid", format!("{position} valid at {at}"), format!("one valid from {not_before}"))
-            }
-            Self::Expired { position, not_after, at } => {
-                Row::new("certificate-expired", format!("{position} valid at {at}"), format!("one that ended at {not_after}"))
-            }
-            Self::NotACa { position } => {
-                Row::new("issuer-not-a-ca", format!("{position} with a critical basicConstraints CA:TRUE"), "no such thing")
-            }
+            Self::SelfIssued { position } => Row::new(
+                "self-issued-certificate",
+                format!("{position} issued to another name than its issuer's"),
+                "the same name twice",
+            ),
+            Self::NotYetValid { position, not_before, at } => Row::new(
+                "certificate-not-yet-valid",
+                format!("{position} valid at {at}"),
+                format!("one valid from {not_before}"),
+            ),
+            Self::Expired { position, not_after, at } => Row::new(
+                "certificate-expired",
+                format!("{position} valid at {at}"),
+                format!("one that ended at {not_after}"),
+            ),
+            Self::NotACa { position } => Row::new(
+                "issuer-not-a-ca",
+                format!("{position} with a critical basicConstraints CA:TRUE"),
+                "no such thing",
+            ),
             Self::PathTooLong { position, limit, below } => Row::new(
                 "path-length-exceeded",
                 format!("at most {limit} certificate authorities below {position} (pathLen)"),
                 below.to_string(),
             ),
-            Self::MayNotSignCertificates { position } => {
-                Row::new("issuer-key-usage", format!("{position} with keyCertSign in its keyUsage"), "no keyCertSign")
-            }
-            Self::LeafIsCa => Row::new("leaf-is-a-ca", "the leaf certificate with basicConstraints CA:FALSE", "no such thing"),
-            Self::LeafMayNotSign => {
-                Row::new("leaf-key-usage", "the leaf certificate with digitalSignature in its keyUsage", "no digitalSignature")
-            }
+            Self::MayNotSignCertificates { position } => Row::new(
+                "issuer-key-usage",
+                format!("{position} with keyCertSign in its keyUsage"),
+                "no keyCertSign",
+            ),
+            Self::LeafIsCa => Row::new(
+                "leaf-is-a-ca",
+                "the leaf certificate with basicConstraints CA:FALSE",
+                "no such thing",
+            ),
+            Self::LeafMayNotSign => Row::new(
+                "leaf-key-usage",
+                "the leaf certificate with digitalSignature in its keyUsage",
+                "no digitalSignature",
+            ),
             Self::Signature { position } => Row::new(
                 "certificate-signature",
                 format!("{position} signed by the key of the certificate before it"),

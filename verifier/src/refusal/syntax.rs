@@ -161,9 +161,11 @@ impl SyntaxRefusal {
             Self::DocumentTooLong { limit, actual } => {
                 Row::new("document-too-long", format!("at most {limit} bytes"), format!("{actual} bytes"))
             }
-            Self::Truncated { item } => {
-                Row::new("truncated", format!("the rest of {item}"), format!("the end of the bytes inside {item}"))
-            }
+            Self::Truncated { item } => Row::new(
+                "truncated",
+                format!("the rest of {item}"),
+                format!("the end of the bytes inside {item}"),
+            ),
             Self::TrailingBytes { item, count } => {
                 Row::new("trailing-bytes", format!("nothing after {item}"), format!("{count} more bytes"))
             }
@@ -190,12 +192,16 @@ impl SyntaxRefusal {
                 format!("well-formed CBOR at {item}"),
                 format!("the byte 0x{initial_byte:02x}, which cannot stand there"),
             ),
-            Self::Length { item, min, max, actual } => {
-                Row::new("length-out-of-range", format!("{item} of {}", range(*min, *max, "bytes")), format!("{actual} bytes"))
-            }
-            Self::Count { item, min, max, actual } => {
-                Row::new("count-out-of-range", format!("{item} with {}", range(*min, *max, "entries")), format!("{actual} entries"))
-            }
+            Self::Length { item, min, max, actual } => Row::new(
+                "length-out-of-range",
+                format!("{item} of {}", range(*min, *max, "bytes")),
+                format!("{actual} bytes"),
+            ),
+            Self::Count { item, min, max, actual } => Row::new(
+                "count-out-of-range",
+                format!("{item} with {}", range(*min, *max, "entries")),
+                format!("{actual} entries"),
+            ),
             Self::NotUtf8 { item } => Row::new("not-utf8", format!("{item} as UTF-8 text"), "other bytes"),
             Self::ProtectedHeader { actual } => Row::new(
                 "protected-header",
@@ -205,15 +211,31 @@ impl SyntaxRefusal {
             Self::UnprotectedHeader { entries } => {
                 Row::new("unprotected-header", "an empty unprotected header", format!("{entries} entries"))
             }
-            Self::UnknownKey { key } => Row::new("unknown-key", "only the nine keys of an enclave document", format!("the key {key:?}")),
-            Self::DuplicateKey { field } => Row::new("duplicate-key", format!("{} once", field.as_str()), "it twice"),
-            Self::MissingKey { field } => Row::new("missing-key", format!("the key {}", field.as_str()), "no such key"),
-            Self::NitroTpm { evidence } => Row::new("nitrotpm-document", "a document of a Nitro enclave", format!("a NitroTPM document ({evidence})")),
+            Self::UnknownKey { key } => Row::new(
+                "unknown-key",
+                "only the nine keys of an enclave document",
+                format!("the key {key:?}"),
+            ),
+            Self::DuplicateKey { field } => {
+                Row::new("duplicate-key", format!("{} once", field.as_str()), "it twice")
+            }
+            Self::MissingKey { field } => {
+                Row::new("missing-key", format!("the key {}", field.as_str()), "no such key")
+            }
+            Self::NitroTpm { evidence } => Row::new(
+                "nitrotpm-document",
+                "a document of a Nitro enclave",
+                format!("a NitroTPM document ({evidence})"),
+            ),
             Self::Digest { actual } => Row::new("digest", "the digest SHA384", format!("{actual:?}")),
             Self::TimestampZero => Row::new("timestamp-zero", "a positive timestamp in milliseconds", "0"),
-            Self::PcrIndexRange { actual } => Row::new("pcr-index-out-of-range", "a PCR index from 0 to 31", actual.to_string()),
+            Self::PcrIndexRange { actual } => {
+                Row::new("pcr-index-out-of-range", "a PCR index from 0 to 31", actual.to_string())
+            }
             Self::DuplicatePcr { index } => Row::new("duplicate-pcr", format!("{index} once"), "it twice"),
-            Self::MissingPcr { index } => Row::new("missing-pcr", format!("{index} (0, 1 and 2 are required)"), "no such PCR"),
+            Self::MissingPcr { index } => {
+                Row::new("missing-pcr", format!("{index} (0, 1 and 2 are required)"), "no such PCR")
+            }
         }
     }
 }

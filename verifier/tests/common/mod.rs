@@ -2,12 +2,13 @@
 #![allow(dead_code, reason = "each suite uses its part")]
 
 use countersign_verifier::{
-    CacheCapacity, Expectations, Expected, Freshness, Refusal, TrustAnchor, UnixMillis, UnverifiedDocument, Verifier,
+    CacheCapacity, Expectations, Expected, Freshness, Refusal, TrustAnchor, UnixMillis, UnverifiedDocument,
+    Verifier,
 };
 use std::path::{Path, PathBuf};
 
 /// The documents collected from public projects. They are no part of this project and lie beside the checkout.
-pub fn shared_documents() -> Option<PathBuf> {
+pub(crate) fn shared_documents() -> Option<PathBuf> {
     let shared = std::env::var_os("COUNTERSIGN_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
     let documents = shared.join("attestation-documents");
@@ -22,13 +23,13 @@ pub fn shared_documents() -> Option<PathBuf> {
 }
 
 /// The documents made for this project, each with one defect.
-pub fn synthetic(file: &str) -> Vec<u8> {
+pub(crate) fn synthetic(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/synthetic").join(file);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Expects nothing but that the document is genuine and as old as it says.
-pub fn at_own_time(at: UnixMillis) -> Expectations<'static> {
+pub(crate) fn at_own_time(at: UnixMillis) -> Expectations<'static> {
     Expectations {
         at,
         freshness: Freshness::AtOwnTime,
@@ -39,18 +40,18 @@ pub fn at_own_time(at: UnixMillis) -> Expectations<'static> {
 }
 
 /// A verifier that remembers nothing.
-pub fn cold(anchor: TrustAnchor) -> Verifier {
+pub(crate) fn cold(anchor: TrustAnchor) -> Verifier {
     Verifier::new(anchor, CacheCapacity::NONE)
 }
 
 /// Parses and verifies.
-pub fn check(verifier: &Verifier, bytes: &[u8], at: UnixMillis) -> Result<(), Refusal> {
+pub(crate) fn check(verifier: &Verifier, bytes: &[u8], at: UnixMillis) -> Result<(), Refusal> {
     let document = UnverifiedDocument::parse(bytes)?;
     verifier.verify(&document, &at_own_time(at)).map(drop)
 }
 
 /// `accept`, or the stage and the code of the refusal.
-pub fn verdict(result: &Result<(), Refusal>) -> String {
+pub(crate) fn verdict(result: &Result<(), Refusal>) -> String {
     match result {
         Ok(()) => "accept".to_owned(),
         Err(refusal) => format!("{} {}", refusal.stage(), refusal.code()),
@@ -58,7 +59,7 @@ pub fn verdict(result: &Result<(), Refusal>) -> String {
 }
 
 /// The rows of a table: lines of cells between tabs, after one line of headings.
-pub fn rows<const CELLS: usize>(table: &str) -> Vec<[String; CELLS]> {
+pub(crate) fn rows<const CELLS: usize>(table: &str) -> Vec<[String; CELLS]> {
     let rows: Vec<_> = table
         .lines()
         .skip(1)

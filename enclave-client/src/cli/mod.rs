@@ -1,0 +1,205 @@
+//! The command line: what was typed, and which exit code comes of it.
+
+mod run;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing::error;
+
+use crate::{
+    child::Application,
+    device::Device,
+    log::{self, LogFormat},
+    manifest::Manifest,
+};
+
+pub use run::{Outcome, RunError, RunOptions, run};
+
+/// Attests this enclave to its proxies and carries the application's traffic.
+#[derive(Debug, Parser)]
+#[command(name = "countersign-enclave", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Format of the log, which goes to standard error. Its level: COUNTERSIGN_LOG=debug
+    #[arg(long, value_enum, default_value_t, global = true)]
+    log: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the application once the enclave is attested, and exit with its code
+    Run(RunArgs),
+    /// Print every mistake in a manifest with line and column, or "ok"
+    Check(ManifestArg),
+}
+
+#[derive(Debug, Args)]
+struct ManifestArg {
+    /// The manifest: what may be reached, and how
+    #[arg(long, value_name = "FILE")]
+    manifest: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    manifest: ManifestArg,
+    /// How long to wait for every proxy's first grant before the application starts; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    wait_attested: u64,
+    /// What to do when that time is over
+    #[arg(long, value_enum, default_value_t)]
+    if_unattested: IfUnattested,
+    #[cfg(feature = "simulator")]
+    #[command(flatten)]
+    danger: DangerArgs,
+    /// The application and its arguments
+    #[arg(last = true, required = true, value_name = "APP")]
+    application: Vec<OsString>,
+}
+
+/// Development only; these flags exist in no release build.
+#[cfg(feature = "simulator")]
+#[derive(Debug, Args)]
+struct DangerArgs {
+    /// DEVELOPMENT ONLY: sign documents in software under the root in this directory. Proves nothing
+    #[arg(long, value_name = "DIR", requires = "danger_image")]
+    danger_software_nsm: Option<PathBuf>,
+    /// DEVELOPMENT ONLY: the image whose measurements the software module shows
+    #[arg(long, value_name = "NAME", requires = "danger_software_nsm")]
+    danger_image: Option<String>,
+}
+
+/// What `run` does when attestation takes too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum IfUnattested {
+    /// Start the application; until it is attested its connections are refused with the reason
+    #[default]
+    Start,
+    /// Exit with code 69
+    Exit,
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub fn execute(self) -> ExitCode {
+        log::init(self.log);
+        match self.command {
+            Command::Check(ManifestArg { manifest }) => check(&manifest),
+            Command::Run(args) => args.execute(),
+        }
+    }
+}
+
+fn check(path: &std::path::Path) -> ExitCode {
+    match Manifest::load(path) {
+        Ok(_) => {
+            println!("ok");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            for line in error.lines(&path.display().to_string()) {
+                println!("{line}");
+            }
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+impl RunArgs {
+    fn execute(self) -> ExitCode {
+        let path = &self.manifest.manifest;
+        let manifest = match Manifest::load(path) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                for line in error.lines(&path.display().to_string()) {
+                    error!(code = "manifest-invalid", "{line}");
+                }
+                return ExitCode::from(EXIT_USAGE);
+            }
+        };
+        let device = match self.device() {
+            Ok(device) => device,
+            Err(error) => {
+                error!(code = "device-failed", "{}", crate::attest::chain(&error));
+                return ExitCode::from(EXIT_OS);
+            }
+        };
+        let mut words = self.application.into_iter();
+        let Some(program) = words.next() else {
+            return ExitCode::from(EXIT_USAGE);
+        };
+        let application = Application { program, arguments: words.collect() };
+        let options = RunOptions {
+            wait_attested: Duration::from_secs(self.wait_attested),
+            if_unattested: self.if_unattested,
+        };
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(why) => {
+                error!(code = "os-failed", "no runtime: {why}");
+                return ExitCode::from(EXIT_OS);
+            }
+        };
+        let outcome = runtime.block_on(run(manifest, device, &application, options));
+        // A call to the device may still block; the application is gone, so nobody waits for it.
+        runtime.shutdown_background();
+        exit_code(outcome)
+    }
+
+    #[cfg(not(feature = "simulator"))]
+    fn device(&self) -> Result<Device, crate::device::DeviceError> {
+        Ok(Device::new(crate::device::Nsm))
+    }
+
+    #[cfg(feature = "simulator")]
+    fn device(&self) -> Result<Device, crate::device::DeviceError> {
+        match (&self.danger.danger_software_nsm, &self.danger.danger_image) {
+            (Some(directory), Some(image)) => {
+                tracing::warn!(
+                    code = "danger-software-nsm",
+                    %image,
+                    "DEVELOPMENT ONLY: documents are signed in software, they prove nothing about this machine"
+                );
+                Ok(Device::new(crate::device::Software::danger_load(directory, image)?))
+            }
+            _ => Ok(Device::new(crate::device::Nsm)),
+        }
+    }
+}
+
+fn exit_code(outcome: Result<Outcome, RunError>) -> ExitCode {
+    match outcome {
+        Ok(Outcome::Ended(ended)) => ended.into(),
+        Ok(Outcome::Stopped(signal)) => ExitCode::from(128 + signal),
+        Ok(Outcome::Unattested) => ExitCode::from(EXIT_UNATTESTED),
+        Err(error) => {
+            error!(code = "run-failed", "{}", crate::attest::chain(&error));
+            match error {
+                RunError::Start(error) => ExitCode::from(error.code()),
+                _ => ExitCode::from(EXIT_OS),
+            }
+        }
+    }
+}
+
+/// Wrong usage or a wrong manifest, as clap has it.
+const EXIT_USAGE: u8 = 2;
+
+/// sysexits(3) EX_UNAVAILABLE: not attested in time.
+const EXIT_UNATTESTED: u8 = 69;
+
+/// sysexits(3) EX_OSERR: a port is taken, there is no device.
+const EXIT_OS: u8 = 71;
+
+const EXAMPLES: &str = "\
+Examples:
+  countersign-enclave check --manifest countersign.yaml
+  countersign-enclave run --manifest countersign.yaml -- /app/server --port 8001
+  countersign-enclave run --manifest countersign.yaml --if-unattested exit -- curl https://kms.us-west-2.amazonaws.com
+
+Exit codes: the application's own (128 + signal if one ended it); 2 wrong usage or manifest;
+69 not attested in time (--if-unattested exit); 71 the system refused something;
+126 the application cannot be executed; 127 it was not found.";

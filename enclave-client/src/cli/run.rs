@@ -1,0 +1,158 @@
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use countersign_protocol::Destination;
+use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::IfUnattested;
+use crate::{
+    attest::{Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
+    child::{Application, Ended, StartError, Supervisor},
+    device::Device,
+    key::{EnclaveKey, KeyError},
+    local::{LocalProxy, LocalProxyLimits, Routes},
+    manifest::{Manifest, ProxyEntry},
+    pool::{Gateway, Pool},
+};
+
+/// How `run` behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    /// How long the application waits for the first grants.
+    pub wait_attested: Duration,
+    /// What happens then.
+    pub if_unattested: IfUnattested,
+}
+
+/// How `run` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The application ended.
+    Ended(Ended),
+    /// A signal came before the application had started.
+    Stopped(u8),
+    /// The enclave was not attested in time, and the application was not to start then.
+    Unattested,
+}
+
+/// Attests, serves the local proxy, runs the application; returns when it has ended.
+///
+/// # Errors
+/// [`RunError`] when something could not be set up.
+pub async fn run(
+    manifest: Manifest,
+    device: Device,
+    application: &Application,
+    options: RunOptions,
+) -> Result<Outcome, RunError> {
+    // First of all: a signal that comes now must not be lost.
+    let mut supervisor = Supervisor::new().map_err(RunError::Signals)?;
+    let local = LocalProxy::bind(manifest.proxy_port, LocalProxyLimits::default()).await.map_err(RunError::Listen)?;
+    let proxy = local.address();
+    let stop = CancellationToken::new();
+    let _stop_at_return = stop.clone().drop_guard();
+    let (routes, statuses) = start_proxies(manifest.proxies, &device, &stop)?;
+    tokio::spawn(local.serve(routes, stop.clone()));
+    info!(%proxy, "local proxy listens");
+
+    let attested = tokio::select! {
+        signal = supervisor.stop_signal() => {
+            return Ok(Outcome::Stopped(u8::try_from(signal.as_raw()).unwrap_or(0)));
+        }
+        attested = timeout(options.wait_attested, all_attested(statuses)) => attested.is_ok(),
+    };
+    if !attested && !options.wait_attested.is_zero() {
+        warn!(code = "not-attested", "not attested after {} s", options.wait_attested.as_secs());
+    }
+    if !attested && options.if_unattested == IfUnattested::Exit {
+        return Ok(Outcome::Unattested);
+    }
+    supervisor.run(application, proxy).await.map(Outcome::Ended).map_err(RunError::Start)
+}
+
+/// One keeper and one pool for each proxy.
+fn start_proxies(
+    entries: Vec<ProxyEntry>,
+    device: &Device,
+    stop: &CancellationToken,
+) -> Result<(Routes, Vec<watch::Receiver<Status>>), RunError> {
+    let boot = Arc::new(Boot::new().map_err(|_| RunError::Random)?);
+    let mut routes: Vec<(Destination, Arc<Pool>)> = Vec::new();
+    let mut statuses = Vec::new();
+    for entry in entries {
+        let ProxyEntry { name, attestation, gateway, gateway_port, interval, anchors, destinations } = entry;
+        let gateway = Gateway::new(&name, gateway).map_err(RunError::Tls)?;
+        let site = ProxySite::new(SiteConfig {
+            name,
+            attestation,
+            gateway_port,
+            anchors,
+            key: EnclaveKey::generate().map_err(RunError::Key)?,
+            device: device.clone(),
+            boot: boot.clone(),
+        })
+        .map_err(RunError::Tls)?;
+        let nudge = Nudge::default();
+        let (keeper, status) = Keeper::new(site, interval, nudge.clone());
+        let pool = Pool::new(gateway, status.clone(), nudge);
+        tokio::spawn(keeper.run(stop.clone()));
+        tokio::spawn(pool.clone().maintain(stop.clone()));
+        routes.extend(destinations.into_iter().map(|destination| (destination, pool.clone())));
+        statuses.push(status);
+    }
+    Ok((routes.into_iter().collect(), statuses))
+}
+
+/// Returns when each proxy has granted a session once.
+async fn all_attested(statuses: Vec<watch::Receiver<Status>>) {
+    for mut status in statuses {
+        let granted = |status: &Status| status.session(tokio::time::Instant::now()).is_ok();
+        if status.wait_for(granted).await.is_err() {
+            // The keeper is gone: the program stops.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What could not be set up.
+#[derive(Debug)]
+pub enum RunError {
+    /// Signal handlers.
+    Signals(io::Error),
+    /// The local proxy's port.
+    Listen(io::Error),
+    /// The random number generator.
+    Random,
+    /// K.
+    Key(KeyError),
+    /// TLS.
+    Tls(rustls::Error),
+    /// The application.
+    Start(StartError),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signals(_) => "signals cannot be handled",
+            Self::Listen(_) => "the local proxy cannot listen",
+            Self::Random => "the system gives no random numbers",
+            Self::Key(_) => "no session key",
+            Self::Tls(_) => "TLS cannot be configured",
+            Self::Start(_) => "the application was not started",
+        })
+    }
+}
+
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Signals(why) | Self::Listen(why) => Some(why),
+            Self::Random => None,
+            Self::Key(why) => Some(why),
+            Self::Tls(why) => Some(why),
+            Self::Start(why) => Some(why),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::PathBuf,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use countersign_protocol::{Destination, Host};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream, lookup_host},
+    time::timeout,
+};
+use tokio_vsock::{VsockAddr, VsockStream};
+
+/// How to get to the proxy, as the manifest says it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Dial {
+    /// TCP; a name is resolved anew for each attempt.
+    Tcp(Destination),
+    /// A UNIX socket, for instance of a host half that carries bytes.
+    Unix(PathBuf),
+    /// A virtio socket (vsock(7)); CID 3 is the parent instance.
+    Vsock {
+        /// The other machine.
+        cid: u32,
+        /// Its port.
+        port: u32,
+    },
+}
+
+/// One place to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP over IPv4 or IPv6.
+    Tcp(SocketAddr),
+    /// A UNIX socket.
+    Unix(PathBuf),
+    /// A virtio socket.
+    Vsock {
+        /// The other machine.
+        cid: u32,
+        /// Its port.
+        port: u32,
+    },
+}
+
+impl Dial {
+    /// Every address to try, at most [`MAX_ADDRESSES`], never none.
+    ///
+    /// # Errors
+    /// [`DialError`] when the name does not resolve within its deadline.
+    pub async fn resolve(&self) -> Result<Vec<Address>, DialError> {
+        let destination = match self {
+            Self::Tcp(destination) => destination,
+            Self::Unix(path) => return Ok(vec![Address::Unix(path.clone())]),
+            Self::Vsock { cid, port } => return Ok(vec![Address::Vsock { cid: *cid, port: *port }]),
+        };
+        let name = match destination.host() {
+            Host::Address(ip) => return Ok(vec![Address::Tcp(SocketAddr::new(*ip, destination.port()))]),
+            Host::Name(name) => name,
+        };
+        let failed = |why| DialError::Resolve { name: name.to_string(), why };
+        let found = timeout(RESOLVE_DEADLINE, lookup_host((&**name, destination.port())))
+            .await
+            .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
+            .map_err(failed)?;
+        let mut addresses: Vec<_> = found.map(Address::Tcp).collect();
+        addresses.dedup();
+        addresses.truncate(MAX_ADDRESSES);
+        if addresses.is_empty() {
+            return Err(failed(io::ErrorKind::NotFound.into()));
+        }
+        Ok(addresses)
+    }
+}
+
+impl Address {
+    /// Connects within [`CONNECT_DEADLINE`].
+    ///
+    /// # Errors
+    /// [`DialError::Connect`] with the address and the reason.
+    pub async fn connect(&self) -> Result<Stream, DialError> {
+        let failed = |why| DialError::Connect { address: self.clone(), why };
+        timeout(CONNECT_DEADLINE, self.open())
+            .await
+            .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
+            .map_err(failed)
+    }
+
+    async fn open(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                // A path that went silent must end the connection, not keep it for ever.
+                SockRef::from(&stream).set_tcp_keepalive(
+                    &TcpKeepalive::new()
+                        .with_time(KEEPALIVE)
+                        .with_interval(KEEPALIVE)
+                        .with_retries(KEEPALIVE_PROBES),
+                )?;
+                Ok(Stream::Tcp(stream))
+            }
+            Self::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Self::Vsock { cid, port } => {
+                VsockStream::connect(VsockAddr::new(*cid, *port)).await.map(Stream::Vsock)
+            }
+        }
+    }
+
+    /// The same machine at another port: the gateway beside the attestation port.
+    /// `None` for what has no such relation.
+    pub fn with_port(&self, port: u16) -> Option<Self> {
+        match self {
+            Self::Tcp(address) => Some(Self::Tcp(SocketAddr::new(address.ip(), port))),
+            Self::Unix(_) | Self::Vsock { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
+        }
+    }
+}
+
+/// Why nothing could be connected.
+#[derive(Debug)]
+pub enum DialError {
+    /// The name leads nowhere.
+    Resolve {
+        /// The name.
+        name: String,
+        /// What the resolver said.
+        why: io::Error,
+    },
+    /// The address took no connection.
+    Connect {
+        /// The address.
+        address: Address,
+        /// What the system said.
+        why: io::Error,
+    },
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve { name, .. } => write!(f, "{name} does not resolve"),
+            Self::Connect { address, .. } => write!(f, "no connection to {address}"),
+        }
+    }
+}
+
+impl std::error::Error for DialError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Resolve { why, .. } | Self::Connect { why, .. } => Some(why),
+        }
+    }
+}
+
+/// The most addresses of one name that are tried in one round.
+pub const MAX_ADDRESSES: usize = 16;
+
+/// How long the system's resolver may take.
+const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long one address may take to connect.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Silence after which TCP asks whether the other end still lives, and between questions.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Unanswered questions after which it does not.
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// A connection over any transport.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A UNIX socket.
+    Unix(UnixStream),
+    /// A virtio socket.
+    Vsock(VsockStream),
+}
+
+macro_rules! delegate {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp($stream) => $call,
+            Stream::Unix($stream) => $call,
+            Stream::Vsock($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => Pin::new(stream).poll_write(cx, data))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => Pin::new(stream).poll_write_vectored(cx, data))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Vsock(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}

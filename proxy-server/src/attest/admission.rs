@@ -1,0 +1,446 @@
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use countersign_protocol::{
+    Binder, Deployment, Lease, LeaseBounds, Nonce, ProblemCode, Role,
+    message::{Attest, Challenge, Grant},
+};
+use countersign_verifier::{
+    DebugMode, Evidence, Expectations, Expected, Freshness, UnixMillis, UnverifiedDocument, Verifier,
+};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use super::{
+    connection::{Connection, NoNonce},
+    gate::Gate,
+};
+use crate::{
+    ca::{ClientKey, SessionCa, SessionCertificate},
+    config::DocumentWindow,
+    log::{Chain, Sample, Sampler},
+    policy::{Admitting, Policy, PolicyHandle},
+    refusal::Refused,
+    session::{Admission, EndReason, Granted, Renewal, Sessions},
+    store::{AuditEvent, Journal, SessionRow, UnixMs},
+};
+
+/// Decides who is given a session. One for all connections.
+pub struct Admitter {
+    parts: AdmitterParts,
+    gate: Gate,
+    lines: Sampler,
+    rows: Sampler,
+}
+
+/// What an [`Admitter`] decides with.
+pub struct AdmitterParts {
+    /// The installation, part of the binder.
+    pub deployment: Deployment,
+    /// SPKI of the certificate this port shows, part of the binder.
+    pub server_spki: Vec<u8>,
+    /// Lease bounds said with a challenge.
+    pub lease_bounds: LeaseBounds,
+    /// How far a document's time may lie from ours.
+    pub window: DocumentWindow,
+    /// Knows the root, and certificates seen before.
+    pub verifier: Verifier,
+    /// Who may pass.
+    pub policy: PolicyHandle,
+    /// Who has.
+    pub sessions: Sessions,
+    /// Issues certificates.
+    pub ca: SessionCa,
+    /// Takes audit rows.
+    pub journal: Journal,
+    /// Threads that serve connections.
+    pub workers: usize,
+}
+
+impl Admitter {
+    /// Puts the parts together.
+    pub fn new(parts: AdmitterParts) -> Self {
+        let gate = Gate::new(parts.workers);
+        Self { parts, gate, lines: Sampler::new(LINES_PER_SECOND), rows: Sampler::new(ROWS_PER_SECOND) }
+    }
+
+    /// A new nonce for this connection.
+    pub(super) fn challenge(&self, connection: &Connection) -> Result<Challenge, Refused> {
+        connection.key.as_ref().ok_or_else(no_client_key)?;
+        let mut bytes = [0; Nonce::LEN];
+        aws_lc_rs::rand::fill(&mut bytes)
+            .map_err(|_| Refused::because(ProblemCode::Internal, "try again", "the system gives no random bytes"))?;
+        let nonce = Nonce::from_bytes(bytes);
+        connection.challenge(nonce);
+        let AdmitterParts { deployment, lease_bounds, policy, .. } = &self.parts;
+        Ok(Challenge { nonce, deployment: deployment.clone(), epoch: policy.epoch(), lease_bounds: *lease_bounds })
+    }
+
+    /// The checks, in order, cheap ones first; then the session, its
+    /// certificate and its audit row. Logs the decision.
+    pub(super) async fn attest(
+        &self,
+        connection: &Connection,
+        body: &[u8],
+        request_id: &str,
+    ) -> Result<Grant, Refused> {
+        // Before anything else: a failed answer burns the nonce too.
+        let nonce = connection.take_nonce();
+        let decided = self.decide(connection, nonce, body, request_id).await;
+        match &decided {
+            Ok(admitted) => self.log_admission(connection, admitted, request_id),
+            Err(refused) => self.log_refusal(connection, refused, request_id),
+        }
+        decided.map(|admitted| admitted.grant)
+    }
+
+    async fn decide(
+        &self,
+        connection: &Connection,
+        nonce: Result<Nonce, NoNonce>,
+        body: &[u8],
+        request_id: &str,
+    ) -> Result<Admitted, Refused> {
+        let key = connection.key.as_ref().ok_or_else(no_client_key)?;
+        let attest = Attest::decode(body)
+            .map_err(|error| Refused::new(ProblemCode::BadRequest, error.to_string()))?;
+        let document = UnverifiedDocument::parse(attest.document)?;
+        let nonce = nonce.map_err(no_nonce)?;
+        if self.parts.policy.is_stale() {
+            return Err(Refused::new(ProblemCode::Stale, "the proxy has not seen its store lately: try again"));
+        }
+        let binder = self.binder(connection, key, &nonce, &attest)?;
+        let now = UnixMs::now();
+        let expectations = Expectations {
+            at: UnixMillis::from_millis(now.as_millis()),
+            freshness: Freshness::Within { past: self.parts.window.past, future: self.parts.window.future },
+            nonce: Expected::Exactly(nonce.as_bytes()),
+            public_key: Expected::Exactly(key.spki()),
+            user_data: Expected::Exactly(&binder),
+        };
+        let policy = self.parts.policy.current();
+        if let Err(refused) = might_pass(&policy, &document) {
+            // A stranger. When nonce, key and binder are right it is worth a row;
+            // otherwise the verifier tells what is wrong before any signature.
+            if answers(&document, &expectations) {
+                self.note(&policy, &refused, now, request_id);
+                return Err(refused);
+            }
+        }
+        let evidence = self.verify(connection, &document, &expectations).await?;
+        match self.admit(connection, &policy, &evidence, &attest, key, now, request_id).await {
+            Err(refused) => {
+                self.note(&policy, &refused, now, request_id);
+                Err(refused)
+            }
+            admitted => admitted,
+        }
+    }
+
+    fn binder(
+        &self,
+        connection: &Connection,
+        key: &ClientKey,
+        nonce: &Nonce,
+        attest: &Attest<'_>,
+    ) -> Result<[u8; countersign_protocol::BINDER_LEN], Refused> {
+        let exporter = connection
+            .tls
+            .export(nonce)
+            .map_err(|error| Refused::because(ProblemCode::Internal, "connect again", Chain(&error)))?;
+        let binder = Binder {
+            role: Role::Enclave,
+            attester_spki: key.spki(),
+            server_spki: &self.parts.server_spki,
+            exporter: &exporter,
+            deployment: &self.parts.deployment,
+            boot_id: attest.boot_id,
+            sequence: attest.sequence,
+        };
+        Ok(binder.digest())
+    }
+
+    async fn verify<'a>(
+        &self,
+        connection: &Connection,
+        document: &UnverifiedDocument<'a>,
+        expectations: &Expectations<'_>,
+    ) -> Result<Evidence<'a>, Refused> {
+        let renews = connection.session().is_some_and(|id| self.parts.sessions.find(&id).is_some());
+        let _turn = if renews { None } else { Some(self.gate.turn().await?) };
+        Ok(self.parts.verifier.verify(document, expectations)?)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn admit(
+        &self,
+        connection: &Connection,
+        policy: &Arc<Policy>,
+        evidence: &Evidence<'_>,
+        attest: &Attest<'_>,
+        key: &ClientKey,
+        now: UnixMs,
+        request_id: &str,
+    ) -> Result<Admitted, Refused> {
+        let admitting = appraise(policy, evidence)?;
+        let lease = lease(admitting.workload.lease_bounds, attest.lease, evidence.not_after(), now)?;
+        let admission = Admission {
+            workload: Arc::clone(&admitting.workload),
+            measurement: Arc::clone(&admitting.name),
+            key: key.thumbprint(),
+            boot_id: attest.boot_id,
+            sequence: attest.sequence,
+            lease,
+            epoch: policy.epoch,
+        };
+        let Granted { session, renewed, .. } = self
+            .parts
+            .sessions
+            .admit(admission, Instant::now())
+            .map_err(|error| Refused::new(error.code(), error.to_string()))?;
+        let id = session.id();
+        let row = SessionRow {
+            id,
+            key: key.thumbprint(),
+            workload: admitting.workload.name.to_string(),
+            measurement: admitting.name.to_string(),
+            boot_id: attest.boot_id,
+            sequence: attest.sequence,
+            lease,
+            lease_ends: UnixMs(now.0.saturating_add_unsigned(lease.duration().as_millis() as u64)),
+            epoch: policy.epoch,
+        };
+        let finished = self.finish(policy, evidence, admitting, key, row, renewed, request_id).await;
+        let certificates = match finished {
+            Ok(certificates) => certificates,
+            Err(refused) => {
+                let reason = match refused.code() == ProblemCode::MeasurementRevoked.as_str() {
+                    true => EndReason::MeasurementRevoked,
+                    false => EndReason::EndedByAdmin,
+                };
+                // A session that was renewed keeps the lease it has now, at most one
+                // more: it was admitted by a row that stands. A new one never was.
+                if renewed == Renewal::New || reason == EndReason::MeasurementRevoked {
+                    self.parts.sessions.end(&id, reason);
+                }
+                return Err(refused);
+            }
+        };
+        connection.admitted(id, lease);
+        Ok(Admitted {
+            workload: admitting.workload.name.to_string(),
+            measurement: Arc::clone(&admitting.name),
+            renewed,
+            grant: Grant { session: id, lease, epoch: policy.epoch, certificates },
+        })
+    }
+
+    /// What can still fail once the session stands in the registry.
+    #[allow(clippy::too_many_arguments)]
+    async fn finish(
+        &self,
+        policy: &Arc<Policy>,
+        evidence: &Evidence<'_>,
+        admitting: &Admitting,
+        key: &ClientKey,
+        row: SessionRow,
+        renewed: Renewal,
+        request_id: &str,
+    ) -> Result<Vec<Vec<u8>>, Refused> {
+        // The watcher first puts a policy in force and then ends sessions. Either it
+        // saw this session, or the policy it put in force is seen here.
+        let latest = self.parts.policy.current();
+        if !Arc::ptr_eq(policy, &latest) && appraise(&latest, evidence)?.epoch != admitting.epoch {
+            return Err(revoked("the measurement changed while the enclave attested"));
+        }
+        let wall = OffsetDateTime::from(SystemTime::UNIX_EPOCH + Duration::from_millis(row.lease_ends.as_millis()));
+        let certificate = SessionCertificate {
+            key,
+            deployment: &self.parts.deployment,
+            workload: &admitting.workload.name,
+            session: row.id,
+            not_after: wall,
+        };
+        let issued = self
+            .parts
+            .ca
+            .issue(&certificate, wall - row.lease.duration())
+            .map_err(|error| Refused::because(ProblemCode::Internal, "try again", Chain(&error)))?;
+        let event = AuditEvent {
+            at: UnixMs::now(),
+            kind: "admission",
+            code: word(renewed),
+            epoch: policy.epoch,
+            workload: Some(row.workload.clone()),
+            measurement: Some(row.measurement.clone()),
+            session: Some(row.id),
+            request_id: request_id.to_owned(),
+            detail: Some(evidence.module_id().to_owned()),
+        };
+        let recorded = self.parts.journal.record(event, row).await;
+        recorded.map_err(|error| Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error))?;
+        Ok(issued.into_iter().map(|certificate| certificate.to_vec()).collect())
+    }
+
+    /// An audit row for a refusal of somebody who answered the challenge rightly;
+    /// so many a second of each code, and nobody waits for it.
+    fn note(&self, policy: &Policy, refused: &Refused, now: UnixMs, request_id: &str) {
+        if self.rows.take(refused.code()) == Sample::Suppress {
+            return;
+        }
+        self.parts.journal.note(AuditEvent {
+            at: now,
+            kind: "refusal",
+            code: refused.code(),
+            epoch: policy.epoch,
+            workload: None,
+            measurement: None,
+            session: None,
+            request_id: request_id.to_owned(),
+            detail: Some(refused.to_string()),
+        });
+    }
+
+    fn log_admission(&self, connection: &Connection, admitted: &Admitted, request_id: &str) {
+        let code = word(admitted.renewed);
+        let Sample::Write { suppressed } = self.lines.take(code) else { return };
+        let Admitted { workload, measurement, grant, .. } = admitted;
+        tracing::info!(
+            code,
+            suppressed,
+            session = %grant.session,
+            workload,
+            measurement = %measurement,
+            lease_seconds = grant.lease.as_secs(),
+            epoch = grant.epoch.0,
+            peer = %connection.peer,
+            request_id,
+            "admitted"
+        );
+    }
+
+    pub(super) fn log_refusal(&self, connection: &Connection, refused: &Refused, request_id: &str) {
+        let code = refused.code();
+        let Sample::Write { suppressed } = self.lines.take(code) else { return };
+        tracing::warn!(code, suppressed, peer = %connection.peer, request_id, reason = %refused, "attestation refused");
+    }
+}
+
+struct Admitted {
+    grant: Grant,
+    workload: String,
+    measurement: Arc<str>,
+    renewed: Renewal,
+}
+
+/// Whether the PCRs a document *claims* could lead anywhere. Claims cost
+/// nothing to make, so this only ever refuses.
+fn might_pass(policy: &Policy, document: &UnverifiedDocument<'_>) -> Result<(), Refused> {
+    let pcrs = document.pcrs();
+    if let Some(name) = policy.revocation(pcrs) {
+        return Err(revoked(name));
+    }
+    if pcrs.is_debug() || !policy.knows_image(pcrs) {
+        policy.references().appraise(pcrs, DebugMode::Refuse)?;
+    }
+    Ok(())
+}
+
+/// Nonce, key and binder are those of this connection. The verifier decides
+/// this in constant time; here it only says whether a refusal is worth a row.
+fn answers(document: &UnverifiedDocument<'_>, expectations: &Expectations<'_>) -> bool {
+    let Expectations { at: _, freshness: _, nonce, public_key, user_data } = expectations;
+    let is = |actual: Option<&[u8]>, expected: &Expected<'_>| actual.map(Expected::Exactly) == Some(*expected);
+    is(document.nonce(), nonce) && is(document.public_key(), public_key) && is(document.user_data(), user_data)
+}
+
+fn appraise<'p>(policy: &'p Policy, evidence: &Evidence<'_>) -> Result<&'p Admitting, Refused> {
+    if let Some(name) = policy.revocation(evidence.pcrs()) {
+        return Err(revoked(name));
+    }
+    let measurement = policy.references().appraise(evidence.pcrs(), DebugMode::Refuse)?;
+    policy.admitting(measurement.name()).ok_or_else(|| {
+        Refused::because(ProblemCode::Internal, "try again", "the policy has a measurement without a workload")
+    })
+}
+
+/// The lease wished for, within the workload's bounds, and never beyond the
+/// NSM's certificate.
+fn lease(bounds: LeaseBounds, wanted: Lease, not_after: UnixMillis, now: UnixMs) -> Result<Lease, Refused> {
+    let wanted = bounds.clamp(wanted);
+    let left = not_after.since(UnixMillis::from_millis(now.as_millis())).as_secs();
+    match Lease::from_secs(left.min(wanted.as_secs())) {
+        Ok(lease) if lease >= bounds.min() => Ok(lease),
+        _ => Err(Refused::new(
+            ProblemCode::EvidenceEndsSoon,
+            format!(
+                "the document's certificates end in {left} s, before the shortest lease of {} s: ask the NSM again",
+                bounds.min().as_secs()
+            ),
+        )),
+    }
+}
+
+fn word(renewed: Renewal) -> &'static str {
+    match renewed {
+        Renewal::New => "admitted",
+        Renewal::Renewed => "renewed",
+    }
+}
+
+fn revoked(which: &str) -> Refused {
+    Refused::because(ProblemCode::MeasurementRevoked, "the enclave's measurement was revoked", which)
+}
+
+fn no_client_key() -> Refused {
+    Refused::new(
+        ProblemCode::NoClientKey,
+        "connect with a self-signed client certificate over a P-256 key made in the enclave",
+    )
+}
+
+fn no_nonce(reason: NoNonce) -> Refused {
+    match reason {
+        NoNonce::NeverAskedOrUsed => Refused::new(
+            ProblemCode::NoChallenge,
+            "no challenge stands on this connection: ask for one, and answer it once",
+        ),
+        NoNonce::Expired => {
+            Refused::new(ProblemCode::ChallengeExpired, "the challenge is older than 10 s: ask for another")
+        }
+    }
+}
+
+/// Log lines of each code.
+const LINES_PER_SECOND: u32 = 100;
+
+/// Audit rows of refusals, of each code. Admissions are always written.
+const ROWS_PER_SECOND: u32 = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_ends_with_the_certificates_or_is_not_given() {
+        let bounds = LeaseBounds::new(secs(40), secs(100)).unwrap();
+        let at = |left: u64| UnixMillis::from_millis(1_000_000 + left * 1000);
+        let now = UnixMs(1_000_000);
+        assert_eq!(lease(bounds, secs(60), at(3600), now), Ok(secs(60)));
+        assert_eq!(lease(bounds, secs(600), at(3600), now), Ok(secs(100)));
+        assert_eq!(lease(bounds, secs(30), at(3600), now), Ok(secs(40)));
+        assert_eq!(lease(bounds, secs(60), at(50), now), Ok(secs(50)));
+        assert_eq!(lease(bounds, secs(60), at(40), now), Ok(secs(40)));
+        for left in [39, 29, 0] {
+            assert_eq!(lease(bounds, secs(60), at(left), now).unwrap_err().code(), "evidence-ends-soon", "{left}");
+        }
+        let over = UnixMillis::from_millis(1);
+        assert_eq!(lease(bounds, secs(60), over, now).unwrap_err().code(), "evidence-ends-soon");
+    }
+
+    fn secs(seconds: u64) -> Lease {
+        Lease::from_secs(seconds).unwrap()
+    }
+}

@@ -1,0 +1,215 @@
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, http::HeaderValue};
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, sleep_until, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service;
+
+use super::{
+    admission::Admitter,
+    connection::Connection,
+    router::{RequestId, router},
+    stream::SharedTls,
+    tls,
+};
+use crate::{
+    config::ServerIdentity,
+    log::{Sample, Sampler},
+    refusal,
+};
+
+/// The attestation port, ready to listen.
+pub struct AttestationPort {
+    acceptor: TlsAcceptor,
+    router: Router,
+    limits: PortLimits,
+}
+
+/// How much the port takes on at once.
+#[derive(Clone, Copy, Debug)]
+pub struct PortLimits {
+    /// Open connections; more wait in the kernel's queue.
+    pub connections: u32,
+    /// Handshakes under way; more wait with their connection open.
+    pub handshakes: u32,
+}
+
+impl AttestationPort {
+    /// A port that shows this identity and asks this admitter.
+    ///
+    /// # Errors
+    /// What rustls says of the identity.
+    pub fn new(identity: &ServerIdentity, admitter: Admitter, limits: PortLimits) -> Result<Self, rustls::Error> {
+        let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(identity)?));
+        Ok(Self { acceptor, router: router(Arc::new(admitter)), limits })
+    }
+
+    /// Serves until told to stop; then lets the requests under way finish.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
+        let Self { acceptor, router, limits } = self;
+        let connections = Arc::new(Semaphore::new(limits.connections as usize));
+        let handshakes = Arc::new(Semaphore::new(limits.handshakes as usize));
+        let lines = Arc::new(Sampler::new(LINES_PER_SECOND));
+        let tasks = TaskTracker::new();
+        let accept = async {
+            loop {
+                let Ok(place) = Arc::clone(&connections).acquire_owned().await else { break };
+                match listener.accept().await {
+                    Ok((tcp, peer)) => {
+                        let knock = Knock {
+                            acceptor: acceptor.clone(),
+                            router: router.clone(),
+                            handshakes: Arc::clone(&handshakes),
+                            lines: Arc::clone(&lines),
+                            shutdown: shutdown.clone(),
+                            peer,
+                        };
+                        tasks.spawn(knock.answer(tcp, place));
+                    }
+                    Err(error) => pause(&error, &lines).await,
+                }
+            }
+        };
+        shutdown.run_until_cancelled(accept).await;
+        drop(listener);
+        tasks.close();
+        let _ = timeout(GOODBYE, tasks.wait()).await;
+    }
+}
+
+/// One connection from its first byte on.
+struct Knock {
+    acceptor: TlsAcceptor,
+    router: Router,
+    handshakes: Arc<Semaphore>,
+    lines: Arc<Sampler>,
+    shutdown: CancellationToken,
+    peer: SocketAddr,
+}
+
+impl Knock {
+    /// `place` is this connection's share of the port; it is given back at the end.
+    async fn answer(self, tcp: TcpStream, place: OwnedSemaphorePermit) {
+        match self.handshake(tcp).await {
+            Ok(connection) => self.serve(connection).await,
+            Err(error) => {
+                if let Sample::Write { suppressed } = self.lines.take("handshake-failed") {
+                    tracing::info!(code = "handshake-failed", suppressed, peer = %self.peer, reason = %error, "no TLS connection");
+                }
+            }
+        }
+        drop(place);
+    }
+
+    async fn handshake(&self, tcp: TcpStream) -> io::Result<(Connection, Http)> {
+        let closed = |_| io::Error::other("the port is closing");
+        let shake = async {
+            let _turn = self.handshakes.acquire().await.map_err(closed)?;
+            tcp.set_nodelay(true)?;
+            self.acceptor.accept(tcp).await
+        };
+        let tls = timeout(HANDSHAKE_TIME, shake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let (_, session) = tls.get_ref();
+        let http = if session.alpn_protocol() == Some(tls::H2) { Http::Two } else { Http::One };
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        // The TLS verifier took no certificate without such a key.
+        let key = certificate.and_then(|certificate| tls::client_key(certificate).ok());
+        Ok((Connection::new(self.peer, key, SharedTls::new(tls)), http))
+    }
+
+    async fn serve(&self, (connection, http): (Connection, Http)) {
+        let io = TokioIo::new(connection.tls.clone());
+        let connection = Arc::new(connection);
+        let service = service_fn(|request: Request<Incoming>| {
+            let mut router = self.router.clone();
+            let connection = Arc::clone(&connection);
+            async move {
+                connection.active();
+                let id = refusal::request_id();
+                let header = HeaderValue::from_str(&id);
+                let mut request = request;
+                request.extensions_mut().insert(Arc::clone(&connection));
+                request.extensions_mut().insert(RequestId(id));
+                let mut answer = router.call(request).await;
+                connection.active();
+                if let (Ok(response), Ok(header)) = (&mut answer, header) {
+                    response.headers_mut().insert(refusal::REQUEST_ID, header);
+                }
+                answer
+            }
+        });
+        let builder = http.builder();
+        let mut serving = Box::pin(builder.serve_connection(io, service));
+        let mut closing = false;
+        loop {
+            let closes_at = connection.closes_at();
+            tokio::select! {
+                // Whatever ended it, the client knows: there is nothing to answer any more.
+                _ = &mut serving => return,
+                () = sleep_until(closes_at) => {
+                    if connection.closes_at() <= closes_at {
+                        return;
+                    }
+                }
+                () = self.shutdown.cancelled(), if !closing => {
+                    closing = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+/// What ALPN agreed on: no guessing from the first bytes.
+#[derive(Clone, Copy)]
+enum Http {
+    One,
+    Two,
+}
+
+impl Http {
+    fn builder(self) -> auto::Builder<TokioExecutor> {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        match self {
+            Self::One => {
+                // Heads have no deadline of their own: the connection's covers them.
+                builder.http1().pipeline_flush(true).header_read_timeout(None).max_headers(32).max_buf_size(32 * 1024);
+                builder.http1_only()
+            }
+            Self::Two => {
+                builder.http2().max_concurrent_streams(16).max_header_list_size(8 * 1024).max_send_buf_size(32 * 1024);
+                builder.http2_only()
+            }
+        }
+    }
+}
+
+/// accept(2) fails when descriptors or memory run out: wait for some to come back.
+async fn pause(error: &io::Error, lines: &Sampler) {
+    if let Sample::Write { suppressed } = lines.take("accept-failed") {
+        tracing::error!(code = "accept-failed", suppressed, reason = %error, "cannot accept connections");
+    }
+    let mut jitter = [0];
+    let _ = aws_lc_rs::rand::fill(&mut jitter);
+    let [jitter] = jitter;
+    sleep(Duration::from_millis(50 + u64::from(jitter) / 4)).await;
+}
+
+/// A handshake takes a round trip and a few milliseconds.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+
+/// How long requests under way may take once the port closes.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+const LINES_PER_SECOND: u32 = 20;

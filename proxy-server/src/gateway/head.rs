@@ -1,0 +1,83 @@
+use super::refusal::Refusal;
+
+/// The longest request head, in bytes.
+pub(super) const MAX_HEAD: usize = 8 * 1024;
+
+/// Where the head in `bytes` ends, its empty line included.
+pub(super) fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// The target of a CONNECT whose whole head this is.
+///
+/// A body has no meaning here and two readers could disagree about where it
+/// ends, so its announcement is refused (RFC 9112 section 11.2, request
+/// smuggling; RFC 9110 section 9.3.6: "A CONNECT request message does not have content").
+///
+/// # Errors
+/// [`Refusal::Method`], [`Refusal::Request`].
+pub(super) fn connect_target(head: &[u8]) -> Result<&str, Refusal> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(end)) if end == head.len() => {}
+        Ok(_) => return Err(Refusal::Request("request head has lines that end in LF alone")),
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::Request("request has too many headers")),
+        Err(_) => return Err(Refusal::Request("request head is not well-formed")),
+    }
+    if request.method != Some("CONNECT") {
+        return Err(Refusal::Method);
+    }
+    if request.version != Some(1) {
+        return Err(Refusal::Request("request is not HTTP/1.1"));
+    }
+    let mut hosts = 0;
+    for header in request.headers {
+        let is = |name| header.name.eq_ignore_ascii_case(name);
+        if is("content-length") || is("transfer-encoding") {
+            return Err(Refusal::Request("CONNECT has no body"));
+        }
+        hosts += usize::from(is("host"));
+    }
+    // RFC 9112 section 3.2: none and more than one are both an error.
+    if hosts != 1 {
+        return Err(Refusal::Request("request needs exactly one Host header"));
+    }
+    request.path.ok_or(Refusal::Request("request has no target"))
+}
+
+const MAX_HEADERS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connect_names_its_target() {
+        let head = b"CONNECT kms.example:443 HTTP/1.1\r\nHost: kms.example:443\r\nUser-Agent: x\r\n\r\n";
+        assert_eq!(end_of_head(&[&head[..], b"early"].concat()), Some(head.len()));
+        assert_eq!(connect_target(head).unwrap(), "kms.example:443");
+    }
+
+    #[test]
+    fn what_could_smuggle_or_is_no_connect_is_refused() {
+        for (head, why) in [
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 5\r\n\r\n", "CONNECT has no body"),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 0\r\n\r\n", "CONNECT has no body"),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\ntransfer-encoding: chunked\r\n\r\n", "CONNECT has no body"),
+            ("CONNECT a:1 HTTP/1.1\r\n\r\n", "request needs exactly one Host header"),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "request needs exactly one Host header"),
+            ("CONNECT a:1 HTTP/1.0\r\nHost: a\r\n\r\n", "request is not HTTP/1.1"),
+            ("CONNECT a:1 HTTP/1.1\nHost: a\n\nX: y\r\n\r\n", "request head has lines that end in LF alone"),
+            ("CONNECT a:1 HTTP/1.1\r\nHost : a\r\n\r\n", "request head is not well-formed"),
+            ("CONNECT a:1\r\n\r\n", "request head is not well-formed"),
+            ("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "this port takes CONNECT only"),
+        ] {
+            assert_eq!(end_of_head(head.as_bytes()), Some(head.len()), "{head}");
+            assert_eq!(connect_target(head.as_bytes()).unwrap_err().to_string(), why, "{head}");
+        }
+        let many = format!("CONNECT a:1 HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(33));
+        let why = connect_target(many.as_bytes()).unwrap_err().to_string();
+        assert_eq!(why, "request has too many headers");
+    }
+}

@@ -1,0 +1,171 @@
+use std::{io, sync::Arc};
+
+use countersign_protocol::{Problem, wire};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use super::{
+    Shared,
+    head::{MAX_HEAD, connect_target, end_of_head},
+    open::{Opened, open},
+    refusal::{Refusal, RequestId},
+    refused,
+    stream::TlsStream,
+    tunnel::{OwnTunnel, Record},
+};
+use crate::session::Session;
+
+/// Answers CONNECTs on a connection until one opens: then the connection is the tunnel's.
+///
+/// After a refusal the client may try again, some times; after a request that
+/// is not well-formed, or behind which bytes came already, the connection ends,
+/// because nobody can tell what those bytes are.
+pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Arc<Session>, Refusal>) {
+    let mut head = Vec::new();
+    for _ in 0..MAX_REQUESTS {
+        let request = RequestId::next();
+        let attempt = Box::pin(attempt(shared, &mut stream, &mut head, &who)).await;
+        let (refusal, again) = match attempt {
+            Attempt::Opened { opened: Opened { upstream, permit, destination }, head: length } => {
+                let record = Record::opened(request, permit.session().id(), destination);
+                let early = head.get(length..).unwrap_or_default();
+                let mut tunnel = Box::new(OwnTunnel::new(stream, upstream, permit, early));
+                drop(head);
+                let end = (&mut tunnel).await;
+                record.ended(&end, tunnel.traffic());
+                return;
+            }
+            Attempt::Refused { refusal, head: length } => {
+                let again = head.len() == length && !stream.has_plain();
+                head.clear();
+                (refusal, again)
+            }
+            Attempt::Malformed(refusal) => (refusal, false),
+            Attempt::Over => break,
+        };
+        refused(request, who.as_ref().ok(), &refusal);
+        let answered = answer(&mut stream, &refusal.problem(request), again).await;
+        if answered.is_err() || !again {
+            break;
+        }
+    }
+    // Without a session nothing is owed to anybody; the deadline is for a client that does not read.
+    let _ = timeout(shared.config.head_timeout, stream.shutdown()).await;
+}
+
+enum Attempt {
+    /// A way is open, and the client was told so.
+    Opened { opened: Opened, head: usize },
+    /// A request that was understood and refused.
+    Refused { refusal: Refusal, head: usize },
+    /// A request that was not understood.
+    Malformed(Refusal),
+    /// The client is gone, or has nothing to say, or the session or the proxy ends.
+    Over,
+}
+
+async fn attempt(
+    shared: &Shared,
+    stream: &mut TlsStream,
+    head: &mut Vec<u8>,
+    who: &Result<Arc<Session>, Refusal>,
+) -> Attempt {
+    if !wait_for_request(shared, stream, head, who).await {
+        return Attempt::Over;
+    }
+    let length = match timeout(shared.config.head_timeout, read_head(stream, head)).await {
+        Ok(Ok(Some(length))) => length,
+        Ok(Ok(None)) => return Attempt::Malformed(Refusal::HeadTooLong { limit: MAX_HEAD }),
+        Ok(Err(_)) => return Attempt::Over,
+        Err(_) => return Attempt::Malformed(Refusal::HeadTimeout),
+    };
+    let target = match connect_target(head.get(..length).unwrap_or_default()) {
+        Ok(target) => target,
+        Err(refusal) => return Attempt::Malformed(refusal),
+    };
+    let session = match who {
+        Ok(session) => session,
+        Err(Refusal::KeyMismatch) => return Attempt::Malformed(Refusal::KeyMismatch),
+        Err(_) => return Attempt::Malformed(Refusal::NoSession),
+    };
+    let opened = match open(shared, session, target).await {
+        Ok(opened) => opened,
+        Err(refusal) => return Attempt::Refused { refusal, head: length },
+    };
+    // RFC 9110 section 9.3.6: a 2xx answer to CONNECT has neither Content-Length nor Transfer-Encoding.
+    let told = async {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+        stream.flush().await
+    };
+    match timeout(shared.config.head_timeout, told).await {
+        Ok(Ok(())) => Attempt::Opened { opened, head: length },
+        _ => Attempt::Over,
+    }
+}
+
+/// Waits for the first byte of a request; whether one came.
+async fn wait_for_request(
+    shared: &Shared,
+    stream: &mut TlsStream,
+    head: &mut Vec<u8>,
+    who: &Result<Arc<Session>, Refusal>,
+) -> bool {
+    if !head.is_empty() || stream.has_plain() {
+        return true;
+    }
+    // A session that takes no watcher takes no tunnel either: the request learns why.
+    let mut watch = who.as_ref().ok().and_then(|session| session.watch().ok());
+    let ended = async {
+        match &mut watch {
+            Some(watch) => drop(watch.ended().await),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        read = stream.read_buf(head) => matches!(read, Ok(1..)),
+        () = ended => false,
+        () = shared.stopping.cancelled() => false,
+        () = tokio::time::sleep(shared.config.idle_timeout) => false,
+    }
+}
+
+/// Reads to the end of the head; `None` when it is longer than [`MAX_HEAD`].
+async fn read_head(stream: &mut TlsStream, head: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    loop {
+        if let Some(length) = end_of_head(head) {
+            return Ok((length <= MAX_HEAD).then_some(length));
+        }
+        if head.len() >= MAX_HEAD {
+            return Ok(None);
+        }
+        if stream.read_buf(head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+async fn answer(stream: &mut TlsStream, problem: &Problem, again: bool) -> io::Result<()> {
+    let body = serde_json::to_string(problem)?;
+    let reason = http::StatusCode::from_u16(problem.status).ok().and_then(|status| status.canonical_reason());
+    let answer = format!(
+        "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}\r\n{body}",
+        problem.status,
+        reason.unwrap_or_default(),
+        wire::PROBLEM_JSON,
+        body.len(),
+        if again { "" } else { "Connection: close\r\n" },
+    );
+    let send = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.flush().await
+    };
+    // A client that does not read its answer does not get to hold the connection.
+    timeout(ANSWER_TIMEOUT, send).await.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
+/// Requests on one connection: a refusal can be followed by another try.
+const MAX_REQUESTS: usize = 32;
+
+const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);

@@ -1,0 +1,221 @@
+use std::{
+    future::{pending, poll_fn},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use countersign_protocol::wire;
+use h2::{
+    Ping, PingPong, Reason, RecvStream,
+    server::{Builder, Connection, SendResponse},
+};
+use http::{Method, Request, Response, StatusCode, header};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+
+use super::{
+    Shared,
+    open::{Opened, open},
+    refusal::{Refusal, RequestId},
+    refused,
+    stream::{ResetSwitch, TlsStream},
+    tunnel::{Record, StreamTunnel},
+};
+use crate::session::{Session, SessionWatch};
+
+/// Answers CONNECTs on an HTTP/2 connection, each stream in a task of its own.
+pub(super) async fn serve(shared: Arc<Shared>, mut stream: TlsStream, who: Result<Arc<Session>, Refusal>) {
+    let reset = stream.reset_switch();
+    let handshake = builder(&shared).handshake::<_, Bytes>(stream);
+    let Ok(Ok(mut connection)) = timeout(shared.config.head_timeout, handshake).await else {
+        return;
+    };
+    let watch = who.as_ref().ok().and_then(|session| session.watch().ok());
+    let life = Life { ping: connection.ping_pong(), reset, watch, who: Arc::new(who) };
+    live(&shared, &mut connection, life).await;
+}
+
+/// What a connection has beside its streams.
+struct Life {
+    ping: Option<PingPong>,
+    reset: ResetSwitch,
+    watch: Option<SessionWatch>,
+    /// Shared with each stream's task, so that its count tells how many there are.
+    who: Arc<Result<Arc<Session>, Refusal>>,
+}
+
+async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes>, mut life: Life) {
+    let keepalive = shared.config.keepalive;
+    let mut tick = interval_at(Instant::now() + keepalive, keepalive);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut busy = Instant::now();
+    let mut awaited = Pong::Here;
+    let mut stopping = Stopping::No;
+    loop {
+        tokio::select! {
+            accepted = connection.accept() => match accepted {
+                Some(Ok((request, respond))) => {
+                    busy = Instant::now();
+                    let (shared, who) = (Arc::clone(shared), Arc::clone(&life.who));
+                    shared.tasks.clone().spawn(async move { stream(&shared, &who, request, respond).await });
+                }
+                Some(Err(_)) | None => return,
+            },
+            () = ended(&mut life.watch) => {
+                // The tunnels reset their streams themselves; what they cannot get
+                // through a client that does not read ends with the connection.
+                connection.graceful_shutdown();
+                let _ = timeout(RESET_GRACE, poll_fn(|cx| connection.poll_closed(cx))).await;
+                life.reset.set();
+                return;
+            }
+            () = shared.stopping.cancelled(), if stopping == Stopping::No => {
+                connection.graceful_shutdown();
+                stopping = Stopping::Announced;
+            }
+            () = pong(&mut life.ping), if awaited == Pong::Awaited => awaited = Pong::Here,
+            _ = tick.tick() => {
+                if Arc::strong_count(&life.who) > 1 {
+                    busy = Instant::now();
+                }
+                if awaited == Pong::Awaited {
+                    life.reset.set();
+                    return;
+                }
+                if busy.elapsed() >= shared.config.idle_timeout && stopping == Stopping::No {
+                    connection.graceful_shutdown();
+                    stopping = Stopping::Announced;
+                }
+                let sent = life.ping.as_mut().is_some_and(|ping| ping.send_ping(Ping::opaque()).is_ok());
+                awaited = if sent { Pong::Awaited } else { Pong::Here };
+            }
+        }
+    }
+}
+
+/// One stream from request to end.
+async fn stream(
+    shared: &Shared,
+    who: &Result<Arc<Session>, Refusal>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let id = RequestId::next();
+    let opening = Box::pin(async {
+        let target = connect_target(&request)?;
+        let session = match who {
+            Ok(session) => session,
+            Err(Refusal::KeyMismatch) => return Err(Refusal::KeyMismatch),
+            Err(_) => return Err(Refusal::NoSession),
+        };
+        open(shared, session, target).await
+    });
+    let opened = tokio::select! {
+        opened = opening => opened,
+        // The client lost interest.
+        _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
+    };
+    match opened {
+        Ok(Opened { upstream, permit, destination }) => {
+            let Ok(to_client) = respond.send_response(Response::new(()), false) else { return };
+            let record = Record::opened(id, permit.session().id(), destination);
+            let mut tunnel = StreamTunnel::new(request.into_body(), to_client, upstream, permit);
+            let end = (&mut tunnel).await;
+            record.ended(&end, tunnel.traffic());
+        }
+        Err(refusal) => {
+            refused(id, who.as_ref().ok(), &refusal);
+            answer(respond, &refusal, id);
+        }
+    }
+}
+
+/// RFC 9113 section 8.5: ":method" is CONNECT, ":authority" the target, and
+/// neither ":scheme" nor ":path" is there.
+fn connect_target(request: &Request<RecvStream>) -> Result<&str, Refusal> {
+    if request.method() != Method::CONNECT {
+        return Err(Refusal::Method);
+    }
+    let uri = request.uri();
+    let extended = request.extensions().get::<h2::ext::Protocol>().is_some();
+    if extended || uri.scheme().is_some() || uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
+        return Err(Refusal::Request("CONNECT has neither scheme nor path nor protocol"));
+    }
+    if request.headers().contains_key(header::CONTENT_LENGTH) {
+        return Err(Refusal::Request("CONNECT has no body"));
+    }
+    uri.authority().map(|authority| authority.as_str()).ok_or(Refusal::Request("request has no target"))
+}
+
+fn answer(mut respond: SendResponse<Bytes>, refusal: &Refusal, id: RequestId) {
+    let problem = refusal.problem(id);
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let media = header::HeaderValue::from_static(wire::PROBLEM_JSON);
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    // Either fails only when the stream is gone; then nobody waits for the answer.
+    if let Ok(mut send) = respond.send_response(response, false) {
+        let _ = send.send_data(body.into(), true);
+    }
+    // "RST_STREAM with NO_ERROR [...] to request that the client stop" (section 8.1).
+    respond.send_reset(Reason::NO_ERROR);
+}
+
+async fn ended(watch: &mut Option<SessionWatch>) {
+    match watch {
+        Some(watch) => drop(watch.ended().await),
+        None => pending().await,
+    }
+}
+
+async fn pong(ping: &mut Option<PingPong>) {
+    match ping {
+        // An error is the connection's end, which accept reports.
+        Some(ping) => match poll_fn(|cx| ping.poll_pong(cx)).await {
+            Ok(_) => {}
+            Err(_) => sleep(RESET_GRACE).await,
+        },
+        None => pending().await,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pong {
+    Here,
+    Awaited,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    No,
+    Announced,
+}
+
+fn builder(shared: &Shared) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(shared.config.max_streams)
+        .max_header_list_size(super::head::MAX_HEAD as u32)
+        .max_send_buffer_size(SEND_BUFFER)
+        // CVE-2023-44487 and its family: streams opened to be reset cost the
+        // client its connection.
+        .max_pending_accept_reset_streams(20)
+        .max_concurrent_reset_streams(64)
+        .max_local_error_reset_streams(Some(64));
+    builder
+}
+
+/// What one client may send to a slow destination before it waits.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same for all streams of a connection: the memory one connection can hold here.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// What one stream keeps for a slow client.
+const SEND_BUFFER: usize = 128 * 1024;
+
+/// How long the streams' resets have to reach the client before the connection goes.
+const RESET_GRACE: Duration = Duration::from_millis(50);

@@ -1,0 +1,113 @@
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use countersign_protocol::{Destination, Host, unmap};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{Shared, refusal::Refusal};
+use crate::{
+    policy::Workload,
+    session::{Session, TunnelPermit},
+};
+
+/// A destination reached, and the permission to forward to it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) upstream: TcpStream,
+    pub(super) permit: TunnelPermit,
+    pub(super) destination: Destination,
+}
+
+/// Opens the way to `target` for a session.
+///
+/// The order is the point: the tunnel is registered before anything is asked,
+/// so that a session that ends from here on takes it along; and everything is
+/// asked again after the dial, right before bytes may flow.
+///
+/// # Errors
+/// [`Refusal`], one for each way to fail.
+pub(super) async fn open(shared: &Shared, session: &Arc<Session>, target: &str) -> Result<Opened, Refusal> {
+    let destination: Destination = target.parse().map_err(Refusal::Target)?;
+    if shared.stopping.is_cancelled() {
+        return Err(Refusal::Draining);
+    }
+    let mut permit = session.register_tunnel()?;
+    let workload = allowing(shared, session, &destination)?;
+    let upstream = tokio::select! {
+        reached = reach(shared, &workload, &destination) => reached?,
+        reason = permit.cut() => return Err(crate::session::RegisterError::Ended(reason).into()),
+    };
+    permit.still_allowed()?;
+    allowing(shared, session, &destination)?;
+    Ok(Opened { upstream, permit, destination })
+}
+
+/// The session's workload as the policy in force has it, if it may go there.
+fn allowing(shared: &Shared, session: &Session, destination: &Destination) -> Result<Arc<Workload>, Refusal> {
+    if shared.policy.is_stale() {
+        return Err(Refusal::Stale);
+    }
+    let workload = shared.policy.workload(&session.workload().name).ok_or(Refusal::NoWorkload)?;
+    if workload.destinations.allows(destination) { Ok(workload) } else { Err(Refusal::Denied) }
+}
+
+/// Resolves, checks each address, and dials exactly those that passed.
+async fn reach(shared: &Shared, workload: &Workload, destination: &Destination) -> Result<TcpStream, Refusal> {
+    let addresses = match destination.host() {
+        Host::Address(address) => Arc::from([*address]),
+        Host::Name(name) => shared.resolver.resolve(name).await?,
+    };
+    let mut refusal = Refusal::NoAddress;
+    for address in addresses.iter().copied().map(unmap) {
+        if !may_dial(shared, workload, destination, address) {
+            refusal = Refusal::AddressDenied { address };
+            continue;
+        }
+        let socket = SocketAddr::new(address, destination.port());
+        match timeout(shared.config.connect_timeout, TcpStream::connect(socket)).await {
+            Ok(Ok(stream)) if leads_home(shared, destination, &stream) => {
+                refusal = Refusal::AddressDenied { address };
+            }
+            Ok(Ok(stream)) => {
+                tune(&stream, shared).map_err(Refusal::Unreachable)?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => refusal = Refusal::Unreachable(error),
+            Err(_) => refusal = Refusal::ConnectTimeout,
+        }
+    }
+    Err(refusal)
+}
+
+fn may_dial(shared: &Shared, workload: &Workload, destination: &Destination, address: IpAddr) -> bool {
+    let named = *destination.host() == Host::Address(address);
+    let own = |own: &SocketAddr| {
+        own.port() == destination.port()
+            && (unmap(own.ip()) == address || own.ip().is_unspecified() && address.is_loopback())
+    };
+    workload.allows_address(destination, address) && (named || !shared.config.own_addresses.iter().any(own))
+}
+
+/// Whether a connection to an ordinary address arrived at this machine, on a
+/// port of our own that listens on every address: both ends are one address then.
+fn leads_home(shared: &Shared, destination: &Destination, stream: &TcpStream) -> bool {
+    let everywhere = |own: &SocketAddr| own.port() == destination.port() && own.ip().is_unspecified();
+    if matches!(destination.host(), Host::Address(_)) || !shared.config.own_addresses.iter().any(everywhere) {
+        return false;
+    }
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(local), Ok(peer)) => local.ip() == peer.ip(),
+        _ => true,
+    }
+}
+
+/// What every TCP connection of a tunnel is given: no delay for small writes,
+/// and probes that find a peer that is gone.
+pub(super) fn tune(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let probes = TcpKeepalive::new().with_time(shared.config.keepalive);
+    SockRef::from(stream).set_tcp_keepalive(&probes)
+}

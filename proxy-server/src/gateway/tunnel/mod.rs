@@ -1,0 +1,96 @@
+//! Tunnels: bytes both ways until both sides are done, or until the session ends.
+//!
+//! A tunnel is one future that polls both directions and the cut. It holds no
+//! buffer while it waits: bytes stand in the thread's scratch while they move,
+//! and only what a slow reader did not take is kept, during which the other
+//! side is not read.
+//!
+//! When the session ends, both sockets are reset: what is unsent is thrown
+//! away, and a tunnel blocked in a write ends like any other.
+
+mod own;
+mod stream;
+
+use std::{io, time::Duration};
+
+use countersign_protocol::{Destination, SessionId};
+use tokio::time::Instant;
+
+pub(super) use own::OwnTunnel;
+pub(super) use stream::StreamTunnel;
+
+use super::{refusal::RequestId, stream::StreamError};
+use crate::session::EndReason;
+
+/// How a tunnel ended.
+#[derive(Debug)]
+pub(super) enum TunnelEnd {
+    /// Both directions came to their end.
+    Closed,
+    /// The session ended.
+    Cut(EndReason),
+    /// The client's side failed.
+    Client(StreamError),
+    /// The client's HTTP/2 stream was reset or failed.
+    Stream(h2::Error),
+    /// The destination's side failed.
+    Upstream(io::Error),
+}
+
+/// Bytes of plaintext that went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Traffic {
+    /// From the client to the destination.
+    pub(super) up: u64,
+    /// From the destination to the client.
+    pub(super) down: u64,
+}
+
+/// One direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    /// Bytes may come.
+    Open,
+    /// The source ended; what is left is on its way.
+    Ending,
+    /// The sink was told of the end.
+    Done,
+}
+
+/// What the log says of a tunnel at its end.
+pub(super) struct Record {
+    pub(super) request: RequestId,
+    pub(super) session: SessionId,
+    pub(super) destination: Destination,
+    opened: Instant,
+}
+
+impl Record {
+    /// Says in the log that a tunnel was opened; keep it for its end.
+    pub(super) fn opened(request: RequestId, session: SessionId, destination: Destination) -> Self {
+        tracing::info!(code = "tunnel-opened", %request, %session, %destination, "tunnel opened");
+        Self { request, session, destination, opened: Instant::now() }
+    }
+
+    /// Says in the log how it ended.
+    pub(super) fn ended(&self, end: &TunnelEnd, traffic: Traffic) {
+        let Self { request, session, destination, opened } = self;
+        let Traffic { up, down } = traffic;
+        let ms = Duration::as_millis(&opened.elapsed()) as u64;
+        match end {
+            TunnelEnd::Cut(reason) => tracing::info!(
+                code = "tunnel-cut", reason = reason.as_str(), %request, %session, %destination, up, down, ms,
+                "tunnel cut"
+            ),
+            TunnelEnd::Closed => tracing::debug!(
+                code = "tunnel-closed", %request, %session, %destination, up, down, ms, "tunnel closed"
+            ),
+            TunnelEnd::Client(_) | TunnelEnd::Stream(_) | TunnelEnd::Upstream(_) => tracing::debug!(
+                code = "tunnel-failed", ?end, %request, %session, %destination, up, down, ms, "tunnel failed"
+            ),
+        }
+    }
+}
+
+/// Reads of one direction before the other directions and tunnels get their turn.
+const ROUNDS: usize = 8;

@@ -1,0 +1,81 @@
+use std::{fmt, io, net::SocketAddr, path::PathBuf};
+
+use countersign_verifier::MeasurementError;
+
+use crate::{ca::CaError, gateway::GatewayError, store::StoreError};
+
+/// Why the proxy did not start.
+#[derive(Debug)]
+pub enum ServeError {
+    /// A file or directory cannot be used.
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another process serves from this state directory.
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The store cannot be used.
+    Store(StoreError),
+    /// The store holds a measurement that is none.
+    Policy(MeasurementError),
+    /// There is no session CA.
+    Ca(CaError),
+    /// A port cannot be listened on.
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// rustls takes the server's certificate for neither port.
+    Tls(rustls::Error),
+    /// The gateway cannot be made.
+    Gateway(GatewayError),
+    /// Signals cannot be received.
+    Signals(io::Error),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, .. } => write!(f, "cannot use {}", path.display()),
+            Self::Locked { path } => write!(
+                f,
+                "another countersign-proxy serves from {}: give each one a state_directory of its own",
+                path.display()
+            ),
+            Self::Store(_) => f.write_str("the store cannot be used"),
+            Self::Policy(_) => f.write_str("the store holds a measurement that is none"),
+            Self::Ca(_) => f.write_str("there is no session CA"),
+            Self::Listen { address, .. } => write!(f, "cannot listen on {address}"),
+            Self::Tls(_) => f.write_str("the server's certificate cannot be used"),
+            Self::Gateway(_) => f.write_str("the gateway cannot be made"),
+            Self::Signals(_) => f.write_str("signals cannot be received"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File { source, .. } | Self::Listen { source, .. } | Self::Signals(source) => Some(source),
+            Self::Locked { .. } => None,
+            Self::Store(source) => Some(source),
+            Self::Policy(source) => Some(source),
+            Self::Ca(source) => Some(source),
+            Self::Tls(source) => Some(source),
+            Self::Gateway(source) => Some(source),
+        }
+    }
+}
+
+impl From<StoreError> for ServeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

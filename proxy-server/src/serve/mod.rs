@@ -1,0 +1,105 @@
+//! The running proxy: start order, reload, graceful stop.
+//!
+//! ```text
+//!   lock ► store, seed ► policy ► sessions restored ► CA ► both ports bound ► gateway, attestation ► ready
+//!   first signal:  ports close, tunnels drain, policy and leases still cut
+//!   second signal: the end
+//! ```
+
+mod error;
+mod housekeeping;
+mod parts;
+mod signals;
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use error::ServeError;
+use parts::Parts;
+pub use signals::Stopped;
+use signals::{Signal, Signals};
+
+use crate::{
+    config::{Config, Mistakes},
+    log::Chain,
+    policy::Watcher,
+    store::{Store, UnixMs},
+};
+
+/// Serves until told to stop.
+///
+/// `ready_file` is written once both ports accept: tests and service managers wait for it.
+///
+/// # Errors
+/// [`ServeError`] when something cannot be started; then nothing listens.
+pub async fn serve(config: Config, path: PathBuf, ready_file: Option<PathBuf>) -> Result<Stopped, ServeError> {
+    let mut signals = Signals::new().map_err(ServeError::Signals)?;
+    let Parts { store, policy, sessions, attestation, gateway, listeners, lock } = Parts::start(&config).await?;
+
+    let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
+    let background = TaskTracker::new();
+    background.spawn(Watcher::new(Arc::clone(&store), policy, sessions.clone()).run(stopped.clone()));
+    background.spawn(sessions.lapse_loop(stopped.clone()));
+    background.spawn(housekeeping::prune_loop(Arc::clone(&store), config.audit, stopped.clone()));
+    let ports = TaskTracker::new();
+    let addresses = listeners.addresses;
+    ports.spawn(attestation.serve(listeners.attestation, closing.clone()));
+    ports.spawn(gateway.serve(listeners.gateway, closing.clone()));
+    ports.close();
+
+    tracing::info!(
+        code = "ready",
+        attestation = %addresses.attestation,
+        gateway = %addresses.gateway,
+        deployment = %config.deployment,
+        root = %config.trust,
+        "both ports accept"
+    );
+    if let Some(file) = ready_file {
+        addresses.write(&file).map_err(|source| ServeError::File { path: file, source })?;
+    }
+
+    loop {
+        match signals.next().await {
+            Signal::Reload => reload(&path, store.as_ref()).await,
+            Signal::Stop => break,
+        }
+    }
+    tracing::info!(code = "draining", seconds = config.drain.as_secs(), "stopping: open tunnels may finish");
+    closing.cancel();
+    let outcome = tokio::select! {
+        () = ports.wait() => Stopped::Drained,
+        () = signals.stop() => Stopped::AtOnce,
+    };
+    stopped.cancel();
+    if outcome == Stopped::Drained {
+        background.close();
+        background.wait().await;
+    }
+    tracing::info!(code = "stopped", how = %outcome, "stopped");
+    drop(lock);
+    Ok(outcome)
+}
+
+/// Reads the file again. What is wrong with it changes nothing; what is right
+/// goes into the store, where the watcher finds it like any other change.
+async fn reload(path: &std::path::Path, store: &dyn Store) {
+    let loaded: Result<Config, Mistakes> = Config::load(path);
+    let config = match loaded {
+        Ok(config) => config,
+        Err(mistakes) => {
+            for mistake in &mistakes.list {
+                let (line, column) = mistake.position.unwrap_or_default();
+                tracing::error!(code = "reload-refused", line, column, mistake = %mistake, "the old policy stays in force");
+            }
+            return;
+        }
+    };
+    match store.seed(&config.workloads, UnixMs::now()).await {
+        Ok(seeded) => parts::report(&seeded),
+        Err(error) => {
+            tracing::error!(code = "reload-failed", error = %Chain(&error), "the old policy stays in force");
+        }
+    }
+}

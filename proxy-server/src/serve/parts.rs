@@ -1,0 +1,223 @@
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use countersign_verifier::{CacheCapacity, Verifier};
+use time::OffsetDateTime;
+use tokio::{net::TcpListener, time::Instant};
+
+use super::ServeError;
+use crate::{
+    attest::{Admitter, AdmitterParts, AttestationPort, PortLimits},
+    ca::SessionCa,
+    config::{Config, TrustRoot},
+    gateway::{Gateway, GatewayConfig, GatewayTls},
+    log::Chain,
+    policy::{Policy, PolicyHandle},
+    session::{Admission, Sessions, SessionsLimits},
+    store::{Journal, Missing, Seeded, SessionRow, SqliteStore, Store, UnixMs},
+};
+
+/// Everything that runs, started in order and not serving yet.
+pub(super) struct Parts {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) policy: PolicyHandle,
+    pub(super) sessions: Sessions,
+    pub(super) attestation: AttestationPort,
+    pub(super) gateway: Gateway,
+    pub(super) listeners: Listeners,
+    /// Held for as long as the proxy runs.
+    pub(super) lock: fs::File,
+}
+
+impl Parts {
+    pub(super) async fn start(config: &Config) -> Result<Self, ServeError> {
+        announce_root(&config.trust);
+        let lock = lock(&config.state_directory)?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.state_directory, Missing::Make).await?);
+        report(&store.seed(&config.workloads, UnixMs::now()).await?);
+        let loaded = Policy::from_store(store.load().await?).map_err(ServeError::Policy)?;
+        let sessions = Sessions::new(SessionsLimits { max_sessions: config.limits.sessions as usize });
+        restore(&sessions, &loaded, store.sessions(UnixMs::now()).await?);
+        let policy = PolicyHandle::new(loaded);
+        let ca = SessionCa::open(&config.state_directory, OffsetDateTime::now_utc()).map_err(ServeError::Ca)?;
+        let listeners = Listeners::bind(config).await?;
+        let gateway = gateway(config, &ca, &sessions, &policy, listeners.addresses)?;
+        let (journal, _) = Journal::start(Arc::clone(&store));
+        let admitter = Admitter::new(AdmitterParts {
+            deployment: config.deployment.clone(),
+            server_spki: config.identity.spki().to_vec(),
+            lease_bounds: config.lease_bounds,
+            window: config.window,
+            verifier: Verifier::new(config.trust.anchor(), CacheCapacity::default()),
+            policy: policy.clone(),
+            sessions: sessions.clone(),
+            ca,
+            journal,
+            workers: tokio::runtime::Handle::current().metrics().num_workers(),
+        });
+        let limits = PortLimits {
+            connections: config.limits.attestation_connections,
+            handshakes: config.limits.handshakes,
+        };
+        let attestation = AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
+        Ok(Self { store, policy, sessions, attestation, gateway, listeners, lock })
+    }
+}
+
+/// Both ports, bound before either serves: one that is taken stops the other.
+pub(super) struct Listeners {
+    pub(super) attestation: TcpListener,
+    pub(super) gateway: TcpListener,
+    pub(super) addresses: Addresses,
+}
+
+/// Where the ports really listen.
+#[derive(Clone, Copy)]
+pub(super) struct Addresses {
+    pub(super) attestation: SocketAddr,
+    pub(super) gateway: SocketAddr,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, ServeError> {
+        let bind = async |address: SocketAddr| {
+            let bound = async { TcpListener::bind(address).await.and_then(|port| Ok((port.local_addr()?, port))) };
+            bound.await.map_err(|source| ServeError::Listen { address, source })
+        };
+        let (attestation_at, attestation) = bind(config.listen.attestation).await?;
+        let (gateway_at, gateway) = bind(config.listen.gateway).await?;
+        let addresses = Addresses { attestation: attestation_at, gateway: gateway_at };
+        Ok(Self { attestation, gateway, addresses })
+    }
+}
+
+impl Addresses {
+    /// `{"attestation":"…","gateway":"…","pid":…}`, whole or not at all.
+    pub(super) fn write(self, path: &Path) -> std::io::Result<()> {
+        let Self { attestation, gateway } = self;
+        let json = serde_json::json!({ "attestation": attestation, "gateway": gateway, "pid": std::process::id() });
+        let unfinished = path.with_extension("unfinished");
+        fs::write(&unfinished, format!("{json}\n"))?;
+        fs::rename(&unfinished, path)
+    }
+}
+
+/// What seeding changed, for the log.
+pub(super) fn report(seeded: &Seeded) {
+    for measurement in &seeded.kept_revoked {
+        tracing::warn!(
+            code = "kept-revoked",
+            measurement,
+            "the configuration lists PCRs that were revoked; they stay revoked"
+        );
+    }
+    for change in &seeded.changes {
+        tracing::info!(code = "policy-seeded", epoch = seeded.committed.epoch.0, change, "policy changed by the configuration");
+    }
+    if seeded.changes.is_empty() {
+        tracing::info!(code = "policy-unchanged", epoch = seeded.committed.epoch.0, "the store's policy is the configuration's");
+    }
+}
+
+/// A simulated root is said as loudly as a log can.
+fn announce_root(root: &TrustRoot) {
+    match root {
+        TrustRoot::Amazon(anchor) => tracing::info!(code = "trust-root", root = anchor.name(), "documents stand under Amazon's root"),
+        #[cfg(feature = "simulator")]
+        TrustRoot::DangerSimulated(anchor) => {
+            tracing::error!(
+                code = "trust-root-simulated",
+                root = anchor.name(),
+                "DANGER: documents are trusted under a SIMULATED root. Attestation proves NOTHING about any machine. \
+                 For development only"
+            );
+        }
+    }
+}
+
+/// Makes the state directory (0700) and takes its lock.
+fn lock(directory: &Path) -> Result<fs::File, ServeError> {
+    let failed = |path: PathBuf| move |source| ServeError::File { path, source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed(directory.into()))?;
+    let path = directory.join("countersign.lock");
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(failed(path.clone()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(ServeError::Locked { path: directory.into() }),
+        Err(fs::TryLockError::Error(source)) => Err(ServeError::File { path, source }),
+    }
+}
+
+fn gateway(
+    config: &Config,
+    ca: &SessionCa,
+    sessions: &Sessions,
+    policy: &PolicyHandle,
+    addresses: Addresses,
+) -> Result<Gateway, ServeError> {
+    let gateway = GatewayConfig {
+        drain: config.drain,
+        max_handshakes: config.limits.handshakes as usize,
+        max_connections: config.limits.gateway_connections as usize,
+        own_addresses: vec![addresses.attestation, addresses.gateway],
+        static_hosts: config.hosts.clone(),
+        ..GatewayConfig::default()
+    };
+    let tls = GatewayTls {
+        chain: config.identity.chain().to_vec(),
+        key: config.identity.private_key(),
+        session_roots: vec![ca.root().clone()],
+    };
+    Gateway::new(gateway, tls, sessions.clone(), policy.clone()).map_err(ServeError::Gateway)
+}
+
+/// Sessions of the process before this one, as far as the policy still has what
+/// admitted them: the enclaves do not notice the restart but for their connections.
+fn restore(sessions: &Sessions, policy: &Policy, rows: Vec<SessionRow>) {
+    let (now, wall) = (Instant::now(), UnixMs::now());
+    let (mut restored, mut dropped) = (0u64, 0u64);
+    for row in rows {
+        let Some(admission) = admission(policy, &row) else {
+            dropped += 1;
+            continue;
+        };
+        // A clock that was put back must not make a lease longer than it was.
+        let left = Duration::from_millis(row.lease_ends.since(wall)).min(row.lease.duration());
+        match sessions.restore(row.id, admission, now + left) {
+            Ok(()) => restored += 1,
+            Err(error) => {
+                tracing::warn!(code = error.code().as_str(), session = %row.id, reason = %Chain(&error), "session not restored");
+                dropped += 1;
+            }
+        }
+    }
+    tracing::info!(code = "sessions-restored", restored, dropped, "sessions of the process before");
+}
+
+fn admission(policy: &Policy, row: &SessionRow) -> Option<Admission> {
+    let admitting = policy.admitting(&format!("{}/{}", row.workload, row.measurement))?;
+    // Admitted before the measurement became what it is now: by other PCRs.
+    if row.epoch < admitting.epoch {
+        return None;
+    }
+    Some(Admission {
+        workload: Arc::clone(&admitting.workload),
+        measurement: Arc::clone(&admitting.name),
+        key: row.key,
+        boot_id: row.boot_id,
+        sequence: row.sequence,
+        lease: row.lease,
+        epoch: row.epoch,
+    })
+}

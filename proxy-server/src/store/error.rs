@@ -1,0 +1,71 @@
+use std::{fmt, path::PathBuf};
+
+/// Why the store did not do what was asked.
+#[derive(Debug)]
+pub enum StoreError {
+    /// The file cannot be opened, or its migrations do not apply.
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// What the database says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A statement failed; its transaction was rolled back.
+    Statement {
+        /// What was being done.
+        doing: &'static str,
+        /// What the database says.
+        source: sqlx::Error,
+    },
+    /// A row holds something this version cannot read.
+    Corrupt {
+        /// Table and key.
+        row: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No such measurement.
+    UnknownMeasurement {
+        /// `workload/name` as asked for.
+        asked: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// The measurement was revoked before.
+    AlreadyRevoked {
+        /// `workload/name`.
+        measurement: String,
+    },
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { path, .. } => write!(f, "cannot open the store {}", path.display()),
+            Self::Statement { doing, .. } => write!(f, "the store failed to {doing}"),
+            Self::Corrupt { row, reason } => write!(f, "the store's row {row} cannot be read: {reason}"),
+            Self::UnknownMeasurement { asked, known } if known.is_empty() => {
+                write!(f, "no measurement \"{asked}\": the store has none (serve seeds it from the configuration)")
+            }
+            Self::UnknownMeasurement { asked, known } => {
+                write!(f, "no measurement \"{asked}\"; known: {}", known.join(", "))
+            }
+            Self::AlreadyRevoked { measurement } => write!(f, "measurement \"{measurement}\" is revoked already"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Open { source, .. } => Some(source.as_ref()),
+            Self::Statement { source, .. } => Some(source),
+            Self::Corrupt { .. } | Self::UnknownMeasurement { .. } | Self::AlreadyRevoked { .. } => None,
+        }
+    }
+}
+
+/// Gives a database error the name of what was being done.
+pub(super) fn doing(doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |source| StoreError::Statement { doing, source }
+}

@@ -1,0 +1,124 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{AuditEvent, Batch, SessionRow, Store};
+
+/// Group commit: whoever waits for its row waits together with all that came
+/// while the last batch was being written.
+///
+/// One transaction for each attestation would cost more than the attestation;
+/// under load a batch holds hundreds.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    entries: mpsc::Sender<Entry>,
+    lost: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    event: AuditEvent,
+    session: Option<SessionRow>,
+    /// Told when the row is committed; nobody waits for the rows of refusals.
+    done: Option<oneshot::Sender<Result<(), JournalError>>>,
+}
+
+impl Journal {
+    /// Starts the writer. It ends when every handle is dropped, after the last row.
+    pub fn start(store: Arc<dyn Store>) -> (Self, JoinHandle<()>) {
+        let (entries, queue) = mpsc::channel(QUEUE);
+        let lost = Arc::new(AtomicU64::new(0));
+        (Self { entries, lost }, tokio::spawn(write(store, queue)))
+    }
+
+    /// Returns when the row, and the session with it, is committed.
+    ///
+    /// # Errors
+    /// [`JournalError`]: then nothing of it was written, or it is not known whether it was.
+    pub async fn record(&self, event: AuditEvent, session: SessionRow) -> Result<(), JournalError> {
+        let (done, committed) = oneshot::channel();
+        let entry = Entry { event, session: Some(session), done: Some(done) };
+        let recorded = async {
+            self.entries.send(entry).await.map_err(|_| JournalError::Stopped)?;
+            committed.await.unwrap_or(Err(JournalError::Stopped))
+        };
+        timeout(PATIENCE, recorded).await.unwrap_or(Err(JournalError::TooSlow))
+    }
+
+    /// Leaves a row and does not wait; a full queue drops it and counts.
+    pub fn note(&self, event: AuditEvent) {
+        let entry = Entry { event, session: None, done: None };
+        if self.entries.try_send(entry).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Rows of refusals dropped so far because the queue was full.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>) {
+    let mut entries = Vec::with_capacity(BATCH);
+    while queue.recv_many(&mut entries, BATCH).await > 0 {
+        let mut batch = Batch::default();
+        let mut waiting = Vec::with_capacity(entries.len());
+        for Entry { event, session, done } in entries.drain(..) {
+            batch.events.push(event);
+            batch.sessions.extend(session);
+            waiting.extend(done);
+        }
+        let outcome = store.append(batch).await.map_err(|error| {
+            tracing::error!(code = "audit-failed", error = %crate::log::Chain(&error), "audit rows were not written");
+            JournalError::NotWritten
+        });
+        for done in waiting {
+            // Whoever lost patience dropped the other end.
+            let _ = done.send(outcome);
+        }
+    }
+}
+
+/// Why a row is not known to be committed. The decision it records is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalError {
+    /// The store refused the batch.
+    NotWritten,
+    /// The store did not answer in time.
+    TooSlow,
+    /// The writer is gone: the proxy stops.
+    Stopped,
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotWritten => "the audit row was not written",
+            Self::TooSlow => "the audit row was not written in time",
+            Self::Stopped => "the audit writer has stopped",
+        })
+    }
+}
+
+impl std::error::Error for JournalError {}
+
+/// Rows that may wait: about four seconds of the store's pace.
+const QUEUE: usize = 16_384;
+
+/// Rows in one transaction: about 10 ms of writing.
+const BATCH: usize = 512;
+
+/// An admission that cannot be recorded is refused; the enclave tries again.
+const PATIENCE: Duration = Duration::from_secs(5);

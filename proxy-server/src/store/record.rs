@@ -1,0 +1,167 @@
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use countersign_protocol::{BootId, Epoch, KeyThumbprint, Lease, SessionId};
+use countersign_verifier::PcrSet;
+
+use crate::{config::MeasurementState, policy::Workload};
+
+/// Milliseconds since 1970, as the store keeps time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixMs(pub i64);
+
+impl UnixMs {
+    /// The system's clock, now.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The same, never negative.
+    pub fn as_millis(self) -> u64 {
+        u64::try_from(self.0).unwrap_or(0)
+    }
+
+    /// How many milliseconds `earlier` lies before this; 0 when it does not.
+    pub fn since(self, earlier: Self) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for UnixMs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        countersign_verifier::UnixMillis::from_millis(self.as_millis()).fmt(f)
+    }
+}
+
+/// The version of the policy, and when its transaction was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The version.
+    pub epoch: Epoch,
+    /// The clock of whoever made the change.
+    pub at: UnixMs,
+}
+
+/// Everything that decides who may pass, from one point in time.
+#[derive(Clone, Debug)]
+pub struct StoredPolicy {
+    /// Its version.
+    pub committed: Committed,
+    /// Workloads that stand.
+    pub workloads: Vec<Workload>,
+    /// Measurements of those workloads, of every state.
+    pub measurements: Vec<StoredMeasurement>,
+    /// Every set of PCRs that was ever revoked, with `workload/measurement`.
+    pub tombstones: Vec<(PcrSet, String)>,
+}
+
+/// A measurement as the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMeasurement {
+    /// Its workload's name.
+    pub workload: String,
+    /// Its name, unique in the workload.
+    pub name: String,
+    /// Its PCRs.
+    pub pcrs: PcrSet,
+    /// What it is worth.
+    pub state: MeasurementState,
+    /// The epoch that made its PCRs and its state what they are: sessions older
+    /// than that were admitted by something else.
+    pub epoch: Epoch,
+}
+
+/// What seeding did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seeded {
+    /// The version afterwards.
+    pub committed: Committed,
+    /// One line for each change; none means that the epoch stayed.
+    pub changes: Vec<String>,
+    /// Measurements that the file lists and the store keeps revoked.
+    pub kept_revoked: Vec<String>,
+}
+
+/// What a revocation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// The version that no longer knows the measurement, and its time.
+    pub committed: Committed,
+}
+
+/// One line of `measurement list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeasurementRow {
+    /// Its workload's name.
+    pub workload: String,
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub version: Option<String>,
+    /// What it is worth.
+    pub state: MeasurementState,
+    /// The epoch that made it so.
+    pub epoch: Epoch,
+    /// Its PCRs.
+    pub pcrs: PcrSet,
+    /// Why it was revoked, when somebody said.
+    pub reason: Option<String>,
+}
+
+/// A session as it outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Its id.
+    pub id: SessionId,
+    /// Its key.
+    pub key: KeyThumbprint,
+    /// Its workload's name.
+    pub workload: String,
+    /// Its measurement's name.
+    pub measurement: String,
+    /// The boot that attested.
+    pub boot_id: BootId,
+    /// The last sequence number of that boot.
+    pub sequence: u64,
+    /// The lease given.
+    pub lease: Lease,
+    /// When it lapses.
+    pub lease_ends: UnixMs,
+    /// The policy that admitted it.
+    pub epoch: Epoch,
+}
+
+/// One row of the audit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// When it was decided.
+    pub at: UnixMs,
+    /// `admission`, `refusal` or `policy`.
+    pub kind: &'static str,
+    /// What was decided.
+    pub code: &'static str,
+    /// The policy it was decided by.
+    pub epoch: Epoch,
+    /// The workload, when it is known.
+    pub workload: Option<String>,
+    /// The measurement, when it is known.
+    pub measurement: Option<String>,
+    /// The session, when there is one.
+    pub session: Option<SessionId>,
+    /// The request, as the caller was told it.
+    pub request_id: String,
+    /// The whole reason.
+    pub detail: Option<String>,
+}
+
+/// What is committed together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Audit rows, in order.
+    pub events: Vec<AuditEvent>,
+    /// Sessions given or renewed; the last one of an id counts.
+    pub sessions: Vec<SessionRow>,
+}

@@ -1,0 +1,48 @@
+//! Fuzz targets for every parser of foreign bytes.
+//!
+//! A target is a plain function over bytes that panics when an invariant does not hold. libFuzzer calls it through
+//! `fuzz_targets/`, `run.sh` runs them all, and `cargo test` runs every seed of `seeds/` through it.
+//!
+//! ```text
+//!   raw         any bytes               does it panic? what it accepts, does another reader read likewise?
+//!   structured  a recipe in the bytes   builds an input and knows whether it is in order: the parser must agree
+//!   mutated     edits of a signed one   nothing is accepted that was not signed
+//! ```
+//!
+//! Nothing here reads a clock or the network, so an input that fails once fails again. (`document::simulated` draws new
+//! keys in each process: there the steps repeat, and not the bytes.)
+#![forbid(unsafe_code)]
+
+pub mod certificate;
+pub mod destination;
+pub mod document;
+pub mod measurement;
+pub mod message;
+pub mod problem;
+
+mod cbor;
+mod der;
+mod edit;
+mod recipe;
+#[cfg(test)]
+mod seeds;
+
+/// A fuzz target: any bytes, a panic for a finding.
+pub type Target = fn(&[u8]);
+
+/// Every target under the name of its binary and of its folder in `seeds/`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("document_raw", document::raw),
+    ("document_structured", document::structured),
+    ("document_mutated", document::mutated),
+    ("document_simulated", document::simulated),
+    ("certificate_raw", certificate::raw),
+    ("certificate_structured", certificate::structured),
+    ("measurement_raw", measurement::raw),
+    ("measurement_structured", measurement::structured),
+    ("message_raw", message::raw),
+    ("message_structured", message::structured),
+    ("destination_raw", destination::raw),
+    ("destination_structured", destination::structured),
+    ("problem_raw", problem::raw),
+];

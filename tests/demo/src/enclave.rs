@@ -39,10 +39,12 @@ impl Enclave {
     ) -> Result<Self, Failure> {
         let manifest = world.write(&format!("enclaves/{name}.yaml"), &manifest(proxy, upstream))?;
         let root = world.path("root");
-        let arguments: [&OsStr; 12] = [
+        let arguments: [&OsStr; 14] = [
             "run".as_ref(),
             "--manifest".as_ref(),
             manifest.as_ref(),
+            "--wait-attested".as_ref(),
+            "3".as_ref(),
             "--danger-software-nsm".as_ref(),
             root.as_ref(),
             "--danger-image".as_ref(),
@@ -129,7 +131,9 @@ outboundConnections:
     proxyUrl: https://localhost:{gateway}
     attestationPort: {attestation}
     proxyAttestationIntervalSeconds: 15
-proxyAnchor: ../tls/ca.pem
+    proxyAnchorFile: ../tls/ca.pem
+egress:
+  proxy_port: 0
 "#
     )
 }

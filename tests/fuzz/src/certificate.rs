@@ -17,8 +17,6 @@ pub(crate) fn check(der: &[u8]) -> Option<CertificateSummary> {
     let summary = match CertificateSummary::parse(der) {
         Ok(summary) => summary,
         Err(fault) => {
-            let text = fault.to_string();
-            assert!(!text.is_empty() && !text.chars().any(char::is_control), "{text:?}");
             assert_eq!(TrustAnchor::danger_from_der(der).map(drop), Err(fault));
             return None;
         }

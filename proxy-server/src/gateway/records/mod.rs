@@ -157,22 +157,6 @@ impl Records {
         Ok(start..at)
     }
 
-    /// Seals a copy of `plain` onto the end of `out`.
-    ///
-    /// # Errors
-    /// As [`Self::seal_frames`].
-    pub(crate) fn seal_copy(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), RecordError> {
-        for chunk in plain.chunks(PLAIN) {
-            if self.update_due(1) {
-                let at = out.len();
-                out.resize(at + LEAD, 0);
-                self.update_keys(out.get_mut(at..).unwrap_or_default())?;
-            }
-            seal_onto(&mut self.tx, wire::APPLICATION_DATA, chunk, out)?;
-        }
-        Ok(())
-    }
-
     /// Seals an alert onto the end of `out`. After close_notify nothing may be sealed.
     ///
     /// # Errors

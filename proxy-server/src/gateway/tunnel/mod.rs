@@ -11,7 +11,7 @@
 mod own;
 mod stream;
 
-use std::{io, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use countersign_protocol::{Destination, SessionId};
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ use crate::session::EndReason;
 
 /// How a tunnel ended.
 #[derive(Debug)]
-pub(super) enum TunnelEnd {
+pub(crate) enum TunnelEnd {
     /// Both directions came to their end.
     Closed,
     /// The session ended.
@@ -39,11 +39,11 @@ pub(super) enum TunnelEnd {
 
 /// Bytes of plaintext that went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     /// From the client to the destination.
-    pub(super) up: u64,
+    pub(crate) up: u64,
     /// From the destination to the client.
-    pub(super) down: u64,
+    pub(crate) down: u64,
 }
 
 /// One direction.
@@ -86,8 +86,22 @@ impl Record {
                 code = "tunnel-closed", %request, %session, %destination, up, down, ms, "tunnel closed"
             ),
             TunnelEnd::Client(_) | TunnelEnd::Stream(_) | TunnelEnd::Upstream(_) => tracing::debug!(
-                code = "tunnel-failed", ?end, %request, %session, %destination, up, down, ms, "tunnel failed"
+                code = "tunnel-failed", %end, %request, %session, %destination, up, down, ms, "tunnel failed"
             ),
+        }
+    }
+}
+
+impl fmt::Display for TunnelEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("both sides are done"),
+            Self::Cut(reason) => write!(f, "session ended: {reason}"),
+            Self::Client(StreamError::Truncated) => f.write_str("client: ended without close_notify"),
+            Self::Client(StreamError::Record(error)) => write!(f, "client: {error}"),
+            Self::Client(StreamError::Io(error)) => write!(f, "client: {error}"),
+            Self::Stream(error) => write!(f, "client's stream: {error}"),
+            Self::Upstream(error) => write!(f, "destination: {error}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 # Every stable code of the verifier stands in docs/refusals.md, and every code there exists.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-in_code=$(grep -ohE '"[a-z0-9]+(-[a-z0-9]+)+"|"truncated"' verifier/src/refusal.rs verifier/src/refusal/*.rs | tr -d '"' | sort -u)
+in_code=$(grep -ohE '"[a-z0-9]+(-[a-z0-9]+)+"|"truncated"|Row::new\("[a-z-]+"' verifier/src/refusal.rs verifier/src/refusal/*.rs | sed 's/Row::new(//' | tr -d '"' | sort -u)
 in_page=$(grep -E '^\| `' docs/refusals.md | cut -d'|' -f2 | grep -oE '`[a-z0-9-]+`' | tr -d '`' | sort -u)
 if ! diff <(echo "$in_code") <(echo "$in_page"); then
     echo "docs/refusals.md (>) and verifier/src/refusal (<) differ" >&2

@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn a_slip_is_recognised_and_another_word_is_not() {
         let known = ["fqdn", "port", "proxyUrl", "attestationPort"];
-        assert_eq!(nearest("fdqn", &known), None);
+        assert_eq!(nearest("fdqn", &known), Some("fqdn"));
         assert_eq!(nearest("fqdm", &known), Some("fqdn"));
         assert_eq!(nearest("proxy_url", &known), Some("proxyUrl"));
         assert_eq!(nearest("proxyURL", &known), Some("proxyUrl"));

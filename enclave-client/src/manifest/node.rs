@@ -64,7 +64,9 @@ impl From<Location> for Place {
 
 /// Parses a whole YAML document.
 pub(super) fn parse(text: &str) -> Result<At<Node>, Mistake> {
-    serde_saphyr::from_str(text).map_err(|error| {
+    // YAML 1.2: `y`, `no` and `off` are texts.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let place = error.location().map_or(Place { line: 0, column: 0 }, Place::from);
         let plain = error.without_snippet().to_string();
         place.mistake("", plain.lines().next().unwrap_or("not YAML"))

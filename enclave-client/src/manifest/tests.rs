@@ -137,7 +137,7 @@ fn proxy_urls_are_https_with_host_and_port_only() {
         );
         let found = mistakes(&text);
         assert_eq!(found.len(), 1, "{url}: {found:?}");
-        assert!(found[0].starts_with("3:55: outboundConnections[0].proxyUrl: expected https://host"), "{found:?}");
+        assert!(found[0].starts_with("3:56: outboundConnections[0].proxyUrl: expected https://host"), "{found:?}");
     }
     let v6 = "version: v1\noutboundConnections:\n  - { type: proxy, fqdn: a.example, port: 1, proxyUrl: 'https://[::1]' }\n";
     assert_eq!(parse(v6).unwrap().proxies[0].gateway, Dial::Tcp("[::1]:443".parse().unwrap()));

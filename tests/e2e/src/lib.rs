@@ -27,7 +27,7 @@ pub use attestation::{Attester, Claim, now_ms};
 pub use http1::{Answer, Closed, Wire};
 pub use identity::Identity;
 pub use mitm::Middleman;
-pub use proxy::{Proxy, Setup};
+pub use proxy::{Admitted, Enclave, Proxy, Setup};
 pub use scratch::Scratch;
 pub use tls::{Dialer, PATIENCE, SERVER_NAME};
 pub use upstream::{Upstream, read_to_end, round_trip};

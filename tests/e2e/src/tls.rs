@@ -85,6 +85,13 @@ impl Dialer {
     }
 }
 
+/// A boot of its own.
+pub(crate) fn random_boot() -> countersign_protocol::BootId {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    countersign_protocol::BootId::from_bytes(bytes)
+}
+
 /// Shows this certificate to whoever asks, whether or not it fits what was asked for.
 #[derive(Debug)]
 struct Shows(Arc<CertifiedKey>);

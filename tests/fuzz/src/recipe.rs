@@ -69,9 +69,4 @@ impl<'b> Recipe<'b> {
         debug_assert!(taken.is_ok(), "zeros stand in for bytes that are missing");
         out
     }
-
-    /// All bytes that are left.
-    pub(crate) fn rest(&mut self) -> Vec<u8> {
-        self.bytes.bytes(self.bytes.len()).map(<[u8]>::to_vec).unwrap_or_default()
-    }
 }

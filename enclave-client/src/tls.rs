@@ -46,7 +46,9 @@ impl fmt::Display for AnchorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("no PEM certificate (-----BEGIN CERTIFICATE-----) in it"),
-            Self::BadCertificate { index } => write!(f, "certificate {} of the PEM text does not decode", index + 1),
+            Self::BadCertificate { index } => {
+                write!(f, "certificate {} of the PEM text does not decode", index + 1)
+            }
         }
     }
 }

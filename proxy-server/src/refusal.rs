@@ -101,7 +101,8 @@ pub fn answer(problem: &Problem) -> Response<Bytes> {
     // A Problem is three texts and a number: it always has a JSON form.
     let body = serde_json::to_vec(problem).unwrap_or_default();
     let mut response = Response::new(Bytes::from(body));
-    *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::PROBLEM_JSON));
     response
 }

@@ -92,7 +92,9 @@ impl fmt::Display for AttestError {
             Self::Http(_) => f.write_str("HTTP exchange with the proxy failed"),
             Self::Deadline { what } => write!(f, "{what} was not done in time"),
             Self::Refused(problem) => write!(f, "the proxy refused: {problem}"),
-            Self::Status { status } => write!(f, "the proxy answered HTTP {status} without a problem document"),
+            Self::Status { status } => {
+                write!(f, "the proxy answered HTTP {status} without a problem document")
+            }
             Self::TooLong => f.write_str("the proxy's answer is too long"),
             Self::Message(_) => f.write_str("the proxy's answer is no message of the protocol"),
             Self::EpochWentBack { deployment, seen, offered } => {

@@ -27,7 +27,10 @@ pub trait Site: Send + 'static {
     fn resolve(&self) -> impl Future<Output = Result<Vec<Self::Address>, AttestError>> + Send;
 
     /// Connects, within a deadline of its own.
-    fn connect(&self, address: &Self::Address) -> impl Future<Output = Result<Self::Link, AttestError>> + Send;
+    fn connect(
+        &self,
+        address: &Self::Address,
+    ) -> impl Future<Output = Result<Self::Link, AttestError>> + Send;
 }
 
 /// A standing connection to an attestation port. Each call has its own deadline.
@@ -76,8 +79,15 @@ impl<S: Site> Keeper<S> {
     /// A keeper for `site`, and where it publishes.
     pub fn new(site: S, interval: Interval, nudge: Nudge) -> (Self, watch::Receiver<Status>) {
         let (status, receiver) = watch::channel(Status::starting());
-        let keeper =
-            Self { site, interval, epochs: Epochs::default(), status, nudge, jitter: Fraction::random, start: 0 };
+        let keeper = Self {
+            site,
+            interval,
+            epochs: Epochs::default(),
+            status,
+            nudge,
+            jitter: Fraction::random,
+            start: 0,
+        };
         (keeper, receiver)
     }
 

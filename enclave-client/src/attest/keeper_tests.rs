@@ -26,11 +26,15 @@ enum Event {
 
 #[derive(Clone, Copy)]
 enum Step {
-    Grant { epoch: u64 },
+    Grant {
+        epoch: u64,
+    },
     Refuse(ProblemCode),
     Break,
     /// Granted at an epoch, and the connection closes at once.
-    GrantAndClose { epoch: u64 },
+    GrantAndClose {
+        epoch: u64,
+    },
     ConnectFails,
 }
 
@@ -187,7 +191,13 @@ async fn it_attests_again_at_half_the_lease_on_the_same_connection() {
     let seen = run.take(5).await;
     assert_eq!(
         seen,
-        [(0, Resolved), (0, Connected("a")), (0, Attested("a")), (15_000, Attested("a")), (30_000, Attested("a"))]
+        [
+            (0, Resolved),
+            (0, Connected("a")),
+            (0, Attested("a")),
+            (15_000, Attested("a")),
+            (30_000, Attested("a"))
+        ]
     );
     let mut early = Run::start(&["a"], &[GRANT, GRANT], || Fraction::ZERO);
     assert_eq!(early.take(4).await[3], (13_500, Attested("a")));

@@ -198,22 +198,26 @@ impl AttestLink {
         })
     }
 
-    async fn post(&mut self, path: &'static str, body: Vec<u8>, what: &'static str) -> Result<Bytes, AttestError> {
+    async fn post(
+        &mut self,
+        path: &'static str,
+        body: Vec<u8>,
+        what: &'static str,
+    ) -> Result<Bytes, AttestError> {
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::from_static(path);
         request.headers_mut().insert(header::HOST, self.host.clone());
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::CBOR));
-        timeout(ANSWER_DEADLINE, self.exchange(request))
-            .await
-            .map_err(|_| AttestError::Deadline { what })?
+        timeout(ANSWER_DEADLINE, self.exchange(request)).await.map_err(|_| AttestError::Deadline { what })?
     }
 
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Bytes, AttestError> {
         self.requests.ready().await.map_err(AttestError::Http)?;
         let response = self.requests.send_request(request).await.map_err(AttestError::Http)?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, wire::MAX_GRANT).collect().await.map_err(too_long_or_broken)?.to_bytes();
+        let body =
+            Limited::new(body, wire::MAX_GRANT).collect().await.map_err(too_long_or_broken)?.to_bytes();
         if head.status.is_success() {
             return Ok(body);
         }

@@ -82,7 +82,9 @@ impl Status {
                 detail: problem.detail.clone(),
                 request_id: Some(problem.request_id.clone()),
             },
-            other => Trouble::Failed { code: other.code().to_owned(), detail: chain(other), request_id: None },
+            other => {
+                Trouble::Failed { code: other.code().to_owned(), detail: chain(other), request_id: None }
+            }
         };
     }
 }

@@ -15,7 +15,9 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process_group, set_child_subreaper, wait};
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process_group, set_child_subreaper, wait,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, warn};
 
@@ -136,9 +138,14 @@ fn how(status: WaitStatus) -> Option<Ended> {
 /// in lower case only and others upper case only.
 fn environment(proxy: SocketAddr) -> impl Iterator<Item = (String, String)> {
     let url = format!("http://{proxy}");
-    [("http_proxy", url.clone()), ("https_proxy", url.clone()), ("all_proxy", url), ("no_proxy", NO_PROXY.to_owned())]
-        .into_iter()
-        .flat_map(|(name, value)| [(name.to_owned(), value.clone()), (name.to_uppercase(), value)])
+    [
+        ("http_proxy", url.clone()),
+        ("https_proxy", url.clone()),
+        ("all_proxy", url),
+        ("no_proxy", NO_PROXY.to_owned()),
+    ]
+    .into_iter()
+    .flat_map(|(name, value)| [(name.to_owned(), value.clone()), (name.to_uppercase(), value)])
 }
 
 const NO_PROXY: &str = "localhost,127.0.0.1,::1";

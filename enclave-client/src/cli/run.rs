@@ -48,7 +48,8 @@ pub async fn run(
 ) -> Result<Outcome, RunError> {
     // First of all: a signal that comes now must not be lost.
     let mut supervisor = Supervisor::new().map_err(RunError::Signals)?;
-    let local = LocalProxy::bind(manifest.proxy_port, LocalProxyLimits::default()).await.map_err(RunError::Listen)?;
+    let local =
+        LocalProxy::bind(manifest.proxy_port, LocalProxyLimits::default()).await.map_err(RunError::Listen)?;
     let proxy = local.address();
     let stop = CancellationToken::new();
     let _stop_at_return = stop.clone().drop_guard();

@@ -136,7 +136,9 @@ pub enum DeviceError {
 impl fmt::Display for DeviceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Open { path, .. } => write!(f, "{path} does not open (it exists only inside a Nitro Enclave)"),
+            Self::Open { path, .. } => {
+                write!(f, "{path} does not open (it exists only inside a Nitro Enclave)")
+            }
             Self::Refused { code } => write!(f, "the NSM refused with {code}"),
             Self::Unexpected => f.write_str("the NSM answered something else than a document"),
             Self::Deadline { deadline } => write!(f, "the NSM gave no document within {deadline:?}"),

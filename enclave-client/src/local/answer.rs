@@ -74,7 +74,9 @@ fn not_attested(trouble: &Trouble) -> Problem {
             detail: format!("not attested: {detail}"),
             request_id: id.clone().unwrap_or_else(request_id),
         },
-        Trouble::Nothing | Trouble::Starting => local(503, "not-attested", format!("not attested: {trouble}")),
+        Trouble::Nothing | Trouble::Starting => {
+            local(503, "not-attested", format!("not attested: {trouble}"))
+        }
     }
 }
 

@@ -54,7 +54,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Connect>, HeadError> {
 
 /// httparse takes a bare LF for a line end; here it is none.
 fn line_ends(head: &[u8]) -> Result<(), HeadError> {
-    let bare_lf = head.iter().enumerate().any(|(at, &byte)| byte == b'\n' && (at == 0 || head[at - 1] != b'\r'));
+    let bare_lf =
+        head.iter().enumerate().any(|(at, &byte)| byte == b'\n' && (at == 0 || head[at - 1] != b'\r'));
     let bare_cr = head.windows(2).any(|pair| pair[0] == b'\r' && pair[1] != b'\n');
     if bare_lf || bare_cr { Err(HeadError::LineEnd) } else { Ok(()) }
 }
@@ -131,21 +132,48 @@ mod tests {
             ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", HeadError::LineEnd),
             ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n\n", HeadError::LineEnd),
             ("\nCONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::LineEnd),
-            ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\rX: b\r\n\r\n", HeadError::NotHttp(httparse::Error::HeaderValue)),
-            ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", HeadError::NotHttp(httparse::Error::HeaderName)),
-            ("CONNECT a.example:443 HTTP/1.1\r\nHost : a\r\n\r\n", HeadError::NotHttp(httparse::Error::HeaderName)),
-            ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\0\r\n\r\n", HeadError::NotHttp(httparse::Error::HeaderValue)),
-            ("CONNECT a.example:443 HTTP/2.0\r\nHost: a\r\n\r\n", HeadError::NotHttp(httparse::Error::Version)),
+            (
+                "CONNECT a.example:443 HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
+                HeadError::NotHttp(httparse::Error::HeaderValue),
+            ),
+            (
+                "CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+                HeadError::NotHttp(httparse::Error::HeaderName),
+            ),
+            (
+                "CONNECT a.example:443 HTTP/1.1\r\nHost : a\r\n\r\n",
+                HeadError::NotHttp(httparse::Error::HeaderName),
+            ),
+            (
+                "CONNECT a.example:443 HTTP/1.1\r\nHost: a\0\r\n\r\n",
+                HeadError::NotHttp(httparse::Error::HeaderValue),
+            ),
+            (
+                "CONNECT a.example:443 HTTP/2.0\r\nHost: a\r\n\r\n",
+                HeadError::NotHttp(httparse::Error::Version),
+            ),
             ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", HeadError::Hosts { hosts: 2 }),
             ("CONNECT a.example:443 HTTP/1.1\r\n\r\n", HeadError::Hosts { hosts: 0 }),
             ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", HeadError::Content),
-            ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\ntransfer-encoding: chunked\r\n\r\n", HeadError::Content),
+            (
+                "CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\ntransfer-encoding: chunked\r\n\r\n",
+                HeadError::Content,
+            ),
             ("GET http://a.example/ HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::AbsoluteForm),
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Method("GET".to_owned())),
             ("connect a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Method("connect".to_owned())),
-            ("CONNECT a.example HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Target(DestinationError::MissingPort)),
-            ("CONNECT user@a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Target(DestinationError::BadName)),
-            ("CONNECT http://a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Target(DestinationError::UnbracketedIpv6)),
+            (
+                "CONNECT a.example HTTP/1.1\r\nHost: a\r\n\r\n",
+                HeadError::Target(DestinationError::MissingPort),
+            ),
+            (
+                "CONNECT user@a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+                HeadError::Target(DestinationError::BadName),
+            ),
+            (
+                "CONNECT http://a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+                HeadError::Target(DestinationError::UnbracketedIpv6),
+            ),
         ] {
             assert_eq!(parsed(head), Err(error), "{head:?}");
         }

@@ -73,7 +73,8 @@ impl LocalProxy {
             .listeners
             .into_iter()
             .map(|listener| {
-                let doorman = Doorman { listener, routes: routes.clone(), room: room.clone(), limits: self.limits };
+                let doorman =
+                    Doorman { listener, routes: routes.clone(), room: room.clone(), limits: self.limits };
                 tokio::spawn(doorman.accept_until(stop.clone()))
             })
             .collect();
@@ -148,7 +149,9 @@ impl Connection {
             return;
         }
         match relay(stream, tunnel, &buffer).await {
-            End::Finished { up, down } => info!(%destination, code = "tunnel-ended", up, down, "tunnel ended"),
+            End::Finished { up, down } => {
+                info!(%destination, code = "tunnel-ended", up, down, "tunnel ended")
+            }
             End::Broke(why) => info!(%destination, code = "tunnel-broke", "tunnel broke: {why}"),
             End::Cut => warn!(%destination, code = "tunnel-cut", "tunnel cut: the session's lease lapsed"),
         }

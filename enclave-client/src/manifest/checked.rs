@@ -77,7 +77,8 @@ impl Proxies {
     fn add(&mut self, raw: &raw::Outbound, connection: Connection, mistakes: &mut Vec<Mistake>) {
         let Connection { key, entry, destination } = connection;
         if let Some(line) = self.named.get(&destination) {
-            mistakes.push(raw.place.mistake(&raw.path, format!("{destination} stands at line {line} already")));
+            mistakes
+                .push(raw.place.mistake(&raw.path, format!("{destination} stands at line {line} already")));
             return;
         }
         self.named.insert(destination.clone(), raw.place.line);
@@ -135,7 +136,8 @@ impl Connection {
                 .ok()
         });
         let anchor = anchor(raw, read, mistakes);
-        let attestation = parsed::<Dial>(&raw.transport.attestation, field("transport.attestation"), mistakes);
+        let attestation =
+            parsed::<Dial>(&raw.transport.attestation, field("transport.attestation"), mistakes);
         let gateway = parsed::<Dial>(&raw.transport.gateway, field("transport.gateway"), mistakes);
         let proxy = proxy?;
         let attestation_port = attestation_port?;
@@ -178,7 +180,8 @@ fn anchor(raw: &raw::Outbound, read: &ReadFile<'_>, mistakes: &mut Vec<Mistake>)
         }
     };
     let path = format!("{}.{name}", raw.path);
-    let pem = pem.map_err(|why| mistakes.push(place.mistake(&path, format!("cannot be read: {why}")))).ok()?;
+    let pem =
+        pem.map_err(|why| mistakes.push(place.mistake(&path, format!("cannot be read: {why}")))).ok()?;
     let anchors = Anchors::from_pem(&pem);
     let anchors = anchors.map_err(|why| mistakes.push(place.mistake(&path, why.to_string()))).ok()?;
     Some((Some(pem), anchors))

@@ -41,7 +41,9 @@ impl fmt::Display for OpenError {
         match self {
             Self::NotAttested(trouble) => write!(f, "not attested: {trouble}"),
             Self::Refused(problem) => write!(f, "the gateway refused: {problem}"),
-            Self::Status { status } => write!(f, "the gateway answered HTTP {status} without a problem document"),
+            Self::Status { status } => {
+                write!(f, "the gateway answered HTTP {status} without a problem document")
+            }
             Self::Gateway(why) => write!(f, "no way to the gateway: {why}"),
             Self::Deadline => f.write_str("the gateway did not answer in time"),
         }

@@ -51,7 +51,11 @@ impl Gateway {
         Err(last)
     }
 
-    async fn handshake(&self, stream: Stream, tls: &Arc<ClientConfig>) -> Result<TlsStream<Stream>, OpenError> {
+    async fn handshake(
+        &self,
+        stream: Stream,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<TlsStream<Stream>, OpenError> {
         let connector = TlsConnector::from(tls.clone());
         timeout(limits::HANDSHAKE_DEADLINE, connector.connect(self.server_name.clone(), stream))
             .await

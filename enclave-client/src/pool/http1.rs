@@ -27,6 +27,10 @@ impl Idle {
         Ok(Self { stream, since: Instant::now() })
     }
 
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
     /// Young enough, and the gateway has neither closed it nor spoken unasked.
     pub(super) fn is_alive(&mut self, now: Instant) -> bool {
         let mut byte = [0];

@@ -15,7 +15,7 @@ use http::{Method, Request};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ pub(super) struct Standing {
     requests: SendRequest<Bytes>,
     room: Arc<Semaphore>,
     closed: CancellationToken,
+    since: Instant,
 }
 
 impl Standing {
@@ -63,7 +64,11 @@ impl Standing {
                 () = cut.cancelled() => {}
             }
         });
-        Ok(Self { requests, room: Arc::new(Semaphore::new(limits::STREAMS)), closed })
+        Ok(Self { requests, room: Arc::new(Semaphore::new(limits::STREAMS)), closed, since: Instant::now() })
+    }
+
+    pub(super) fn since(&self) -> Instant {
+        self.since
     }
 
     pub(super) fn is_alive(&self) -> bool {

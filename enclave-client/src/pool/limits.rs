@@ -21,6 +21,9 @@ pub const ACTIVE: Duration = Duration::from_secs(60);
 /// How often the pool looks after its connections when nothing happens.
 pub const TICK: Duration = Duration::from_secs(5);
 
+/// A connection that dies younger counts as a failure to connect.
+pub const YOUNG: Duration = Duration::from_secs(10);
+
 /// One handshake with the gateway.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use countersign_protocol::{Destination, ProblemCode};
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -37,7 +37,7 @@ use crate::{
 };
 use http1::Idle;
 use http2::Standing;
-use state::{Missing, State};
+use state::{Missing, State, Survey};
 
 /// The way through one proxy.
 pub struct Pool {
@@ -75,7 +75,7 @@ impl Pool {
 
     /// Keeps connections warm and cuts the tunnels of a lapsed lease, until `stop`.
     pub async fn maintain(self: Arc<Self>, stop: CancellationToken) {
-        stop.run_until_cancelled(self.keep()).await;
+        stop.run_until_cancelled(async { tokio::join!(self.keep(), self.cut()) }).await;
         self.lock().cut_all();
     }
 
@@ -117,43 +117,58 @@ impl Pool {
         self.lock().pick_standing()
     }
 
+    /// Fills up what is missing, one connection after the other.
     async fn keep(&self) {
         let mut status = self.status.clone();
         let mut backoff = Backoff::default();
+        let mut followed = true;
         loop {
-            let mut wait = limits::TICK;
             let now = status.borrow_and_update().clone();
-            if let Some((missing, attested)) = self.tidy(&now) {
-                match self.fill(missing, &attested).await {
-                    Ok(()) => {
-                        backoff.reset();
-                        continue;
-                    }
-                    Err(why) => {
-                        debug!("no warm connection to the gateway: {why}");
-                        wait = backoff.fail(Fraction::random());
-                        // Not before the wait is over, whoever asks.
-                        tokio::time::sleep(wait.min(limits::TICK)).await;
+            let (survey, attested) = self.survey(&now);
+            let filled = match (survey.missing, attested) {
+                (Some(missing), Some(attested)) => Some(self.fill(missing, &attested).await),
+                _ => None,
+            };
+            if let Some(Err(why)) = &filled {
+                debug!("no warm connection to the gateway: {why}");
+            }
+            match filled {
+                Some(Ok(())) if !survey.died_young => {}
+                // A gateway that accepts and then closes must not be dialled without a pause either.
+                Some(_) => sleep(backoff.fail(Fraction::random())).await,
+                None => {
+                    backoff.reset();
+                    tokio::select! {
+                        () = sleep(limits::TICK) => {}
+                        () = self.wake.notified() => {}
+                        // A keeper that has stopped changes nothing: the lease it left runs to its end.
+                        changed = status.changed(), if followed => followed = changed.is_ok(),
                     }
                 }
-            }
-            let next = self.lock().next_cut().map_or(Instant::now() + wait, |cut| cut.min(Instant::now() + wait));
-            tokio::select! {
-                () = sleep_until(next) => {}
-                () = self.wake.notified() => {}
-                changed = status.changed() => if changed.is_err() { return },
             }
         }
     }
 
-    /// Follows the session, drops what is dead, and says what to connect next.
-    fn tidy(&self, status: &Status) -> Option<(Missing, Arc<Attested>)> {
+    /// Cuts the tunnels of each lease at the moment it lapses. Apart from
+    /// [`Pool::keep`], which may be waiting for a handshake just then.
+    async fn cut(&self) {
+        loop {
+            let tick = Instant::now() + limits::TICK;
+            let next = self.lock().next_cut().map_or(tick, |lapse| lapse.min(tick));
+            sleep_until(next).await;
+            self.lock().cut_lapsed(Instant::now());
+        }
+    }
+
+    /// Follows the session and looks at its connections.
+    fn survey(&self, status: &Status) -> (Survey, Option<Arc<Attested>>) {
         let now = Instant::now();
+        let Ok(attested) = status.session(now) else {
+            return (Survey::default(), None);
+        };
         let mut state = self.lock();
-        state.cut_lapsed(now);
-        let attested = status.session(now).ok()?;
         state.adopt(attested);
-        state.missing(now).map(|missing| (missing, attested.clone()))
+        (state.survey(now), Some(attested.clone()))
     }
 
     async fn fill(&self, missing: Missing, attested: &Arc<Attested>) -> Result<(), OpenError> {

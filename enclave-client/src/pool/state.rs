@@ -32,6 +32,15 @@ struct Retired {
     cut: CancellationToken,
 }
 
+/// What a look at the connections found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Survey {
+    /// What to connect next.
+    pub(super) missing: Option<Missing>,
+    /// The other end closed a connection soon after it was made.
+    pub(super) died_young: bool,
+}
+
 /// What the pool lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
@@ -106,20 +115,30 @@ impl State {
         self.last_open = now;
     }
 
-    /// Drops what is dead; the next thing to connect.
-    pub(super) fn missing(&mut self, now: Instant) -> Option<Missing> {
+    /// Drops what is dead or not needed, and says what to connect next.
+    pub(super) fn survey(&mut self, now: Instant) -> Survey {
         let active = now.duration_since(self.last_open) < limits::ACTIVE;
-        let current = self.current.as_mut()?;
-        current.standing.retain(Standing::is_alive);
-        current.idle.retain_mut(|idle| active && idle.is_alive(now));
+        let mut survey = Survey::default();
+        let Some(current) = self.current.as_mut() else {
+            return survey;
+        };
+        let young = |since: Instant| now.duration_since(since) < limits::YOUNG;
+        current.standing.retain(|standing| {
+            survey.died_young |= !standing.is_alive() && young(standing.since());
+            standing.is_alive()
+        });
+        current.idle.retain_mut(|idle| {
+            let alive = idle.is_alive(now);
+            survey.died_young |= !alive && young(idle.since());
+            alive && active
+        });
         let full = !current.standing.iter().any(Standing::has_room);
         if full && current.standing.len() < limits::STANDING {
-            Some(Missing::Standing)
+            survey.missing = Some(Missing::Standing);
         } else if active && current.idle.len() < limits::IDLE {
-            Some(Missing::Idle)
-        } else {
-            None
+            survey.missing = Some(Missing::Idle);
         }
+        survey
     }
 
     /// A warm connection that still lives.

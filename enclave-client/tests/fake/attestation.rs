@@ -53,8 +53,10 @@ async fn read_request<T: AsyncRead + Unpin>(stream: &mut T) -> Option<(String, V
         let mut request = httparse::Request::new(&mut headers);
         if let httparse::Status::Complete(end) = request.parse(&bytes).unwrap() {
             assert_eq!(request.method, Some("POST"));
-            let length = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-            let length: usize = length.map_or(0, |header| std::str::from_utf8(header.value).unwrap().parse().unwrap());
+            let length =
+                request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+            let length: usize =
+                length.map_or(0, |header| std::str::from_utf8(header.value).unwrap().parse().unwrap());
             if bytes.len() >= end + length {
                 return Some((request.path.unwrap().to_owned(), bytes[end..end + length].to_vec()));
             }
@@ -114,7 +116,7 @@ fn verify<T>(
 fn grant(shared: &Shared, behaviour: &Behaviour, client_spki: &[u8]) -> Vec<u8> {
     let foreign = countersign_enclave::key::EnclaveKey::generate().unwrap();
     let subject = if behaviour.foreign_certificate { foreign.spki() } else { client_spki };
-    let subject = rcgen::SubjectPublicKeyInfo::from_der(subject).unwrap();
+    let subject = P256(subject[subject.len() - 65..].to_vec());
     let mut parameters = rcgen::CertificateParams::default();
     parameters.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     let leaf = parameters.signed_by(&subject, &shared.session_ca).unwrap();
@@ -125,6 +127,19 @@ fn grant(shared: &Shared, behaviour: &Behaviour, client_spki: &[u8]) -> Vec<u8> 
         certificates: vec![leaf.der().to_vec()],
     };
     grant.encode()
+}
+
+/// A P-256 key as the last 65 bytes of its SPKI have it: an uncompressed point (RFC 5480 section 2.2).
+struct P256(Vec<u8>);
+
+impl rcgen::PublicKeyData for P256 {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
 }
 
 /// Takes any client certificate whose key signs the handshake: which key it

@@ -88,7 +88,9 @@ impl FakeProxy {
         let mut roots = RootCertStore::empty();
         roots.add(session_ca.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = || ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions).unwrap();
+        let builder = || {
+            ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions).unwrap()
+        };
         let chain = vec![server.cert.der().clone()];
         let key = || PrivateKeyDer::try_from(server.signing_key.serialize_der()).unwrap();
         let attestation_tls = builder()
@@ -200,7 +202,10 @@ impl Attestor for PlainDocuments {
     fn attest(&self, request: DocumentRequest) -> Result<Vec<u8>, DeviceError> {
         let DocumentRequest { public_key, user_data, nonce } = request;
         let fields = [public_key, user_data, nonce];
-        Ok(fields.iter().flat_map(|field| [&[u8::try_from(field.len()).unwrap()][..], field].concat()).collect())
+        Ok(fields
+            .iter()
+            .flat_map(|field| [&[u8::try_from(field.len()).unwrap()][..], field].concat())
+            .collect())
     }
 }
 

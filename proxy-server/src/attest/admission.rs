@@ -70,12 +70,18 @@ impl Admitter {
     pub(super) fn challenge(&self, connection: &Connection) -> Result<Challenge, Refused> {
         connection.key.as_ref().ok_or_else(no_client_key)?;
         let mut bytes = [0; Nonce::LEN];
-        aws_lc_rs::rand::fill(&mut bytes)
-            .map_err(|_| Refused::because(ProblemCode::Internal, "try again", "the system gives no random bytes"))?;
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| {
+            Refused::because(ProblemCode::Internal, "try again", "the system gives no random bytes")
+        })?;
         let nonce = Nonce::from_bytes(bytes);
         connection.challenge(nonce);
         let AdmitterParts { deployment, lease_bounds, policy, .. } = &self.parts;
-        Ok(Challenge { nonce, deployment: deployment.clone(), epoch: policy.epoch(), lease_bounds: *lease_bounds })
+        Ok(Challenge {
+            nonce,
+            deployment: deployment.clone(),
+            epoch: policy.epoch(),
+            lease_bounds: *lease_bounds,
+        })
     }
 
     /// The checks, in order, cheap ones first; then the session, its
@@ -104,12 +110,15 @@ impl Admitter {
         request_id: &str,
     ) -> Result<Admitted, Refused> {
         let key = connection.key.as_ref().ok_or_else(no_client_key)?;
-        let attest = Attest::decode(body)
-            .map_err(|error| Refused::new(ProblemCode::BadRequest, error.to_string()))?;
+        let attest =
+            Attest::decode(body).map_err(|error| Refused::new(ProblemCode::BadRequest, error.to_string()))?;
         let document = UnverifiedDocument::parse(attest.document)?;
         let nonce = nonce.map_err(no_nonce)?;
         if self.parts.policy.is_stale() {
-            return Err(Refused::new(ProblemCode::Stale, "the proxy has not seen its store lately: try again"));
+            return Err(Refused::new(
+                ProblemCode::Stale,
+                "the proxy has not seen its store lately: try again",
+            ));
         }
         let binder = self.binder(connection, key, &nonce, &attest)?;
         let now = UnixMs::now();
@@ -255,7 +264,8 @@ impl Admitter {
         if !Arc::ptr_eq(policy, &latest) && appraise(&latest, evidence)?.epoch != admitting.epoch {
             return Err(revoked("the measurement changed while the enclave attested"));
         }
-        let wall = OffsetDateTime::from(SystemTime::UNIX_EPOCH + Duration::from_millis(row.lease_ends.as_millis()));
+        let wall =
+            OffsetDateTime::from(SystemTime::UNIX_EPOCH + Duration::from_millis(row.lease_ends.as_millis()));
         let certificate = SessionCertificate {
             key,
             deployment: &self.parts.deployment,
@@ -280,7 +290,9 @@ impl Admitter {
             detail: Some(evidence.module_id().to_owned()),
         };
         let recorded = self.parts.journal.record(event, row).await;
-        recorded.map_err(|error| Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error))?;
+        recorded.map_err(|error| {
+            Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error)
+        })?;
         Ok(issued.into_iter().map(|certificate| certificate.to_vec()).collect())
     }
 
@@ -352,8 +364,11 @@ fn might_pass(policy: &Policy, document: &UnverifiedDocument<'_>) -> Result<(), 
 /// this in constant time; here it only says whether a refusal is worth a row.
 fn answers(document: &UnverifiedDocument<'_>, expectations: &Expectations<'_>) -> bool {
     let Expectations { at: _, freshness: _, nonce, public_key, user_data } = expectations;
-    let is = |actual: Option<&[u8]>, expected: &Expected<'_>| actual.map(Expected::Exactly) == Some(*expected);
-    is(document.nonce(), nonce) && is(document.public_key(), public_key) && is(document.user_data(), user_data)
+    let is =
+        |actual: Option<&[u8]>, expected: &Expected<'_>| actual.map(Expected::Exactly) == Some(*expected);
+    is(document.nonce(), nonce)
+        && is(document.public_key(), public_key)
+        && is(document.user_data(), user_data)
 }
 
 fn appraise<'p>(policy: &'p Policy, evidence: &Evidence<'_>) -> Result<&'p Admitting, Refused> {
@@ -362,7 +377,11 @@ fn appraise<'p>(policy: &'p Policy, evidence: &Evidence<'_>) -> Result<&'p Admit
     }
     let measurement = policy.references().appraise(evidence.pcrs(), DebugMode::Refuse)?;
     policy.admitting(measurement.name()).ok_or_else(|| {
-        Refused::because(ProblemCode::Internal, "try again", "the policy has a measurement without a workload")
+        Refused::because(
+            ProblemCode::Internal,
+            "try again",
+            "the policy has a measurement without a workload",
+        )
     })
 }
 
@@ -434,7 +453,11 @@ mod tests {
         assert_eq!(lease(bounds, secs(60), at(50), now), Ok(secs(50)));
         assert_eq!(lease(bounds, secs(60), at(40), now), Ok(secs(40)));
         for left in [39, 29, 0] {
-            assert_eq!(lease(bounds, secs(60), at(left), now).unwrap_err().code(), "evidence-ends-soon", "{left}");
+            assert_eq!(
+                lease(bounds, secs(60), at(left), now).unwrap_err().code(),
+                "evidence-ends-soon",
+                "{left}"
+            );
         }
         let over = UnixMillis::from_millis(1);
         assert_eq!(lease(bounds, secs(60), over, now).unwrap_err().code(), "evidence-ends-soon");

@@ -23,12 +23,17 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(workers: usize) -> Self {
-        Self { turns: Arc::new(Semaphore::new((workers / 2).max(1))), waiting: Arc::new(Semaphore::new(QUEUE)) }
+        Self {
+            turns: Arc::new(Semaphore::new((workers / 2).max(1))),
+            waiting: Arc::new(Semaphore::new(QUEUE)),
+        }
     }
 
     /// Waits for a turn; holding it is the turn.
     pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Refused> {
-        let full = || Refused::new(ProblemCode::Overloaded, "too many enclaves attest for the first time: try again");
+        let full = || {
+            Refused::new(ProblemCode::Overloaded, "too many enclaves attest for the first time: try again")
+        };
         let _place = self.waiting.try_acquire().map_err(|_| full())?;
         let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         turn.map_err(|_| full())?.map_err(|_| full())

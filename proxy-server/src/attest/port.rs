@@ -50,7 +50,11 @@ impl AttestationPort {
     ///
     /// # Errors
     /// What rustls says of the identity.
-    pub fn new(identity: &ServerIdentity, admitter: Admitter, limits: PortLimits) -> Result<Self, rustls::Error> {
+    pub fn new(
+        identity: &ServerIdentity,
+        admitter: Admitter,
+        limits: PortLimits,
+    ) -> Result<Self, rustls::Error> {
         let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(identity)?));
         Ok(Self { acceptor, router: router(Arc::new(admitter)), limits })
     }
@@ -119,7 +123,8 @@ impl Knock {
             tcp.set_nodelay(true)?;
             self.acceptor.accept(tcp).await
         };
-        let tls = timeout(HANDSHAKE_TIME, shake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let tls =
+            timeout(HANDSHAKE_TIME, shake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let (_, session) = tls.get_ref();
         let http = if session.alpn_protocol() == Some(tls::H2) { Http::Two } else { Http::One };
         let certificate = session.peer_certificates().and_then(<[_]>::first);
@@ -184,11 +189,20 @@ impl Http {
         match self {
             Self::One => {
                 // Heads have no deadline of their own: the connection's covers them.
-                builder.http1().pipeline_flush(true).header_read_timeout(None).max_headers(32).max_buf_size(32 * 1024);
+                builder
+                    .http1()
+                    .pipeline_flush(true)
+                    .header_read_timeout(None)
+                    .max_headers(32)
+                    .max_buf_size(32 * 1024);
                 builder.http1_only()
             }
             Self::Two => {
-                builder.http2().max_concurrent_streams(16).max_header_list_size(8 * 1024).max_send_buf_size(32 * 1024);
+                builder
+                    .http2()
+                    .max_concurrent_streams(16)
+                    .max_header_list_size(8 * 1024)
+                    .max_send_buf_size(32 * 1024);
                 builder.http2_only()
             }
         }

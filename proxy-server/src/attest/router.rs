@@ -80,7 +80,8 @@ async fn method_not_allowed(Extension(id): Extension<RequestId>) -> Response {
 /// The whole body, within a size and a time. A length that is announced and too
 /// large is refused before a byte of it is read.
 async fn read_body(request: Request, limit: usize) -> Result<Bytes, Refused> {
-    let too_large = || Refused::new(ProblemCode::TooLarge, format!("the body is over its limit of {limit} bytes"));
+    let too_large =
+        || Refused::new(ProblemCode::TooLarge, format!("the body is over its limit of {limit} bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
         return Err(too_large());
@@ -89,7 +90,9 @@ async fn read_body(request: Request, limit: usize) -> Result<Bytes, Refused> {
     match timeout(BODY_TIME, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(Refused::because(ProblemCode::BadRequest, "the body is not well-formed HTTP", error)),
+        Ok(Err(error)) => {
+            Err(Refused::because(ProblemCode::BadRequest, "the body is not well-formed HTTP", error))
+        }
         Err(_) => Err(Refused::new(
             ProblemCode::RequestTimeout,
             format!("the body was not complete within {} s", BODY_TIME.as_secs()),

@@ -29,7 +29,11 @@ impl SharedTls {
     pub(super) fn export(&self, nonce: &Nonce) -> Result<[u8; wire::EXPORTER_LEN], rustls::Error> {
         let stream = self.lock();
         let (_, connection) = stream.get_ref();
-        connection.export_keying_material([0; wire::EXPORTER_LEN], wire::EXPORTER_LABEL, Some(nonce.as_bytes()))
+        connection.export_keying_material(
+            [0; wire::EXPORTER_LEN],
+            wire::EXPORTER_LABEL,
+            Some(nonce.as_bytes()),
+        )
     }
 
     fn lock(&self) -> MutexGuard<'_, TlsStream<TcpStream>> {

@@ -40,7 +40,9 @@ impl Root {
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).ok();
         let key_pem = pem.find("-----BEGIN PRIVATE KEY").and_then(|start| pem.get(start..));
         let key = key_pem.and_then(|pem| KeyPair::from_pem(pem).ok());
-        let (Some(certificate), Some(key)) = (certificate, key) else { return Err(CaError::NotARoot { path }) };
+        let (Some(certificate), Some(key)) = (certificate, key) else {
+            return Err(CaError::NotARoot { path });
+        };
         Ok(Self { certificate, issuer: Issuer::new(params(), key) })
     }
 

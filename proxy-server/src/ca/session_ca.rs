@@ -51,7 +51,11 @@ impl SessionCa {
     ///
     /// # Errors
     /// [`CaError::Crypto`] and [`CaError::NoRandomness`], neither of which has a cause in the arguments.
-    pub fn issue(&self, certificate: &SessionCertificate<'_>, now: OffsetDateTime) -> Result<Issued, CaError> {
+    pub fn issue(
+        &self,
+        certificate: &SessionCertificate<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Issued, CaError> {
         let intermediate = self.intermediate(now)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = name(&certificate.session.to_string());
@@ -86,7 +90,8 @@ impl Intermediate {
         let serial = serial()?;
         let mut params = CertificateParams::default();
         // Each has a name of its own: two of one name and different keys would confuse path building.
-        params.distinguished_name = name(&format!("Countersign session issuer {}", hex::encode(serial.to_bytes())));
+        params.distinguished_name =
+            name(&format!("Countersign session issuer {}", hex::encode(serial.to_bytes())));
         params.serial_number = Some(serial);
         params.not_before = now - BACKDATED;
         params.not_after = now + LIFE;

@@ -35,7 +35,8 @@ pub(super) fn measurements(rows: &[MeasurementRow], output: Output) -> String {
 pub(super) fn sessions(rows: &[SessionRow], now: UnixMs, output: Output) -> String {
     match output {
         Output::Json => lines(rows.iter().map(|row| {
-            let SessionRow { id, key, workload, measurement, boot_id, sequence, lease, lease_ends, epoch } = row;
+            let SessionRow { id, key, workload, measurement, boot_id, sequence, lease, lease_ends, epoch } =
+                row;
             json!({
                 "session": id.to_string(), "workload": workload, "measurement": measurement,
                 "key": key.to_string(), "boot_id": boot_id.to_string(), "sequence": sequence,
@@ -73,7 +74,8 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
     }
     let mut text = String::new();
     for row in &all {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }

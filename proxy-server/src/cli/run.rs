@@ -57,7 +57,9 @@ impl Failure {
     /// 2 for what could not be read, 1 for what was read and refused, or failed.
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Configuration(mistakes) if mistakes.list.iter().any(|mistake| mistake.position.is_none()) => {
+            Self::Configuration(mistakes)
+                if mistakes.list.iter().any(|mistake| mistake.position.is_none()) =>
+            {
                 ExitCode::from(2)
             }
             Self::Configuration(_) | Self::Other(_) => ExitCode::from(1),
@@ -142,7 +144,9 @@ fn complain(failure: &Failure) {
         Failure::Configuration(mistakes) => {
             let count = mistakes.list.len();
             let noun = if count == 1 { "mistake" } else { "mistakes" };
-            format!("{mistakes}\n{red}error:{plain} {count} {noun} in the configuration; nothing was started\n")
+            format!(
+                "{mistakes}\n{red}error:{plain} {count} {noun} in the configuration; nothing was started\n"
+            )
         }
         Failure::Other(error) => format!("{red}error:{plain} {}\n", Chain(error.as_ref())),
     };

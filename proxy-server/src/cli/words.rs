@@ -86,7 +86,12 @@ pub(super) struct ListArgs {
 #[derive(Debug, Args)]
 pub(super) struct ConfigFile {
     /// The configuration file.
-    #[arg(long = "config", value_name = "FILE", default_value = "countersign.toml", env = "COUNTERSIGN_CONFIG")]
+    #[arg(
+        long = "config",
+        value_name = "FILE",
+        default_value = "countersign.toml",
+        env = "COUNTERSIGN_CONFIG"
+    )]
     pub(super) path: PathBuf,
 }
 
@@ -158,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_measurement_has_a_workload_and_a_name() {
-        let path = |workload: &str, name: &str| MeasurementPath { workload: workload.into(), name: name.into() };
+        let path =
+            |workload: &str, name: &str| MeasurementPath { workload: workload.into(), name: name.into() };
         assert_eq!("payments/v1.2".parse(), Ok(path("payments", "v1.2")));
         for bad in ["payments", "/v1", "payments/", "a/b/c", ""] {
             assert!(bad.parse::<MeasurementPath>().is_err(), "{bad}");

@@ -92,7 +92,8 @@ pub(super) fn lease_bounds(raw: RawLease, path: &str, outer: LeaseBounds, found:
     let range = outer.min().as_secs()..=outer.max().as_secs();
     let span = max_seconds.as_ref().or(min_seconds.as_ref()).map(Spanned::span).unwrap_or_default();
     let pick = |value, field: &str, default: Lease| {
-        let seconds = limits::number(value, &format!("{path}.{field}"), range.clone(), default.as_secs(), found);
+        let seconds =
+            limits::number(value, &format!("{path}.{field}"), range.clone(), default.as_secs(), found);
         Lease::from_secs(seconds).unwrap_or(default)
     };
     let min = pick(min_seconds, "min_seconds", outer.min());
@@ -106,7 +107,11 @@ pub(super) fn lease_bounds(raw: RawLease, path: &str, outer: LeaseBounds, found:
 pub(super) const NO_STATE_DIRECTORY: &str =
     "missing; a directory for the store and the session CA, as \"/var/lib/countersign\"";
 
-fn deployment_name(value: Option<Spanned<String>>, span: Range<usize>, found: &Collector) -> Option<Deployment> {
+fn deployment_name(
+    value: Option<Spanned<String>>,
+    span: Range<usize>,
+    found: &Collector,
+) -> Option<Deployment> {
     match value {
         Some(value) => parse(&value, "deployment", found),
         None => {
@@ -122,7 +127,8 @@ fn ports(raw: RawListen, found: &Collector) -> Listen {
         let default = SocketAddr::from(([0, 0, 0, 0], port));
         let Some(value) = value else { return default };
         value.get_ref().parse().unwrap_or_else(|_| {
-            let message = format!("expected an address and a port, as \"{default}\"; found \"{}\"", value.get_ref());
+            let message =
+                format!("expected an address and a port, as \"{default}\"; found \"{}\"", value.get_ref());
             found.note(value.span(), field, message);
             default
         })
@@ -133,7 +139,8 @@ fn ports(raw: RawListen, found: &Collector) -> Listen {
         gateway: address(gateway, "listen.gateway", wire::GATEWAY_PORT),
     };
     if listen.attestation == listen.gateway && listen.gateway.port() != 0 {
-        let message = format!("expected another port than listen.attestation; found {} for both", listen.gateway);
+        let message =
+            format!("expected another port than listen.attestation; found {} for both", listen.gateway);
         found.note(both.unwrap_or_default(), "listen.gateway", message);
     }
     listen

@@ -28,10 +28,11 @@ impl ServerIdentity {
             .map(|parsed| Arc::from(parsed.subject_public_key_info().as_ref()))
             .map_err(|error| format!("a certificate that cannot be read: {error}"))?;
         let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let certified = CertifiedKey::from_der(chain, key.clone_key(), &provider).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => "the key of another certificate".to_owned(),
-            other => other.to_string(),
-        })?;
+        let certified =
+            CertifiedKey::from_der(chain, key.clone_key(), &provider).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => "the key of another certificate".to_owned(),
+                other => other.to_string(),
+            })?;
         Ok(Self { certified: Arc::new(certified), key: Arc::new(key), spki })
     }
 
@@ -83,20 +84,29 @@ pub(super) fn identity(raw: RawTls, directory: &Path, found: &Collector) -> Opti
     }
 }
 
-fn chain(file: &Spanned<String>, directory: &Path, found: &Collector) -> Option<Vec<CertificateDer<'static>>> {
+fn chain(
+    file: &Spanned<String>,
+    directory: &Path,
+    found: &Collector,
+) -> Option<Vec<CertificateDer<'static>>> {
     let pem = read(file, "tls.certificate", directory, found)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Some(chain),
         _ => {
-            let message = "expected a PEM file with the server's certificate first; found no certificate in it";
+            let message =
+                "expected a PEM file with the server's certificate first; found no certificate in it";
             found.note(file.span(), "tls.certificate", message);
             None
         }
     }
 }
 
-fn private_key(file: &Spanned<String>, directory: &Path, found: &Collector) -> Option<PrivateKeyDer<'static>> {
+fn private_key(
+    file: &Spanned<String>,
+    directory: &Path,
+    found: &Collector,
+) -> Option<PrivateKeyDer<'static>> {
     let pem = read(file, "tls.key", directory, found)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).ok();
     if key.is_none() {
@@ -106,7 +116,12 @@ fn private_key(file: &Spanned<String>, directory: &Path, found: &Collector) -> O
 }
 
 /// Reads a file named in the configuration, relative to the configuration's directory.
-pub(super) fn read(file: &Spanned<String>, field: &str, directory: &Path, found: &Collector) -> Option<Vec<u8>> {
+pub(super) fn read(
+    file: &Spanned<String>,
+    field: &str,
+    directory: &Path,
+    found: &Collector,
+) -> Option<Vec<u8>> {
     let path = directory.join(file.get_ref());
     match std::fs::read(&path) {
         Ok(bytes) => Some(bytes),

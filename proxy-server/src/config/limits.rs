@@ -23,7 +23,12 @@ pub struct ProxyLimits {
 
 impl Default for ProxyLimits {
     fn default() -> Self {
-        Self { attestation_connections: 20_000, gateway_connections: 50_000, handshakes: 1_024, sessions: 100_000 }
+        Self {
+            attestation_connections: 20_000,
+            gateway_connections: 50_000,
+            handshakes: 1_024,
+            sessions: 100_000,
+        }
     }
 }
 

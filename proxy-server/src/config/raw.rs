@@ -128,7 +128,11 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
             attestation: s.text("attestation"),
             gateway: s.text("gateway"),
         }),
-        tls: table(&top, "tls", |s| RawTls { certificate: s.text("certificate"), key: s.text("key"), span: s.span() }),
+        tls: table(&top, "tls", |s| RawTls {
+            certificate: s.text("certificate"),
+            key: s.text("key"),
+            span: s.span(),
+        }),
         trust: table(&top, "trust", |s| RawTrust {
             root: s.text("root"),
             danger_simulated_root: s.text("danger_simulated_root"),

@@ -20,7 +20,12 @@ pub(super) struct Section<'t> {
 }
 
 impl<'t> Section<'t> {
-    pub(super) fn new(table: &'t DeTable<'t>, span: Range<usize>, path: String, found: &'t Collector) -> Self {
+    pub(super) fn new(
+        table: &'t DeTable<'t>,
+        span: Range<usize>,
+        path: String,
+        found: &'t Collector,
+    ) -> Self {
         Self { table, span, path, asked: RefCell::default(), found }
     }
 
@@ -168,12 +173,13 @@ fn name_of(value: &DeValue<'_>) -> &'static str {
 }
 
 fn unknown(name: &str, known: &[&'static str]) -> String {
-    let nearest = known.iter().map(|&known| (distance(name, known), known)).min();
-    match nearest {
-        Some((distance, known)) if distance <= 1 + known.len() / 3 => {
-            format!("unknown field; did you mean \"{known}\"?")
-        }
-        _ => format!("unknown field; known here: {}", known.join(", ")),
+    let near = |&known: &&'static str| {
+        let distance = distance(name, known);
+        (distance <= 1 + known.len() / 3 || known.starts_with(name)).then_some((distance, known))
+    };
+    match known.iter().filter_map(near).min() {
+        Some((_, known)) => format!("unknown field; did you mean \"{known}\"?"),
+        None => format!("unknown field; known here: {}", known.join(", ")),
     }
 }
 
@@ -201,7 +207,9 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, expected) in [("", "", 0), ("a", "", 1), ("", "abc", 3), ("lisen", "listen", 1), ("kitten", "sitting", 3)] {
+        for (a, b, expected) in
+            [("", "", 0), ("a", "", 1), ("", "abc", 3), ("lisen", "listen", 1), ("kitten", "sitting", 3)]
+        {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
     }

@@ -126,13 +126,15 @@ state = "on"
         [
             "1:1: state_directory: missing; a directory for the store and the session CA, as \"/var/lib/countersign\"",
             "1:14: deployment: a deployment is 1 to 64 of a-z A-Z 0-9 . _ -; found \"prod eu\"",
-            "2:1: state_dir: unknown field; known here: deployment, state_directory, workers, drain_seconds, listen, tls, \
-             trust, document, lease, limits, audit, log, hosts, workload",
+            "2:1: state_dir: unknown field; did you mean \"state_directory\"?",
             "3:11: workers: expected a whole number, 0 or more; found text",
             "6:15: listen.attestation: expected an address and a port, as \"0.0.0.0:12200\"; found \"localhost\"",
             "7:1: listen.gatway: unknown field; did you mean \"gateway\"?",
             "9:1: tls.key: missing; the certificate's private key, a PEM file",
-            &format!("10:15: tls.certificate: cannot read {}: No such file or directory (os error 2)", nowhere.display()),
+            &format!(
+                "10:15: tls.certificate: cannot read {}: No such file or directory (os error 2)",
+                nowhere.display()
+            ),
             "13:8: trust.root: expected \"aws\" or \"aws-us-gov\"; found \"azure\"",
             "16:15: lease.min_seconds: expected 30 to 600; found 20",
             "19:8: workload[0].name: a name is 1 to 64 of a-z 0-9 . _ -; found \"Payments\"",
@@ -154,7 +156,10 @@ fn what_is_not_toml_says_where() {
     let mistakes = place.mistakes("deployment = \n[listen\nx = 1\n");
     assert!(mistakes[0].starts_with("1:"), "{mistakes:?}");
     assert!(mistakes.iter().any(|mistake| mistake.contains(": not TOML: ")), "{mistakes:?}");
-    assert!(mistakes.iter().any(|mistake| mistake.contains("state_directory: missing")), "reading goes on: {mistakes:?}");
+    assert!(
+        mistakes.iter().any(|mistake| mistake.contains("state_directory: missing")),
+        "reading goes on: {mistakes:?}"
+    );
 }
 
 #[test]
@@ -226,7 +231,10 @@ fn a_key_of_another_certificate_is_found_before_anything_starts() {
     let text = place.good().replace("server.key", "other/server.key");
     let mistakes = place.mistakes(&text);
     assert_eq!(mistakes.len(), 1);
-    assert!(mistakes[0].ends_with("expected the key of tls.certificate; found the key of another certificate"), "{mistakes:?}");
+    assert!(
+        mistakes[0].ends_with("expected the key of tls.certificate; found the key of another certificate"),
+        "{mistakes:?}"
+    );
 }
 
 #[cfg(not(feature = "simulator"))]
@@ -236,14 +244,18 @@ fn a_release_build_refuses_another_root_and_says_why() {
     let text = place.good().replace("root = \"aws\"", "danger_simulated_root = \"root.der\"");
     let mistakes = place.mistakes(&text);
     assert_eq!(mistakes.len(), 1);
-    assert!(mistakes[0].contains("trust.danger_simulated_root: this build knows no other root than Amazon's"), "{mistakes:?}");
+    assert!(
+        mistakes[0].contains("trust.danger_simulated_root: this build knows no other root than Amazon's"),
+        "{mistakes:?}"
+    );
 }
 
 #[test]
 fn to_revoke_needs_only_the_state_directory() {
     let place = Place::new("config-lenient");
     let file = place.0.join("countersign.toml");
-    fs::write(&file, "state_directory = \"state\"\nnonsense = 1\n[tls]\ncertificate = \"gone.pem\"\n").unwrap();
+    fs::write(&file, "state_directory = \"state\"\nnonsense = 1\n[tls]\ncertificate = \"gone.pem\"\n")
+        .unwrap();
     assert_eq!(Config::state_directory(&file), Ok(place.0.join("state")));
     fs::write(&file, "deployment = \"x\"\n").unwrap();
     let mistakes = Config::state_directory(&file).unwrap_err();

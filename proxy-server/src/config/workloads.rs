@@ -101,7 +101,8 @@ pub(super) fn workloads(
             continue;
         };
         if let Some(first) = seen.insert(name.get_ref().clone(), path.clone()) {
-            let message = format!("expected a name of its own; found \"{}\", which {first} has", name.get_ref());
+            let message =
+                format!("expected a name of its own; found \"{}\", which {first} has", name.get_ref());
             found.note(name.span(), field("name"), message);
         }
         let default = Limits::default();
@@ -112,22 +113,21 @@ pub(super) fn workloads(
         let destinations = destinations.unwrap_or_default();
         let addresses = addresses.unwrap_or_default();
         let parsed_name = parse::<WorkloadName>(&name, &field("name"), found);
-        let workload = |name| Workload {
-            name,
-            destinations: items::<Destination>(&destinations, &field("destinations"), found).collect(),
-            addresses: networks(&addresses, &field("addresses"), found),
-            lease_bounds: lease_bounds(lease, &field("lease"), bounds, found),
-            limits: Limits {
-                max_sessions: pick(max_sessions, "limits.max_sessions", default.max_sessions),
-                max_tunnels_per_session: pick(
-                    max_tunnels_per_session,
-                    "limits.max_tunnels_per_session",
-                    default.max_tunnels_per_session,
-                ),
-            },
+        // Each part is looked at, whatever is wrong with the others.
+        let destinations = items::<Destination>(&destinations, &field("destinations"), found).collect();
+        let addresses = networks(&addresses, &field("addresses"), found);
+        let lease_bounds = lease_bounds(lease, &field("lease"), bounds, found);
+        let limits = Limits {
+            max_sessions: pick(max_sessions, "limits.max_sessions", default.max_sessions),
+            max_tunnels_per_session: pick(
+                max_tunnels_per_session,
+                "limits.max_tunnels_per_session",
+                default.max_tunnels_per_session,
+            ),
         };
         if let Some(name) = parsed_name {
-            specs.push(WorkloadSpec { workload: workload(name), measurements });
+            let workload = Workload { name, destinations, addresses, lease_bounds, limits };
+            specs.push(WorkloadSpec { workload, measurements });
         }
     }
     specs
@@ -138,7 +138,10 @@ fn items<T: FromStr<Err: fmt::Display>>(
     field: &str,
     found: &Collector,
 ) -> impl Iterator<Item = T> {
-    values.iter().enumerate().filter_map(move |(index, value)| parse(value, &format!("{field}[{index}]"), found))
+    values
+        .iter()
+        .enumerate()
+        .filter_map(move |(index, value)| parse(value, &format!("{field}[{index}]"), found))
 }
 
 /// Networks, or single addresses.
@@ -183,16 +186,23 @@ fn measurements_of(
             found.note(name.span(), field("name"), format!("{error}; found \"{}\"", name.get_ref()));
         }
         if specs.iter().any(|spec| spec.name == *name.get_ref()) {
-            let message = format!("expected a name of its own; found \"{}\" twice in {workload}", name.get_ref());
+            let message =
+                format!("expected a name of its own; found \"{}\" twice in {workload}", name.get_ref());
             found.note(name.span(), field("name"), message);
         }
         let clash = placed.iter().find(|(other, _, group)| *group != here && overlap(other, &pcrs));
         if let Some((_, other, _)) = clash {
-            let message = format!("expected PCRs that tell it from {other}; an enclave could match both workloads");
+            let message =
+                format!("expected PCRs that tell it from {other}; an enclave could match both workloads");
             found.note(span, path.clone(), message);
         }
         placed.push((pcrs.clone(), path, here));
-        specs.push(MeasurementSpec { name: name.into_inner(), version: version.map(Spanned::into_inner), pcrs, state });
+        specs.push(MeasurementSpec {
+            name: name.into_inner(),
+            version: version.map(Spanned::into_inner),
+            pcrs,
+            state,
+        });
     }
     specs
 }
@@ -226,12 +236,14 @@ fn values(
             return None;
         }
         (None, None) => {
-            let message = "missing; write pcrs = { 0 = \"…\", 1 = \"…\", 2 = \"…\" } or file = \"describe-eif.json\"";
+            let message =
+                "missing; write pcrs = { 0 = \"…\", 1 = \"…\", 2 = \"…\" } or file = \"describe-eif.json\"";
             found.note(span, format!("{path}.pcrs"), message);
             return None;
         }
     };
-    let measurement = measurement.map_err(|error| found.note(span.clone(), field.clone(), error.to_string())).ok()?;
+    let measurement =
+        measurement.map_err(|error| found.note(span.clone(), field.clone(), error.to_string())).ok()?;
     let mut set = PcrSet::EMPTY;
     for (index, value) in measurement.pcrs() {
         // A measurement has one value for each index, so this cannot be one too many.

@@ -79,7 +79,7 @@ pub(crate) async fn accept(mut tcp: TcpStream, config: Arc<ServerConfig>) -> Res
             }
             Step::Feed => return finish(tcp, tls, incoming),
             Step::Failed(error) => {
-                last_words(&mut tls, &mut outgoing);
+                last_words(&mut tls, incoming.get_mut(..shown).unwrap_or_default(), &mut outgoing);
                 // The alert is a courtesy; the handshake failed whether or not it arrives.
                 let _ = tcp.write_all(&outgoing).await;
                 let _ = tcp.shutdown().await;
@@ -126,10 +126,15 @@ fn encode<D>(mut data: EncodeTlsData<'_, D>, outgoing: &mut Vec<u8>) -> Result<(
 }
 
 /// The alert that rustls wants to send after it failed.
-fn last_words(tls: &mut UnbufferedServerConnection, outgoing: &mut Vec<u8>) {
+///
+/// It must see the same bytes again: it remembers where in them handshake
+/// messages stand, and panics when they are gone (rustls 0.23.46,
+/// `Delocator::slice_from_range`).
+fn last_words(tls: &mut UnbufferedServerConnection, incoming: &mut [u8], outgoing: &mut Vec<u8>) {
     for _ in 0..MAX_LAST_WORDS {
-        if !matches!(step(tls, &mut [], outgoing).0, Step::Again) {
-            return;
+        match step(tls, incoming, outgoing) {
+            (Step::Again, 0) => {}
+            _ => return,
         }
     }
 }

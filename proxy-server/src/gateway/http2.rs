@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use countersign_protocol::wire;
 use h2::{
-    Ping, PingPong, Reason, RecvStream,
+    Ping, PingPong, RecvStream,
     server::{Builder, Connection, SendResponse},
 };
 use http::{Method, Request, Response, StatusCode, header};
@@ -82,9 +82,13 @@ async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes
                     life.reset.set();
                     return;
                 }
-                if busy.elapsed() >= shared.config.idle_timeout && stopping == Stopping::No {
+                if stopping == Stopping::Announced {
+                    continue;
+                }
+                if busy.elapsed() >= shared.config.idle_timeout {
                     connection.graceful_shutdown();
                     stopping = Stopping::Announced;
+                    continue;
                 }
                 let sent = life.ping.as_mut().is_some_and(|ping| ping.send_ping(Ping::opaque()).is_ok());
                 awaited = if sent { Pong::Awaited } else { Pong::Here };
@@ -158,8 +162,8 @@ fn answer(mut respond: SendResponse<Bytes>, refusal: &Refusal, id: RequestId) {
     if let Ok(mut send) = respond.send_response(response, false) {
         let _ = send.send_data(body.into(), true);
     }
-    // "RST_STREAM with NO_ERROR [...] to request that the client stop" (section 8.1).
-    respond.send_reset(Reason::NO_ERROR);
+    // h2 sends "RST_STREAM with NO_ERROR" behind it when the client has not ended
+    // its side (section 8.1); a reset by hand would overtake the answer.
 }
 
 async fn ended(watch: &mut Option<SessionWatch>) {

@@ -73,7 +73,7 @@ impl PolicyHandle {
 
     /// Puts a policy in force, and gives back the one before. Only the watcher
     /// calls this; it never goes to a lower epoch.
-    pub(super) fn replace(&self, policy: Arc<Policy>) -> Arc<Policy> {
+    pub(crate) fn replace(&self, policy: Arc<Policy>) -> Arc<Policy> {
         let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
         self.0.epoch.store(policy.epoch.0, Ordering::Release);
         std::mem::replace(&mut current, policy)
@@ -81,7 +81,7 @@ impl PolicyHandle {
 
     /// Notes that the store answered, by a question asked at `asked`, with
     /// the epoch in force.
-    pub(super) fn seen(&self, asked: Instant) {
+    pub(crate) fn seen(&self, asked: Instant) {
         let millis = asked.duration_since(self.0.started).as_millis();
         self.0.seen.fetch_max(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::AcqRel);
     }

@@ -18,8 +18,8 @@ mod workload;
 pub use handle::{Freshness, PolicyHandle};
 pub use snapshot::{Admitting, Policy};
 pub use watcher::Watcher;
-pub use workload::{BadName, Destinations, Limits, Workload, WorkloadName};
 pub(crate) use workload::check_name;
+pub use workload::{BadName, Destinations, Limits, Workload, WorkloadName};
 
 #[cfg(test)]
 mod tests;

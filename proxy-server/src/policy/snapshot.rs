@@ -54,7 +54,8 @@ impl Policy {
             policy.known_images.extend(pcrs.get(PcrIndex::PCR0));
         }
         for measurement in measurements {
-            let workload = measurement.workload.parse().ok().and_then(|name: WorkloadName| policy.workloads.get(&name));
+            let workload =
+                measurement.workload.parse().ok().and_then(|name: WorkloadName| policy.workloads.get(&name));
             let (MeasurementState::Active, Some(workload)) = (measurement.state, workload) else { continue };
             if policy.revocation(&measurement.pcrs).is_some() {
                 continue;
@@ -105,7 +106,11 @@ impl Policy {
         let full = format!("{}/{measurement}", workload.name);
         match (before.admitting.get(&full), self.admitting.get(&full)) {
             (Some(was), Some(is)) if was.epoch == is.epoch && !self.newly_revoked_near(before, &is.pcrs) => {
-                if is_narrower(workload, now) { Verdict::RulesNarrower } else { Verdict::Stands }
+                if is_narrower(workload, now) {
+                    Verdict::RulesNarrower
+                } else {
+                    Verdict::Stands
+                }
             }
             _ => Verdict::MeasurementGone,
         }
@@ -117,9 +122,9 @@ impl Policy {
         let might = |revoked: &PcrSet| {
             revoked.iter().all(|(index, value)| pcrs.get(index).is_none_or(|other| other == value))
         };
-        self.revoked.iter().any(|(revoked, _)| {
-            might(revoked) && !before.revoked.iter().any(|(known, _)| known == revoked)
-        })
+        self.revoked
+            .iter()
+            .any(|(revoked, _)| might(revoked) && !before.revoked.iter().any(|(known, _)| known == revoked))
     }
 }
 

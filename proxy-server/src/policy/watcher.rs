@@ -120,7 +120,11 @@ impl Trouble {
             }
             (Self::Standing(was), Look::Failed(is)) if was == is => Self::Standing(was),
             (_, Look::Failed(error)) => {
-                tracing::error!(code = "store-silent", error, "the policy cannot be followed; after 2 s nothing new is admitted");
+                tracing::error!(
+                    code = "store-silent",
+                    error,
+                    "the policy cannot be followed; after 2 s nothing new is admitted"
+                );
                 Self::Standing(error)
             }
         }

@@ -10,7 +10,11 @@ use crate::{
 };
 
 /// Keeps the store bounded: once a minute, a bounded number of rows at a time.
-pub(super) async fn prune_loop(store: Arc<dyn Store>, retention: AuditRetention, shutdown: CancellationToken) {
+pub(super) async fn prune_loop(
+    store: Arc<dyn Store>,
+    retention: AuditRetention,
+    shutdown: CancellationToken,
+) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {

@@ -33,9 +33,14 @@ use crate::{
 ///
 /// # Errors
 /// [`ServeError`] when something cannot be started; then nothing listens.
-pub async fn serve(config: Config, path: PathBuf, ready_file: Option<PathBuf>) -> Result<Stopped, ServeError> {
+pub async fn serve(
+    config: Config,
+    path: PathBuf,
+    ready_file: Option<PathBuf>,
+) -> Result<Stopped, ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
-    let Parts { store, policy, sessions, attestation, gateway, listeners, lock } = Parts::start(&config).await?;
+    let Parts { store, policy, sessions, attestation, gateway, listeners, lock } =
+        Parts::start(&config).await?;
 
     let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
     let background = TaskTracker::new();

@@ -39,13 +39,15 @@ impl Parts {
     pub(super) async fn start(config: &Config) -> Result<Self, ServeError> {
         announce_root(&config.trust);
         let lock = lock(&config.state_directory)?;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.state_directory, Missing::Make).await?);
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&config.state_directory, Missing::Make).await?);
         report(&store.seed(&config.workloads, UnixMs::now()).await?);
         let loaded = Policy::from_store(store.load().await?).map_err(ServeError::Policy)?;
         let sessions = Sessions::new(SessionsLimits { max_sessions: config.limits.sessions as usize });
         restore(&sessions, &loaded, store.sessions(UnixMs::now()).await?);
         let policy = PolicyHandle::new(loaded);
-        let ca = SessionCa::open(&config.state_directory, OffsetDateTime::now_utc()).map_err(ServeError::Ca)?;
+        let ca =
+            SessionCa::open(&config.state_directory, OffsetDateTime::now_utc()).map_err(ServeError::Ca)?;
         let listeners = Listeners::bind(config).await?;
         let gateway = gateway(config, &ca, &sessions, &policy, listeners.addresses)?;
         let (journal, _) = Journal::start(Arc::clone(&store));
@@ -65,7 +67,8 @@ impl Parts {
             connections: config.limits.attestation_connections,
             handshakes: config.limits.handshakes,
         };
-        let attestation = AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
+        let attestation =
+            AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
         Ok(Self { store, policy, sessions, attestation, gateway, listeners, lock })
     }
 }
@@ -87,7 +90,8 @@ pub(super) struct Addresses {
 impl Listeners {
     async fn bind(config: &Config) -> Result<Self, ServeError> {
         let bind = async |address: SocketAddr| {
-            let bound = async { TcpListener::bind(address).await.and_then(|port| Ok((port.local_addr()?, port))) };
+            let bound =
+                async { TcpListener::bind(address).await.and_then(|port| Ok((port.local_addr()?, port))) };
             bound.await.map_err(|source| ServeError::Listen { address, source })
         };
         let (attestation_at, attestation) = bind(config.listen.attestation).await?;
@@ -101,7 +105,8 @@ impl Addresses {
     /// `{"attestation":"…","gateway":"…","pid":…}`, whole or not at all.
     pub(super) fn write(self, path: &Path) -> std::io::Result<()> {
         let Self { attestation, gateway } = self;
-        let json = serde_json::json!({ "attestation": attestation, "gateway": gateway, "pid": std::process::id() });
+        let json =
+            serde_json::json!({ "attestation": attestation, "gateway": gateway, "pid": std::process::id() });
         let unfinished = path.with_extension("unfinished");
         fs::write(&unfinished, format!("{json}\n"))?;
         fs::rename(&unfinished, path)
@@ -118,17 +123,28 @@ pub(super) fn report(seeded: &Seeded) {
         );
     }
     for change in &seeded.changes {
-        tracing::info!(code = "policy-seeded", epoch = seeded.committed.epoch.0, change, "policy changed by the configuration");
+        tracing::info!(
+            code = "policy-seeded",
+            epoch = seeded.committed.epoch.0,
+            change,
+            "policy changed by the configuration"
+        );
     }
     if seeded.changes.is_empty() {
-        tracing::info!(code = "policy-unchanged", epoch = seeded.committed.epoch.0, "the store's policy is the configuration's");
+        tracing::info!(
+            code = "policy-unchanged",
+            epoch = seeded.committed.epoch.0,
+            "the store's policy is the configuration's"
+        );
     }
 }
 
 /// A simulated root is said as loudly as a log can.
 fn announce_root(root: &TrustRoot) {
     match root {
-        TrustRoot::Amazon(anchor) => tracing::info!(code = "trust-root", root = anchor.name(), "documents stand under Amazon's root"),
+        TrustRoot::Amazon(anchor) => {
+            tracing::info!(code = "trust-root", root = anchor.name(), "documents stand under Amazon's root")
+        }
         #[cfg(feature = "simulator")]
         TrustRoot::DangerSimulated(anchor) => {
             tracing::error!(

@@ -45,12 +45,17 @@ impl fmt::Display for StoreError {
             Self::Statement { doing, .. } => write!(f, "the store failed to {doing}"),
             Self::Corrupt { row, reason } => write!(f, "the store's row {row} cannot be read: {reason}"),
             Self::UnknownMeasurement { asked, known } if known.is_empty() => {
-                write!(f, "no measurement \"{asked}\": the store has none (serve seeds it from the configuration)")
+                write!(
+                    f,
+                    "no measurement \"{asked}\": the store has none (serve seeds it from the configuration)"
+                )
             }
             Self::UnknownMeasurement { asked, known } => {
                 write!(f, "no measurement \"{asked}\"; known: {}", known.join(", "))
             }
-            Self::AlreadyRevoked { measurement } => write!(f, "measurement \"{measurement}\" is revoked already"),
+            Self::AlreadyRevoked { measurement } => {
+                write!(f, "measurement \"{measurement}\" is revoked already")
+            }
         }
     }
 }

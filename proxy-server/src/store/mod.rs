@@ -24,8 +24,8 @@ use countersign_protocol::Epoch;
 pub use error::StoreError;
 pub use journal::{Journal, JournalError};
 pub use record::{
-    AuditEvent, Batch, Committed, MeasurementRow, Revoked, Seeded, SessionRow, StoredMeasurement, StoredPolicy,
-    UnixMs,
+    AuditEvent, Batch, Committed, MeasurementRow, Revoked, Seeded, SessionRow, StoredMeasurement,
+    StoredPolicy, UnixMs,
 };
 pub use sqlite::{Missing, SqliteStore};
 

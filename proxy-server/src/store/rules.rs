@@ -36,8 +36,14 @@ pub(super) fn rules_text(workload: &Workload) -> Result<String, StoreError> {
 
 pub(super) fn workload(name: &str, rules: &str) -> Result<Workload, StoreError> {
     let bad = |error: String| corrupt("workload", name, error);
-    let Rules { destinations, addresses, lease_min_seconds, lease_max_seconds, max_sessions, max_tunnels_per_session } =
-        serde_json::from_str(rules).map_err(|error| bad(error.to_string()))?;
+    let Rules {
+        destinations,
+        addresses,
+        lease_min_seconds,
+        lease_max_seconds,
+        max_sessions,
+        max_tunnels_per_session,
+    } = serde_json::from_str(rules).map_err(|error| bad(error.to_string()))?;
     let lease = |seconds| Lease::from_secs(seconds).map_err(|error| bad(error.to_string()));
     let bounds = LeaseBounds::new(lease(lease_min_seconds)?, lease(lease_max_seconds)?);
     let destinations: Result<_, _> = destinations.iter().map(|text| text.parse()).collect();
@@ -45,7 +51,8 @@ pub(super) fn workload(name: &str, rules: &str) -> Result<Workload, StoreError> 
     Ok(Workload {
         name: name.parse().map_err(|error: crate::policy::BadName| bad(error.to_string()))?,
         destinations: {
-            let list: Vec<_> = destinations.map_err(|error: countersign_protocol::DestinationError| bad(error.to_string()))?;
+            let list: Vec<_> = destinations
+                .map_err(|error: countersign_protocol::DestinationError| bad(error.to_string()))?;
             list.into_iter().collect()
         },
         addresses: addresses.map_err(|error: ipnet::AddrParseError| bad(error.to_string()))?,

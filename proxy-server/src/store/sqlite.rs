@@ -11,7 +11,8 @@ use sqlx::{
 };
 
 use super::{
-    Answer, Batch, Committed, MeasurementRow, Revoked, Seeded, SessionRow, Store, StoreError, StoredPolicy, UnixMs,
+    Answer, Batch, Committed, MeasurementRow, Revoked, Seeded, SessionRow, Store, StoreError, StoredPolicy,
+    UnixMs,
     error::doing,
     rules::{corrupt, pcrs},
     sqlite_policy, sqlite_seed,
@@ -79,6 +80,12 @@ impl SqliteStore {
         Ok(store)
     }
 
+    #[cfg(test)]
+    pub(crate) async fn audit_for_tests(&self) -> Vec<String> {
+        let rows = sqlx::query_scalar("SELECT kind || ' ' || code || ' ' || epoch FROM audit ORDER BY seq");
+        rows.fetch_all(&self.reader).await.unwrap()
+    }
+
     async fn append_batch(&self, batch: Batch) -> Result<(), StoreError> {
         let Batch { events, sessions } = batch;
         let events: Vec<_> = events
@@ -86,7 +93,15 @@ impl SqliteStore {
             .map(|e| {
                 let session = e.session.map(|id| id.to_string());
                 json!([
-                    e.at.0, e.kind, e.code, e.epoch.0, e.workload, e.measurement, session, e.request_id, e.detail
+                    e.at.0,
+                    e.kind,
+                    e.code,
+                    e.epoch.0,
+                    e.workload,
+                    e.measurement,
+                    session,
+                    e.request_id,
+                    e.detail
                 ])
             })
             .collect();
@@ -126,7 +141,8 @@ impl SqliteStore {
     async fn prune_some(&self, retention: AuditRetention, now: UnixMs) -> Result<u64, StoreError> {
         let age = i64::try_from(retention.age.as_millis()).unwrap_or(i64::MAX);
         let rows = i64::try_from(retention.rows).unwrap_or(i64::MAX);
-        let audit = sqlx::query(PRUNE_AUDIT).bind(rows).bind(now.0.saturating_sub(age)).execute(&self.journal).await;
+        let audit =
+            sqlx::query(PRUNE_AUDIT).bind(rows).bind(now.0.saturating_sub(age)).execute(&self.journal).await;
         let sessions = sqlx::query(PRUNE_SESSIONS).bind(now.0).execute(&self.journal).await;
         let audit = audit.map_err(doing("prune the audit"))?;
         let sessions = sessions.map_err(doing("prune sessions"))?;
@@ -134,7 +150,8 @@ impl SqliteStore {
     }
 
     async fn list_measurements(&self) -> Result<Vec<MeasurementRow>, StoreError> {
-        let rows = sqlx::query(MEASUREMENTS).fetch_all(&self.reader).await.map_err(doing("read measurements"))?;
+        let rows =
+            sqlx::query(MEASUREMENTS).fetch_all(&self.reader).await.map_err(doing("read measurements"))?;
         let read = |row: &SqliteRow| {
             let (workload, name): (String, String) = (row.get(0), row.get(1));
             let key = format!("{workload}/{name}");
@@ -156,7 +173,8 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn committed(&self) -> Answer<'_, Committed> {
         Box::pin(async {
-            let row = sqlx::query(COMMITTED).fetch_one(&self.reader).await.map_err(doing("read the epoch"))?;
+            let row =
+                sqlx::query(COMMITTED).fetch_one(&self.reader).await.map_err(doing("read the epoch"))?;
             Ok(committed(&row))
         })
     }

@@ -111,16 +111,21 @@ pub(super) async fn bury(
     .bind(pcrs)
     .execute(&mut *connection)
     .await?;
-    sqlx::query("UPDATE measurement SET state = 'revoked', epoch = ?2 WHERE pcrs = ?1 AND state <> 'revoked'")
-        .bind(pcrs)
-        .bind(epoch)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query(
+        "UPDATE measurement SET state = 'revoked', epoch = ?2 WHERE pcrs = ?1 AND state <> 'revoked'",
+    )
+    .bind(pcrs)
+    .bind(epoch)
+    .execute(&mut *connection)
+    .await?;
     Ok(())
 }
 
 /// `epoch + 1`, on the one row that every change locks.
-pub(super) async fn raise_epoch(connection: &mut SqliteConnection, now: UnixMs) -> Result<Committed, sqlx::Error> {
+pub(super) async fn raise_epoch(
+    connection: &mut SqliteConnection,
+    now: UnixMs,
+) -> Result<Committed, sqlx::Error> {
     let row = sqlx::query(
         "UPDATE policy SET epoch = epoch + 1, committed_ms = ?1 WHERE id = 1 RETURNING epoch, committed_ms",
     )

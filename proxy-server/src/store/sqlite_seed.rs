@@ -13,7 +13,11 @@ use super::{
 };
 use crate::config::{MeasurementState, WorkloadSpec};
 
-pub(super) async fn seed(store: &SqliteStore, specs: &[WorkloadSpec], now: UnixMs) -> Result<Seeded, StoreError> {
+pub(super) async fn seed(
+    store: &SqliteStore,
+    specs: &[WorkloadSpec],
+    now: UnixMs,
+) -> Result<Seeded, StoreError> {
     let fail = || doing("seed the policy");
     let wanted = Wanted::new(specs)?;
     let mut transaction = store.policy.begin_with("BEGIN IMMEDIATE").await.map_err(fail())?;
@@ -77,7 +81,8 @@ impl Standing {
     async fn read(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
         let policy = sqlx::query("SELECT epoch, committed_ms FROM policy WHERE id = 1");
         let policy = policy.fetch_one(&mut *connection).await?;
-        let workloads = sqlx::query("SELECT name, state, rules FROM workload").fetch_all(&mut *connection).await?;
+        let workloads =
+            sqlx::query("SELECT name, state, rules FROM workload").fetch_all(&mut *connection).await?;
         let measurements = sqlx::query("SELECT workload, name, version, pcrs, state FROM measurement");
         let measurements = measurements.fetch_all(&mut *connection).await?;
         let tombstones = sqlx::query("SELECT pcrs FROM tombstone").fetch_all(&mut *connection).await?;
@@ -142,7 +147,11 @@ fn plan<'a>(wanted: &'a Wanted<'a>, standing: &'a Standing) -> (Vec<Step<'a>>, V
 }
 
 impl Step<'_> {
-    async fn apply(&self, connection: &mut SqliteConnection, committed: Committed) -> Result<(), sqlx::Error> {
+    async fn apply(
+        &self,
+        connection: &mut SqliteConnection,
+        committed: Committed,
+    ) -> Result<(), sqlx::Error> {
         let epoch = committed.epoch.0.cast_signed();
         let query = match self {
             Self::PutWorkload { name, rules } => sqlx::query(
@@ -200,8 +209,12 @@ impl Step<'_> {
             Self::PutMeasurement { key: (workload, name), state, .. } => {
                 format!("measurement {workload}/{name} {state}")
             }
-            Self::SetVersion { key: (workload, name), .. } => format!("measurement {workload}/{name} version set"),
-            Self::RemoveMeasurement { key: (workload, name) } => format!("measurement {workload}/{name} removed"),
+            Self::SetVersion { key: (workload, name), .. } => {
+                format!("measurement {workload}/{name} version set")
+            }
+            Self::RemoveMeasurement { key: (workload, name) } => {
+                format!("measurement {workload}/{name} removed")
+            }
         }
     }
 }

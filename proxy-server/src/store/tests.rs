@@ -35,7 +35,10 @@ async fn seeding_is_one_change_and_the_same_file_none() {
     let loaded = store.load().await.unwrap();
     assert_eq!(loaded.workloads.len(), 2);
     assert_eq!(loaded.workloads.iter().find(|w| w.name.as_str() == "a"), Some(&specs[0].workload));
-    assert_eq!(states(&store).await, [("a/v1", Active, 1), ("a/v2", Pending, 1), ("b/v1", Active, 1)].map(owned));
+    assert_eq!(
+        states(&store).await,
+        [("a/v1", Active, 1), ("a/v2", Pending, 1), ("b/v1", Active, 1)].map(owned)
+    );
     assert_eq!(place.audit(&store).await, ["policy policy-seeded 1"]);
 }
 
@@ -47,13 +50,19 @@ async fn what_left_the_file_is_revoked_and_may_come_back() {
     store.seed(&both, UnixMs(1)).await.unwrap();
     let seeded = store.seed(&[spec("a", &[("v2", 2, Active)])], UnixMs(2)).await.unwrap();
     assert_eq!(seeded.committed.epoch, Epoch(2));
-    assert_eq!(states(&store).await, [("a/v1", Revoked, 2), ("a/v2", Active, 1), ("b/v1", Revoked, 2)].map(owned));
+    assert_eq!(
+        states(&store).await,
+        [("a/v1", Revoked, 2), ("a/v2", Active, 1), ("b/v1", Revoked, 2)].map(owned)
+    );
     let loaded = store.load().await.unwrap();
     assert_eq!(loaded.workloads.len(), 1, "workload b stands no more");
     assert!(loaded.tombstones.is_empty(), "nobody revoked it: an edit can be taken back");
     let seeded = store.seed(&both, UnixMs(3)).await.unwrap();
     assert!(seeded.kept_revoked.is_empty());
-    assert_eq!(states(&store).await, [("a/v1", Active, 3), ("a/v2", Active, 1), ("b/v1", Active, 3)].map(owned));
+    assert_eq!(
+        states(&store).await,
+        [("a/v1", Active, 3), ("a/v2", Active, 1), ("b/v1", Active, 3)].map(owned)
+    );
 }
 
 #[tokio::test]
@@ -117,7 +126,10 @@ async fn what_was_committed_is_there_after_reopening_and_for_another_process() {
     let place = Place::new("reopen");
     let store = place.open().await;
     store.seed(&[spec("a", &[("v1", 1, Active)])], UnixMs(1)).await.unwrap();
-    store.append(Batch { events: vec![event("admitted")], sessions: vec![session(1, 1, 5_000)] }).await.unwrap();
+    store
+        .append(Batch { events: vec![event("admitted")], sessions: vec![session(1, 1, 5_000)] })
+        .await
+        .unwrap();
     let other = place.open().await;
     other.revoke("a", "v1", None, UnixMs(2)).await.unwrap();
     assert_eq!(store.committed().await.unwrap().epoch, Epoch(2), "seen by the process that serves");
@@ -135,11 +147,14 @@ async fn concurrent_changes_each_get_an_epoch_of_their_own() {
     let place = Place::new("concurrent");
     let store = place.open().await;
     let names: Vec<String> = (0..10).map(|index| format!("v{index}")).collect();
-    let list: Vec<_> = names.iter().zip(0u8..).map(|(name, index)| (name.as_str(), index + 1, Active)).collect();
+    let list: Vec<_> =
+        names.iter().zip(0u8..).map(|(name, index)| (name.as_str(), index + 1, Active)).collect();
     store.seed(&[spec("a", &list)], UnixMs(1)).await.unwrap();
     let revocations = names.iter().map(|name| {
         let (store, name) = (store.clone(), name.clone());
-        tokio::spawn(async move { store.revoke("a", &name, None, UnixMs(2)).await.unwrap().committed.epoch.0 })
+        tokio::spawn(
+            async move { store.revoke("a", &name, None, UnixMs(2)).await.unwrap().committed.epoch.0 },
+        )
     });
     let mut epochs = Vec::new();
     for revocation in revocations.collect::<Vec<_>>() {
@@ -154,9 +169,13 @@ async fn sessions_are_kept_renewed_and_lapse() {
     let place = Place::new("sessions");
     let store = place.open().await;
     let renewed = SessionRow { sequence: u64::MAX, ..session(1, 2, 9_000) };
-    let batch = Batch { events: vec![event("admitted")], sessions: vec![session(1, 1, 5_000), session(2, 1, 4_000)] };
+    let batch =
+        Batch { events: vec![event("admitted")], sessions: vec![session(1, 1, 5_000), session(2, 1, 4_000)] };
     store.append(batch).await.unwrap();
-    store.append(Batch { events: vec![], sessions: vec![session(1, 2, 8_000), renewed.clone()] }).await.unwrap();
+    store
+        .append(Batch { events: vec![], sessions: vec![session(1, 2, 8_000), renewed.clone()] })
+        .await
+        .unwrap();
     assert_eq!(store.sessions(UnixMs(0)).await.unwrap(), [renewed.clone(), session(2, 1, 4_000)]);
     assert_eq!(store.sessions(UnixMs(4_000)).await.unwrap(), [renewed]);
     let kept = AuditRetention { rows: 1_000, age: Duration::from_secs(3600) };
@@ -172,7 +191,10 @@ async fn the_audit_is_bounded_by_count_and_by_age() {
     store.append(Batch { events: (1..=20).map(at).collect(), sessions: vec![] }).await.unwrap();
     let young = Duration::from_secs(3600);
     assert_eq!(store.prune(AuditRetention { rows: 15, age: young }, UnixMs(20)).await.unwrap(), 5);
-    assert_eq!(store.prune(AuditRetention { rows: 15, age: Duration::from_millis(2) }, UnixMs(20)).await.unwrap(), 12);
+    assert_eq!(
+        store.prune(AuditRetention { rows: 15, age: Duration::from_millis(2) }, UnixMs(20)).await.unwrap(),
+        12
+    );
     assert_eq!(place.audit(&store).await.len(), 3);
 }
 
@@ -299,8 +321,7 @@ impl Place {
     }
 
     async fn audit(&self, store: &SqliteStore) -> Vec<String> {
-        let rows = sqlx::query_scalar("SELECT kind || ' ' || code || ' ' || epoch FROM audit ORDER BY seq");
-        rows.fetch_all(&store.reader).await.unwrap()
+        store.audit_for_tests().await
     }
 }
 

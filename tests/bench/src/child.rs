@@ -76,7 +76,8 @@ impl Server {
     /// There is none.
     pub(crate) fn count_worker(&mut self) -> Result<(), Failure> {
         let id = self.process.id();
-        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).context(self.name)?;
+        let children =
+            std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).context(self.name)?;
         let worker = children.split_whitespace().next().and_then(|id| id.parse().ok());
         self.worker = worker.context(format_args!("{} has no worker", self.name))?;
         Ok(())
@@ -106,7 +107,12 @@ impl Server {
         let log = String::from_utf8_lossy(&log);
         let mut tail: Vec<&str> = log.lines().rev().take(8).collect();
         tail.reverse();
-        Failure::new(format!("{} {what}\n{}\n(all of it: {})", self.name, tail.join("\n"), self.log.display()))
+        Failure::new(format!(
+            "{} {what}\n{}\n(all of it: {})",
+            self.name,
+            tail.join("\n"),
+            self.log.display()
+        ))
     }
 }
 
@@ -164,7 +170,10 @@ mod tests {
 
     #[test]
     fn anonymous_memory_is_in_bytes() {
-        assert_eq!(anonymous("Rss: 9 kB\nAnonymous:          1204 kB\nAnonHugePages: 0 kB\n"), Some(1_232_896));
+        assert_eq!(
+            anonymous("Rss: 9 kB\nAnonymous:          1204 kB\nAnonHugePages: 0 kB\n"),
+            Some(1_232_896)
+        );
         assert_eq!(anonymous("Rss: 9 kB\n"), None);
     }
 }

@@ -43,7 +43,8 @@ impl Enclave {
         let identity = Identity::enclave()?;
         let config = tls::client(anchor, identity.self_signed()?, &[b"http/1.1"])?;
         let stream = tls::connect(port, &config).await?;
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).context("no server certificate")?;
+        let shown =
+            stream.get_ref().1.peer_certificates().and_then(<[_]>::first).context("no server certificate")?;
         let parsed = ParsedCertificate::try_from(shown).context("server certificate")?;
         let server_spki = parsed.subject_public_key_info().to_vec();
         let mut boot = [0; BootId::LEN];

@@ -9,11 +9,6 @@ impl Failure {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
-
-    /// A part of the machinery is not there: said, and gone on without.
-    pub(crate) fn missing(what: &str) -> Self {
-        Self::new(format!("{what} is missing"))
-    }
 }
 
 /// For results: what was being done when the error came.

@@ -112,7 +112,8 @@ impl ClientAuthority {
         parameters.distinguished_name.push(DnType::CommonName, "bench client");
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().context("key")?;
-        let certificate = parameters.signed_by(&key, &self.issuer).context("client certificate")?.der().clone();
+        let certificate =
+            parameters.signed_by(&key, &self.issuer).context("client certificate")?.der().clone();
         Identity { key, certificate: certificate.clone() }.under(vec![certificate])
     }
 

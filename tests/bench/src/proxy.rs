@@ -34,7 +34,11 @@ impl Proxy {
     ///
     /// # Errors
     /// It does not start.
-    pub(crate) async fn start(settings: &Settings, name: &str, upstream: SocketAddr) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        settings: &Settings,
+        name: &str,
+        upstream: SocketAddr,
+    ) -> Result<Self, Failure> {
         let directory = fresh(settings, name)?;
         let identity = Identity::server()?;
         identity.write_server(&directory)?;

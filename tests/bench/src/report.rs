@@ -49,7 +49,8 @@ impl Report {
 
     /// Prints the table.
     pub(crate) fn print(&self) {
-        let widest = |text: fn(&Figure) -> usize| self.lines.iter().map(|line| text(&line.figure)).max().unwrap_or(0);
+        let widest =
+            |text: fn(&Figure) -> usize| self.lines.iter().map(|line| text(&line.figure)).max().unwrap_or(0);
         let (names, units) = (widest(|f| f.name.len()), widest(|f| f.unit.chars().count()));
         for Line { figure: Figure { name, value, unit }, goal } in &self.lines {
             let goal = goal.map(|goal| goal.verdict(*value)).unwrap_or_default();
@@ -113,7 +114,10 @@ mod tests {
 
     #[test]
     fn values_keep_four_digits() {
-        assert_eq!([0.0, 1.23456, 143.987, 22_931.6, 0.98765].map(rounded), [0.0, 1.235, 144.0, 22_932.0, 0.9877]);
+        assert_eq!(
+            [0.0, 1.23456, 143.987, 22_931.6, 0.98765].map(rounded),
+            [0.0, 1.235, 144.0, 22_932.0, 0.9877]
+        );
     }
 
     #[test]

@@ -64,7 +64,8 @@ pub(crate) async fn connect(
 /// # Errors
 /// It fails or takes too long.
 pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream, Failure> {
-    let stream = timeout(PATIENCE, TcpStream::connect(address)).await.context("connect")?.context("connect")?;
+    let stream =
+        timeout(PATIENCE, TcpStream::connect(address)).await.context("connect")?.context("connect")?;
     stream.set_nodelay(true).context("TCP_NODELAY")?;
     stream.set_zero_linger().context("SO_LINGER")?;
     Ok(stream)

@@ -1,3 +1,5 @@
+//! The gateway port as an attacker or an honest client uses it.
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;

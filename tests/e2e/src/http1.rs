@@ -94,6 +94,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     /// The connection ends first.
     pub async fn answer(&mut self) -> Result<Answer, Closed> {
+        let (head, content_type, body) = self.message().await?;
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Ok(Answer { status, content_type, body })
+    }
+
+    /// Reads one request, as a server: its first line and its body.
+    ///
+    /// # Panics
+    /// The connection ends first.
+    pub async fn request(&mut self) -> (String, Vec<u8>) {
+        let (head, _, body) = self.message().await.unwrap();
+        (head.lines().next().unwrap().to_owned(), body)
+    }
+
+    /// Head, media type and body of one message.
+    async fn message(&mut self) -> Result<(String, String, Vec<u8>), Closed> {
         let head = loop {
             if let Some(end) = self.spare.windows(4).position(|four| four == b"\r\n\r\n") {
                 let body = self.spare.split_off(end + 4);
@@ -107,14 +123,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 found.eq_ignore_ascii_case(name).then(|| value.trim().to_ascii_lowercase())
             })
         };
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let content_type = header("content-type").unwrap_or_default();
         let length = header("content-length").map_or(0, |length| length.parse().unwrap());
         while self.spare.len() < length {
             self.more().await?;
         }
         let rest = self.spare.split_off(length);
         let body = std::mem::replace(&mut self.spare, rest);
-        Ok(Answer { status, content_type: header("content-type").unwrap_or_default(), body })
+        Ok((head, content_type, body))
     }
 
     /// Whether the other side closes without another byte.

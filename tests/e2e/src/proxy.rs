@@ -196,6 +196,21 @@ impl Proxy {
         tokio::time::advance(time).await;
         tokio::time::resume();
     }
+
+    /// Waits until the proxy has seen its store again, after time has passed:
+    /// till then it admits nobody and opens nothing.
+    pub async fn settle(&self) {
+        let fresh = async {
+            loop {
+                let answer = self.enclave("anybody").await.attest(1, |_| ()).await;
+                if answer.refusal().1 != "stale" {
+                    return;
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        timeout(PATIENCE, fresh).await.expect("a fresh policy in time");
+    }
 }
 
 impl Drop for Proxy {

@@ -18,6 +18,9 @@ pub const SERVER_NAME: &str = "proxy.test";
 /// Nothing here may take longer; a test that hangs fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What both ports speak.
+pub(crate) static TLS13_ONLY: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+
 /// How to dial a port of the proxy.
 #[derive(Clone)]
 pub struct Dialer {
@@ -37,7 +40,7 @@ impl Dialer {
         Self {
             client,
             anchor: anchor.clone(),
-            versions: &[&rustls::version::TLS13],
+            versions: &TLS13_ONLY,
             alpn: vec![b"http/1.1".to_vec()],
         }
     }
@@ -88,7 +91,7 @@ impl Dialer {
 /// A boot of its own.
 pub(crate) fn random_boot() -> countersign_protocol::BootId {
     let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    ::aws_lc_rs::rand::fill(&mut bytes).unwrap();
     countersign_protocol::BootId::from_bytes(bytes)
 }
 

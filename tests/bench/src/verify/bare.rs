@@ -3,7 +3,8 @@ use std::{hint::black_box, time::Instant};
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{
-        ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey, Signature,
+        ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
+        Signature,
     },
 };
 
@@ -29,7 +30,8 @@ impl Bare {
         let make = || {
             let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).context("key")?;
             let signature = pair.sign(&SystemRandom::new(), &MESSAGE).context("signature")?;
-            let key = ParsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, pair.public_key().as_ref()).context("key")?;
+            let key =
+                ParsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, pair.public_key().as_ref()).context("key")?;
             Ok(Signed { key, signature })
         };
         Ok(Self { signed: (0..5).map(|_| make()).collect::<Result<_, Failure>>()? })

@@ -28,7 +28,9 @@ pub(crate) async fn run(settings: &Settings, report: &mut Report) -> Result<(), 
             measure(&other, "-definite", settings, report)
         }
         None => {
-            println!("skipped: a genuine document and the peers, who know no other root than Amazon's: {NO_SHARED}");
+            println!(
+                "skipped: a genuine document and the peers, who know no other root than Amazon's: {NO_SHARED}"
+            );
             alone(&Ours::simulated()?, settings, report)
         }
     }
@@ -53,7 +55,12 @@ fn documents(settings: &Settings) -> Result<Option<[Document; 2]>, Failure> {
     Ok(Some([read(INDEFINITE)?, read(DEFINITE)?]))
 }
 
-fn measure(document: &Document, suffix: &str, settings: &Settings, report: &mut Report) -> Result<(), Failure> {
+fn measure(
+    document: &Document,
+    suffix: &str,
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let ours = Ours::genuine(&document.bytes, document.at_ms)?;
     let mut peers = peer::start_all(settings, &document.path, document.at_ms)?;
     println!("{}: {} rounds of turns", document.path.display(), settings.rounds());
@@ -70,7 +77,11 @@ fn measure(document: &Document, suffix: &str, settings: &Settings, report: &mut 
     let mut fastest: Option<(f64, &Peer)> = None;
     for (peer, samples) in peers.iter().zip(of_peers) {
         let micros = median(samples);
-        report.add(&format!("verify-peer{suffix}-{}-us", peer.name), micros, format!("µs (version {})", peer.version));
+        report.add(
+            &format!("verify-peer{suffix}-{}-us", peer.name),
+            micros,
+            format!("µs (version {})", peer.version),
+        );
         if fastest.is_none_or(|(best, _)| micros < best) {
             fastest = Some((micros, peer));
         }
@@ -82,7 +93,12 @@ fn measure(document: &Document, suffix: &str, settings: &Settings, report: &mut 
     let unit = format!("times as fast as {}", peer.name);
     for (what, ours, goal) in [("cold", &rounds.cold, 3.5), ("warm", &rounds.warm, 16.0)] {
         let ratio = micros / median(ours.iter().copied());
-        report.judge(&format!("verify{suffix}-{what}-vs-fastest-peer"), ratio, unit.clone(), Goal::AtLeast(goal));
+        report.judge(
+            &format!("verify{suffix}-{what}-vs-fastest-peer"),
+            ratio,
+            unit.clone(),
+            Goal::AtLeast(goal),
+        );
     }
     Ok(())
 }
@@ -135,5 +151,5 @@ impl Rounds {
 /// Today's shape: an indefinite payload map.
 const INDEFINITE: &str = "20260521-us-east-1-attested-tls-7b7c10.cbor";
 /// The shape of documents before August 2025; every peer takes it.
-const DEFINITE: &str = "20240731-us-east-1-remote-attestation-verifier-fd1bd4.cbor";
+const DEFINITE: &str = "20241130-us-east-1-nitro-validator-69d51f.cbor";
 const NO_SHARED: &str = "the shared directory is missing (beside the checkout, or COUNTERSIGN_SHARED)";

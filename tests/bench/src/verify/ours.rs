@@ -78,7 +78,12 @@ impl Ours {
         timed(count, || verify(&self.warm, &self.document, self.at))
     }
 
-    fn new(anchor: TrustAnchor, document: Vec<u8>, at: UnixMillis, simulated: Simulated) -> Result<Self, Failure> {
+    fn new(
+        anchor: TrustAnchor,
+        document: Vec<u8>,
+        at: UnixMillis,
+        simulated: Simulated,
+    ) -> Result<Self, Failure> {
         let warm = Verifier::new(anchor.clone(), CacheCapacity::default());
         verify(&warm, &document, at)?;
         Ok(Self { anchor, document, at, warm, simulated })
@@ -101,7 +106,8 @@ impl Simulated {
             attest()
         };
         let others = (0..LEAVES).map(next).collect::<Result<_, _>>()?;
-        let anchor = TrustAnchor::danger_from_der(root.root_der()).context("simulated root")?;
+        let anchor = TrustAnchor::danger_from_der(root.root_der())
+            .map_err(|fault| Failure::new(format!("simulated root: {fault:?}")))?;
         Ok(Self { anchor, at: UnixMillis::from_millis(NOW_MS), first, others })
     }
 }

@@ -1,0 +1,177 @@
+//! The program itself, as a process: exit codes, signals, environment, orphans.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A manifest in a directory of its own.
+struct Manifest(PathBuf);
+
+impl Manifest {
+    fn new(name: &str, text: &str) -> Self {
+        let directory =
+            std::env::temp_dir().join(format!("countersign-program-{}-{name}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("countersign.yaml"), text).unwrap();
+        Self(directory)
+    }
+
+    fn nothing(name: &str) -> Self {
+        Self::new(name, "version: v1\negress: { proxy_port: 0 }\n")
+    }
+
+    /// Nobody listens on port 1.
+    fn unreachable(name: &str) -> Self {
+        Self::new(
+            name,
+            "version: v1\negress: { proxy_port: 0 }\noutboundConnections:\n  - { type: proxy, fqdn: a.example, port: 443, proxyUrl: 'https://127.0.0.1:1', attestationPort: 1 }\n",
+        )
+    }
+
+    fn program(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-enclave"));
+        command.arg(subcommand).arg("--manifest").arg(self.0.join("countersign.yaml"));
+        command
+    }
+
+    fn run(&self, more: &[&str], script: &str) -> Output {
+        self.program("run").args(more).args(["--", "sh", "-c", script]).output().unwrap()
+    }
+}
+
+impl Drop for Manifest {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_exit_code_is_the_applications() {
+    let manifest = Manifest::nothing("code");
+    assert_eq!(manifest.run(&[], "exit 0").status.code(), Some(0));
+    assert_eq!(manifest.run(&[], "exit 7").status.code(), Some(7));
+    assert_eq!(manifest.run(&[], "kill -KILL $$").status.code(), Some(137));
+    let missing = manifest.program("run").args(["--", "/no/such/program"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(127));
+    let directory = manifest.program("run").args(["--", "/"]).output().unwrap();
+    assert_eq!(directory.status.code(), Some(126));
+}
+
+#[test]
+fn the_application_finds_the_proxy_in_its_environment() {
+    let manifest = Manifest::nothing("env");
+    let output = manifest.run(&[], "echo $http_proxy $HTTPS_PROXY $ALL_PROXY $no_proxy");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let words: Vec<_> = text.split_whitespace().collect();
+    let [http, https, all, none] = words[..] else { panic!("{text}") };
+    assert!(http.starts_with("http://127.0.0.1:"), "{text}");
+    assert_eq!((https, all, none), (http, http, "localhost,127.0.0.1,::1"));
+}
+
+/// Starts `script`, waits for its line "ready", sends `signal`; the exit code.
+fn signalled(name: &str, script: &str, signal: Signal) -> Option<i32> {
+    let manifest = Manifest::nothing(name);
+    let mut running = manifest
+        .program("run")
+        .args(["--", "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    kill_process(Pid::from_raw(i32::try_from(running.id()).unwrap()).unwrap(), signal).unwrap();
+    running.wait().unwrap().code()
+}
+
+/// Ends by itself if the signal never comes.
+const WAIT: &str = "i=0; while [ $i -lt 200 ]; do sleep 0.1; i=$((i+1)); done; exit 1";
+
+#[test]
+fn signals_are_passed_on() {
+    for (signal, word) in
+        [(Signal::TERM, "TERM"), (Signal::INT, "INT"), (Signal::HUP, "HUP"), (Signal::USR1, "USR1")]
+    {
+        let script = format!("trap 'exit 9' {word}; echo ready; {WAIT}");
+        assert_eq!(signalled(word, &script, signal), Some(9), "{word}");
+    }
+    assert_eq!(signalled("plain", &format!("echo ready; {WAIT}"), Signal::TERM), Some(143));
+}
+
+#[test]
+fn a_shell_in_front_does_not_swallow_a_signal() {
+    // The shell waits for its child and would go on without it; the group gets the signal.
+    let script = "trap ':' TERM; sh -c 'trap \"exit 5\" TERM; echo ready; i=0; while [ $i -lt 200 ]; do sleep 0.1; i=$((i+1)); done'; exit $?";
+    assert_eq!(signalled("shell", script, Signal::TERM), Some(5));
+}
+
+#[test]
+fn orphans_are_reaped() {
+    // The subshell leaves its child behind, which becomes ours; unreaped it would stay in /proc.
+    let script = "pid=$(true & echo $!); i=0; while [ -e /proc/$pid ]; do sleep 0.02; i=$((i+1)); [ $i -gt 500 ] && exit 1; done; exit 4";
+    assert_eq!(Manifest::nothing("orphan").run(&[], script).status.code(), Some(4));
+}
+
+#[test]
+fn without_attestation_it_waits_as_long_as_told() {
+    let manifest = Manifest::unreachable("wait");
+    assert_eq!(manifest.run(&["--wait-attested", "0"], "exit 3").status.code(), Some(3));
+    let exit = ["--wait-attested", "0", "--if-unattested", "exit"];
+    assert_eq!(manifest.run(&exit, "exit 3").status.code(), Some(69));
+}
+
+#[test]
+fn a_signal_before_the_application_starts_ends_the_wait() {
+    let manifest = Manifest::unreachable("early");
+    let mut running = manifest.program("run").args(["--", "true"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    assert!(lines.by_ref().any(|line| line.unwrap().contains("local proxy listens")));
+    kill_process(Pid::from_raw(i32::try_from(running.id()).unwrap()).unwrap(), Signal::TERM).unwrap();
+    // Read on, so that the log does not block.
+    lines.for_each(drop);
+    assert_eq!(running.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn a_wrong_manifest_starts_nothing_and_names_every_mistake() {
+    let manifest = Manifest::new("wrong", "version: v3\nport: 1\n");
+    let file = manifest.0.join("countersign.yaml").display().to_string();
+    let checked = manifest.program("check").output().unwrap();
+    assert_eq!(checked.status.code(), Some(2));
+    let known = "version, outboundConnections, egress";
+    let expected = format!(
+        "{file}:1:10: version: expected v1, found \"v3\"\n{file}:2:1: port: unknown field; known are {known}\n"
+    );
+    assert_eq!(String::from_utf8(checked.stdout).unwrap(), expected);
+    let run = manifest.run(&[], "echo started");
+    assert_eq!((run.status.code(), run.stdout.len()), (Some(2), 0));
+    let log = String::from_utf8(run.stderr).unwrap();
+    assert!(expected.lines().all(|line| log.contains(line)), "{log}");
+
+    let right = Manifest::nothing("right").program("check").output().unwrap();
+    assert_eq!((right.status.code(), &right.stdout[..]), (Some(0), &b"ok\n"[..]));
+}
+
+#[test]
+fn the_log_is_json_when_asked() {
+    let output = Manifest::nothing("json").run(&["--log", "json"], "exit 0");
+    let log = String::from_utf8(output.stderr).unwrap();
+    let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert_eq!(first["message"], "local proxy listens");
+    assert_eq!(first["level"], "INFO");
+}
+
+#[cfg(not(feature = "simulator"))]
+#[test]
+fn a_build_without_the_simulator_has_no_word_for_it() {
+    let help = Manifest::nothing("help").program("run").arg("--help").output().unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(text.contains("--wait-attested"), "{text}");
+    assert!(!text.contains("danger"), "{text}");
+}

@@ -1,0 +1,7 @@
+//! The whole gateway, driven by real rustls and h2 clients over loopback.
+
+mod abuse;
+mod http1;
+mod http2;
+mod opening;
+mod rig;

@@ -6,7 +6,7 @@ mod fake;
 use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use countersign_enclave::{
-    attest::{Keeper, Nudge, ProxySite, SiteConfig, Status},
+    attest::{Keeper, Nudge, ProxySite, SiteConfig, Status, Trouble},
     local::{LocalProxy, LocalProxyLimits, Routes},
     pool::{Gateway, Pool, Tunnel},
     transport::Dial,
@@ -159,6 +159,46 @@ async fn a_session_that_the_gateway_does_not_know_is_attested_again() {
     // Long before the 13.5 s of the schedule; the test's harness has no timer of its own.
     let second = tokio::time::timeout(Duration::from_secs(10), world.proxy.reports.recv()).await.unwrap();
     assert_eq!(second.unwrap().unwrap().sequence, first.sequence + 1);
+}
+
+#[tokio::test]
+async fn a_session_ended_by_a_revocation_is_told_as_the_revocation() {
+    let mut world = World::start().await;
+    world.attested().await;
+    let problem = Problem::new(ProblemCode::MeasurementRevoked, "the measurement was revoked", "r43");
+    let body = serde_json::to_vec(&problem).unwrap();
+    world.proxy.behave(|b| b.answer = Some((403, body)));
+    assert_eq!(world.refused("nosession").await.known(), Some(ProblemCode::NoSession));
+    // The client attests again, and learns why.
+    let told = world.status.wait_for(|status| matches!(status.trouble(), Trouble::Failed { .. }));
+    tokio::time::timeout(Duration::from_secs(10), told).await.unwrap().unwrap();
+    let seen = world.refused("nosession").await;
+    assert_eq!((seen.status, seen.known()), (503, Some(ProblemCode::MeasurementRevoked)));
+    assert_eq!(seen.request_id, "r43");
+}
+
+/// Under TLS 1.3 a client's handshake is done before the server has looked at its certificate.
+#[tokio::test]
+async fn a_gateway_that_accepts_and_closes_is_not_hammered() {
+    let proxy = FakeProxy::start().await;
+    let config = proxy.site_config();
+    let (gateway, mut accepted) = proxy.gateway_that_closes().await;
+    let gateway = Dial::Tcp(gateway.to_string().parse().unwrap());
+    let config = SiteConfig { gateway_port: None, ..config };
+    let mut world = World::start_with(proxy, config, gateway).await;
+    world.attested().await;
+    // From here on time is the timers': a loop without a pause would never let it advance.
+    tokio::time::pause();
+    let minute = Instant::now() + Duration::from_secs(60);
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    tokio::spawn(world.pool.clone().maintain(stop));
+    let mut count = 0;
+    while let Ok(Some(())) = tokio::time::timeout_at(minute, accepted.recv()).await {
+        count += 1;
+        assert!(count < 100, "{count} connections in less than a minute");
+    }
+    assert!(count > 0);
 }
 
 #[tokio::test]

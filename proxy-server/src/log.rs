@@ -22,15 +22,21 @@ pub fn start(format: LogFormat) {
     };
 }
 
-/// An error with all its sources, as one line.
+/// An error with all its sources, as one line. Some errors repeat their source
+/// in their own words; the line does not.
 pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
         let mut error = self.0;
         while let Some(source) = error.source() {
-            write!(f, ": {source}")?;
+            let next = source.to_string();
+            if !said.contains(&next) {
+                write!(f, ": {next}")?;
+                said = next;
+            }
             error = source;
         }
         Ok(())

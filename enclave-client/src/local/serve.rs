@@ -69,12 +69,18 @@ impl LocalProxy {
     /// Answers until `stop`.
     pub async fn serve(self, routes: Routes, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(self.limits.connections));
+        let farewells = Arc::new(Semaphore::new(FAREWELLS));
         let serving: Vec<_> = self
             .listeners
             .into_iter()
             .map(|listener| {
-                let doorman =
-                    Doorman { listener, routes: routes.clone(), room: room.clone(), limits: self.limits };
+                let doorman = Doorman {
+                    listener,
+                    routes: routes.clone(),
+                    room: room.clone(),
+                    farewells: farewells.clone(),
+                    limits: self.limits,
+                };
                 tokio::spawn(doorman.accept_until(stop.clone()))
             })
             .collect();
@@ -89,6 +95,7 @@ struct Doorman {
     listener: TcpListener,
     routes: Routes,
     room: Arc<Semaphore>,
+    farewells: Arc<Semaphore>,
     limits: LocalProxyLimits,
 }
 
@@ -108,15 +115,25 @@ impl Doorman {
 
     fn admit(&self, stream: TcpStream, stop: &CancellationToken) {
         let Ok(permit) = self.room.clone().try_acquire_owned() else {
-            let problem = answer::overloaded(self.limits.connections);
-            log_refusal(None, &problem);
-            // An empty socket buffer takes these few hundred bytes at once; no task is made.
-            let _ = stream.try_write(&answer::encode(&problem));
-            return;
+            return self.turn_away(stream);
         };
         let connection = Connection { routes: self.routes.clone(), limits: self.limits, _permit: permit };
         let stop = stop.clone();
         tokio::spawn(async move { stop.run_until_cancelled(connection.serve(stream)).await });
+    }
+}
+
+impl Doorman {
+    /// Tells a few at a time why; whoever comes while they are being told is dropped.
+    fn turn_away(&self, stream: TcpStream) {
+        let Ok(permit) = self.farewells.clone().try_acquire_owned() else {
+            return;
+        };
+        let problem = answer::overloaded(self.limits.connections);
+        tokio::spawn(async move {
+            refuse(stream, None, &problem).await;
+            drop(permit);
+        });
     }
 }
 
@@ -144,13 +161,13 @@ impl Connection {
             Ok(tunnel) => tunnel,
             Err(error) => return refuse(stream, Some(&destination), &answer::not_opened(&error)).await,
         };
-        info!(%destination, code = "tunnel-opened", "tunnel {tunnel:?}");
+        debug!(%destination, code = "tunnel-opened", "tunnel {tunnel:?}");
         if stream.write_all(answer::ESTABLISHED).await.is_err() {
             return;
         }
         match relay(stream, tunnel, &buffer).await {
             End::Finished { up, down } => {
-                info!(%destination, code = "tunnel-ended", up, down, "tunnel ended")
+                debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended")
             }
             End::Broke(why) => info!(%destination, code = "tunnel-broke", "tunnel broke: {why}"),
             End::Cut => warn!(%destination, code = "tunnel-cut", "tunnel cut: the session's lease lapsed"),
@@ -195,6 +212,9 @@ fn log_refusal(destination: Option<&Destination>, problem: &Problem) {
 }
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections over the limit that are told so at a time.
+const FAREWELLS: usize = 64;
 
 /// For the other end to read a refusal.
 const FAREWELL: Duration = Duration::from_secs(2);

@@ -32,7 +32,7 @@ pub use gateway::Gateway;
 pub use tunnel::Tunnel;
 
 use crate::{
-    attest::{Attested, Backoff, Nudge, Status},
+    attest::{Attested, Backoff, Nudge, Status, Trouble},
     random::Fraction,
 };
 use http1::Idle;
@@ -69,6 +69,10 @@ impl Pool {
             && problem.known().is_some_and(session_is_gone)
         {
             self.nudge.attest_soon();
+            // If the proxy has refused us meanwhile, its reason says more than that the session is gone.
+            if let trouble @ Trouble::Failed { .. } = self.status.borrow().trouble() {
+                return Err(OpenError::NotAttested(trouble.clone()));
+            }
         }
         opened
     }

@@ -152,6 +152,24 @@ impl FakeProxy {
         });
     }
 
+    /// A gateway that ends each connection after its handshake, and tells of each.
+    pub async fn gateway_that_closes(&self) -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, told) = mpsc::unbounded_channel();
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (shared, tell) = (shared.clone(), tell.clone());
+                tokio::spawn(async move {
+                    drop(shared.gateway_tls.accept(stream).await);
+                    let _ = tell.send(());
+                });
+            }
+        });
+        (address, told)
+    }
+
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut self.shared.behaviour.lock().unwrap());
     }

@@ -17,6 +17,7 @@ mod connection;
 mod gate;
 mod port;
 mod router;
+mod stray;
 mod stream;
 mod tls;
 

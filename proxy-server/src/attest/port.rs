@@ -20,6 +20,7 @@ use super::{
     admission::Admitter,
     connection::Connection,
     router::{RequestId, router},
+    stray::Stray,
     stream::SharedTls,
     tls,
 };
@@ -134,7 +135,7 @@ impl Knock {
     }
 
     async fn serve(&self, (connection, http): (Connection, Http)) {
-        let io = TokioIo::new(connection.tls.clone());
+        let io = TokioIo::new(Stray::new(connection.tls.clone(), Arc::clone(&self.lines)));
         let connection = Arc::new(connection);
         let service = service_fn(|request: Request<Incoming>| {
             let mut router = self.router.clone();

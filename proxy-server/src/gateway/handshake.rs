@@ -127,11 +127,11 @@ fn encode<D>(mut data: EncodeTlsData<'_, D>, outgoing: &mut Vec<u8>) -> Result<(
 
 /// The alert that rustls wants to send after it failed.
 ///
-/// It must see the same bytes again: it remembers where in them handshake
-/// messages stand, and panics when they are gone (rustls 0.23.46,
-/// `Delocator::slice_from_range`).
+/// Asked only while there is one, and with the same bytes: rustls 0.23.46 would
+/// go on with them otherwise, and it panics when it fails twice
+/// (`send_fatal_alert`) or when bytes it remembers are gone (`slice_from_range`).
 fn last_words(tls: &mut UnbufferedServerConnection, incoming: &mut [u8], outgoing: &mut Vec<u8>) {
-    for _ in 0..MAX_LAST_WORDS {
+    while tls.wants_write() {
         match step(tls, incoming, outgoing) {
             (Step::Again, 0) => {}
             _ => return,
@@ -186,8 +186,6 @@ const FIRST_READ: usize = 4096;
 /// A certificate chain of a few certificates fits several times; at most one
 /// record more is read than shown.
 const MAX_INCOMING: usize = 2 * MAX_RECORD;
-
-const MAX_LAST_WORDS: usize = 8;
 
 impl HandshakeError {
     /// The stable word in the log.

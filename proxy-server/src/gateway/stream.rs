@@ -38,6 +38,8 @@ pub(crate) struct TlsStream {
     sealed: Backlog,
     read: ReadSide,
     write: WriteSide,
+    /// Bytes read after our end and thrown away.
+    discarded: usize,
     reset_on_drop: Option<ResetSwitch>,
 }
 
@@ -99,6 +101,7 @@ impl TlsStream {
             sealed: Backlog::default(),
             read: ReadSide::Open,
             write: WriteSide::Open,
+            discarded: 0,
             reset_on_drop: None,
         };
         let mut slices = Vec::new();
@@ -349,8 +352,22 @@ impl AsyncWrite for TlsStream {
         self.get_mut().poll_sent(cx).map_err(Into::into)
     }
 
+    /// Closes our direction and waits for the peer's end, throwing away what
+    /// still comes: to close with bytes unread would reset the connection and take
+    /// the answer just sent with it (RFC 9112 section 9.6). The deadline is the caller's.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_close(cx).map_err(Into::into)
+        let stream = self.get_mut();
+        ready!(stream.poll_close(cx))?;
+        with_scratch(|Scratch { area, .. }| {
+            while stream.discarded < MAX_DISCARDED {
+                let mut junk = ReadBuf::new(area);
+                match ready!(Pin::new(&mut stream.tcp).poll_read(cx, &mut junk)) {
+                    Ok(()) if !junk.filled().is_empty() => stream.discarded += junk.filled().len(),
+                    _ => break,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
     }
 }
 
@@ -381,6 +398,9 @@ fn gather(data: &[io::IoSlice<'_>], frames: &mut [u8]) -> usize {
     }
     taken
 }
+
+/// What a peer may still send after our end: more than any answer's round trip brings.
+const MAX_DISCARDED: usize = 1 << 20;
 
 impl From<StreamError> for io::Error {
     fn from(error: StreamError) -> Self {

@@ -11,8 +11,9 @@ mod housekeeping;
 mod parts;
 mod signals;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use error::ServeError;
@@ -39,7 +40,7 @@ pub async fn serve(
     ready_file: Option<PathBuf>,
 ) -> Result<Stopped, ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
-    let Parts { store, policy, sessions, attestation, gateway, listeners, lock } =
+    let Parts { store, policy, sessions, attestation, gateway, listeners, journal, lock } =
         Parts::start(&config).await?;
 
     let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
@@ -65,11 +66,8 @@ pub async fn serve(
         addresses.write(&file).map_err(|source| ServeError::File { path: file, source })?;
     }
 
-    loop {
-        match signals.next().await {
-            Signal::Reload => reload(&path, store.as_ref()).await,
-            Signal::Stop => break,
-        }
+    while let Signal::Reload = signals.next().await {
+        reload(&path, store.as_ref()).await;
     }
     tracing::info!(code = "draining", seconds = config.drain.as_secs(), "stopping: open tunnels may finish");
     closing.cancel();
@@ -81,6 +79,8 @@ pub async fn serve(
     if outcome == Stopped::Drained {
         background.close();
         background.wait().await;
+        // Rows of refusals may still be on their way; those of admissions are written.
+        let _ = timeout(LAST_ROWS, journal).await;
     }
     tracing::info!(code = "stopped", how = %outcome, "stopped");
     drop(lock);
@@ -108,3 +108,6 @@ async fn reload(path: &std::path::Path, store: &dyn Store) {
         }
     }
 }
+
+/// How long the audit's last rows may take.
+const LAST_ROWS: Duration = Duration::from_secs(2);

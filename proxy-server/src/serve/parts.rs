@@ -9,7 +9,7 @@ use std::{
 
 use countersign_verifier::{CacheCapacity, Verifier};
 use time::OffsetDateTime;
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 
 use super::ServeError;
 use crate::{
@@ -31,6 +31,8 @@ pub(super) struct Parts {
     pub(super) attestation: AttestationPort,
     pub(super) gateway: Gateway,
     pub(super) listeners: Listeners,
+    /// Ends after the last audit row, once the attestation port is gone.
+    pub(super) journal: JoinHandle<()>,
     /// Held for as long as the proxy runs.
     pub(super) lock: fs::File,
 }
@@ -38,6 +40,7 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) async fn start(config: &Config) -> Result<Self, ServeError> {
         announce_root(&config.trust);
+        warn_of_few_descriptors(config);
         let lock = lock(&config.state_directory)?;
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&config.state_directory, Missing::Make).await?);
@@ -50,7 +53,7 @@ impl Parts {
             SessionCa::open(&config.state_directory, OffsetDateTime::now_utc()).map_err(ServeError::Ca)?;
         let listeners = Listeners::bind(config).await?;
         let gateway = gateway(config, &ca, &sessions, &policy, listeners.addresses)?;
-        let (journal, _) = Journal::start(Arc::clone(&store));
+        let (journal, writing) = Journal::start(Arc::clone(&store));
         let admitter = Admitter::new(AdmitterParts {
             deployment: config.deployment.clone(),
             server_spki: config.identity.spki().to_vec(),
@@ -69,7 +72,7 @@ impl Parts {
         };
         let attestation =
             AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
-        Ok(Self { store, policy, sessions, attestation, gateway, listeners, lock })
+        Ok(Self { store, policy, sessions, attestation, gateway, listeners, journal: writing, lock })
     }
 }
 
@@ -154,6 +157,26 @@ fn announce_root(root: &TrustRoot) {
                  For development only"
             );
         }
+    }
+}
+
+/// A proxy that may hold more connections than the system gives it files fails
+/// under load and not before: better said at the start.
+fn warn_of_few_descriptors(config: &Config) {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
+    // A tunnel takes one for each of its two connections.
+    let wanted =
+        u64::from(config.limits.attestation_connections) + 2 * u64::from(config.limits.gateway_connections);
+    if soft.is_some_and(|soft: u64| soft < wanted) {
+        tracing::warn!(
+            code = "few-descriptors",
+            open_files = soft,
+            wanted,
+            "the limit of open files (ulimit -n) is lower than [limits] may need"
+        );
     }
 }
 

@@ -10,6 +10,11 @@ pub enum StoreError {
         /// What the database says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// There is no store in this directory.
+    Absent {
+        /// The file that is not there.
+        path: PathBuf,
+    },
     /// A statement failed; its transaction was rolled back.
     Statement {
         /// What was being done.
@@ -42,6 +47,13 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open { path, .. } => write!(f, "cannot open the store {}", path.display()),
+            Self::Absent { path } => {
+                write!(
+                    f,
+                    "no store at {}: serve makes it when it first starts with this configuration",
+                    path.display()
+                )
+            }
             Self::Statement { doing, .. } => write!(f, "the store failed to {doing}"),
             Self::Corrupt { row, reason } => write!(f, "the store's row {row} cannot be read: {reason}"),
             Self::UnknownMeasurement { asked, known } if known.is_empty() => {
@@ -65,7 +77,10 @@ impl std::error::Error for StoreError {
         match self {
             Self::Open { source, .. } => Some(source.as_ref()),
             Self::Statement { source, .. } => Some(source),
-            Self::Corrupt { .. } | Self::UnknownMeasurement { .. } | Self::AlreadyRevoked { .. } => None,
+            Self::Absent { .. }
+            | Self::Corrupt { .. }
+            | Self::UnknownMeasurement { .. }
+            | Self::AlreadyRevoked { .. } => None,
         }
     }
 }

@@ -46,9 +46,12 @@ impl SqliteStore {
     /// Opens the store in a state directory and brings its tables up to date.
     ///
     /// # Errors
-    /// [`StoreError::Open`].
+    /// [`StoreError::Open`], or [`StoreError::Absent`] with [`Missing::Fail`].
     pub async fn open(directory: &Path, missing: Missing) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
+        if missing == Missing::Fail && !path.exists() {
+            return Err(StoreError::Absent { path });
+        }
         let options = |synchronous| {
             SqliteConnectOptions::new()
                 .filename(&path)

@@ -139,7 +139,7 @@ async fn what_was_committed_is_there_after_reopening_and_for_another_process() {
     assert!(store.sessions(UnixMs(0)).await.unwrap().is_empty(), "its sessions went with the measurement");
     let missing = place.0.join("elsewhere");
     std::fs::create_dir(&missing).unwrap();
-    assert!(matches!(SqliteStore::open(&missing, Missing::Fail).await, Err(StoreError::Open { .. })));
+    assert!(matches!(SqliteStore::open(&missing, Missing::Fail).await, Err(StoreError::Absent { .. })));
 }
 
 #[tokio::test]

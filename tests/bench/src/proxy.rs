@@ -75,7 +75,8 @@ impl Proxy {
     /// The command that revokes the measurement in the store, as an administrator would.
     pub(crate) fn revocation(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(["measurement", "revoke", "--config"]).arg(&self.config).args([WORKLOAD, MEASUREMENT]);
+        command.args(["measurement", "revoke", "--config"]).arg(&self.config);
+        command.arg(format!("{WORKLOAD}/{MEASUREMENT}"));
         command
     }
 }

@@ -24,6 +24,7 @@ mod world;
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use failure::Failure;
 
 /// Shows the main job: a proxy, three enclaves, a refusal, a revocation.
 #[derive(Parser)]
@@ -62,17 +63,17 @@ pub(crate) enum Ending {
 
 fn main() -> ExitCode {
     let Arguments { once, dir, role } = Arguments::parse();
-    let result = match role {
+    let (result, whose) = match role {
         Some(Role::Guard { parent, program }) => match program.as_slice() {
-            [program, arguments @ ..] => guard::become_program(parent, program, arguments),
-            [] => Ok(()),
+            [program, arguments @ ..] => (guard::become_program(parent, program, arguments), "guard"),
+            [] => (Ok(()), "guard"),
         },
-        None => tell(if once { Ending::Stop } else { Ending::Stay }, dir),
+        None => (tell(if once { Ending::Stop } else { Ending::Stay }, dir), "story"),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("countersign-demo: {failure}");
+            eprintln!("countersign-demo: the {whose} failed: {failure}");
             ExitCode::FAILURE
         }
     }
@@ -80,7 +81,7 @@ fn main() -> ExitCode {
 
 /// One thread: the kernel's signal at the demo's death ([`guard`]) is tied to
 /// the thread that started the child.
-fn tell(ending: Ending, dir: Option<PathBuf>) -> Result<(), failure::Failure> {
+fn tell(ending: Ending, dir: Option<PathBuf>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(failure::Failure::system("an async runtime"))?.block_on(story::tell(ending, dir))
+    runtime.map_err(Failure::system("an async runtime"))?.block_on(story::tell(ending, dir))
 }

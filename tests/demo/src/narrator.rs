@@ -46,8 +46,8 @@ impl Narrator {
     }
 
     /// A step that did not go as told.
-    pub(crate) fn failed(&self, failure: &Failure) {
-        println!("   {} {failure}", self.paint("31", "✗"));
+    pub(crate) fn failed(&self, what: impl Display) {
+        println!("   {} {what}", self.paint("31", "✗"));
     }
 
     /// The last word.

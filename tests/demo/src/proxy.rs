@@ -1,6 +1,7 @@
 use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
 use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::sleep;
 
 use crate::{
@@ -91,6 +92,27 @@ impl Proxy {
         let mut arguments: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
         arguments.extend([OsStr::new("--config"), self.configuration.as_ref()]);
         run(&self.program, &arguments).await
+    }
+
+    /// When the revocation that is in force now was committed, by the proxy's own
+    /// account: it logs a new policy with the time that has passed since.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) async fn revocation_committed(&self, after: OffsetDateTime) -> Result<OffsetDateTime, Failure> {
+        loop {
+            let committed = |line: &Value| {
+                let written = OffsetDateTime::parse(line["timestamp"].as_str()?, &Rfc3339).ok()?;
+                let passed = Duration::from_millis(line["commit_to_cut_ms"].as_u64()?);
+                let ours = line["code"] == "policy-in-force" && written > after;
+                // Both are told in whole milliseconds at best.
+                ours.then(|| (written - passed).max(after))
+            };
+            if let Some(moment) = self.log_lines()?.iter().find_map(committed) {
+                return Ok(moment);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// The log's lines that are JSON objects, oldest first.

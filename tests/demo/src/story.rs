@@ -25,7 +25,7 @@ pub(crate) async fn tell(ending: Ending, directory: Option<PathBuf>) -> Result<(
         stage = Stage::open(&mut narrator, directory) => stage,
         signal = signals.first() => return Err(signal),
     };
-    let mut stage = stage.inspect_err(|failure| narrator.failed(failure))?;
+    let mut stage = stage?;
     let told = tokio::select! {
         told = stage.play(&mut narrator, ending) => told,
         signal = signals.first() => match ending {
@@ -33,11 +33,13 @@ pub(crate) async fn tell(ending: Ending, directory: Option<PathBuf>) -> Result<(
             Ending::Stay => Ok(()),
         },
     };
-    if let Err(failure) = &told {
-        narrator.failed(failure);
+    if told.is_err() {
+        narrator.failed("this did not go as told; the last lines say why");
     }
     let stopped = stage.close(&mut narrator).await;
-    told.and(stopped)
+    told.and(stopped)?;
+    narrator.ends("Every step went as told.");
+    Ok(())
 }
 
 /// Everybody and everything in the story.

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData, SignatureAlgorithm};
-use rustls::sign::CertifiedKey;
+use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData};
+use rustls::{
+    SignatureAlgorithm, SignatureScheme,
+    sign::{CertifiedKey, Signer, SigningKey},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// A TLS key with a self-signed certificate: an enclave's K, or something that
@@ -19,7 +22,7 @@ impl Identity {
     }
 
     /// A key of another kind.
-    pub fn of(algorithm: &'static SignatureAlgorithm) -> Self {
+    pub fn of(algorithm: &'static rcgen::SignatureAlgorithm) -> Self {
         let key = KeyPair::generate_for(algorithm).unwrap();
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name.push(DnType::CommonName, "end-to-end test");
@@ -63,7 +66,32 @@ impl Identity {
         self.under(vec![self.certificate.clone()])
     }
 
+    /// The key under its own certificate, shown and signed with even where the
+    /// server asked for keys of another kind (RFC 8446 section 4.3.2 forbids that).
+    pub fn stubborn(&self) -> Arc<CertifiedKey> {
+        let honest = self.self_signed();
+        Arc::new(CertifiedKey::new(honest.cert.clone(), Arc::new(Stubborn(honest.key.clone()))))
+    }
+
     fn private(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+    }
+}
+
+/// Signs with what it has, whatever was asked for.
+#[derive(Debug)]
+struct Stubborn(Arc<dyn SigningKey>);
+
+impl SigningKey for Stubborn {
+    fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        self.0.choose_scheme(&[
+            SignatureScheme::RSA_PSS_SHA256,
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            SignatureScheme::ED25519,
+        ])
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.0.algorithm()
     }
 }

@@ -122,7 +122,7 @@ fn danger_anchor(path: &Path) -> Result<TrustAnchor, String> {
     let der = input::read_small(path)?;
     eprintln!("danger: verifying under {}, which is not AWS's root", path.display());
     TrustAnchor::danger_from_der(&der)
-        .map_err(|fault| format!("{}: no root certificate in DER: {fault:?}", path.display()))
+        .map_err(|fault| format!("{}: no root certificate in DER: {fault}", path.display()))
 }
 
 fn now() -> Result<UnixMillis, String> {

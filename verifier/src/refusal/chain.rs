@@ -55,6 +55,16 @@ pub enum CertificateFault {
     ExtendedKeyUsage,
 }
 
+/// "expected version 3, found another version": for whoever reads a certificate that is no part of a document.
+impl fmt::Display for CertificateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (_, expected, actual) = self.code_and_words();
+        write!(f, "expected {expected}, found {actual}")
+    }
+}
+
+impl std::error::Error for CertificateFault {}
+
 impl CertificateFault {
     fn code_and_words(self) -> (&'static str, &'static str, String) {
         match self {

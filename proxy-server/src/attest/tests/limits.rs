@@ -22,6 +22,25 @@ async fn other_paths_and_methods_are_problems_too() {
 }
 
 #[tokio::test]
+async fn what_is_not_http_is_answered_as_a_problem_too() {
+    let fixture = Fixture::start("not-http").await;
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
+    let many: String = (0..40).map(|index| format!("x-{index}: y\r\n")).collect();
+    let many = format!("GET / HTTP/1.1\r\n{many}\r\n");
+    for (bytes, status, code) in [
+        ("\0\0\0\0\r\n\r\n", 400, "bad-request"),
+        ("GET / HTTP/1.1\r\nno colon\r\n\r\n", 400, "bad-request"),
+        ("POST /v1/attest HTTP/1.1\r\ncontent-length: x\r\n\r\n", 400, "bad-request"),
+        (&long, 413, "too-large"),
+        (&many, 413, "too-large"),
+    ] {
+        let mut client = Client::connect(&fixture, "payments-v1").await;
+        let answer = client.send(bytes.as_bytes()).await;
+        assert_eq!((answer.status, answer.problem().code.as_ref()), (status, code), "{bytes:.40}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_refused_unread() {
     let fixture = Fixture::start("large").await;
     let length = wire::MAX_ATTEST_BODY + 1;

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use countersign_protocol::SessionId;
 use rcgen::KeyPair;
 
-use super::rig::{Enclave, Rig, connect, destination};
+use super::rig::{Enclave, Rig, VALID, connect, destination};
 use crate::{
     gateway::GatewayConfig,
     policy::Limits,
@@ -79,7 +79,7 @@ async fn a_genuine_certificate_that_names_anothers_session_is_refused() {
     let rig = Rig::new(&["a.test:1"]).await;
     let victim = rig.enclave(60);
     let key = KeyPair::generate().unwrap();
-    let chain = vec![rig.certificate(&key, victim.session.id(), Duration::from_secs(3600))];
+    let chain = vec![rig.certificate(&key, victim.session.id(), VALID)];
     let thief = Enclave { key, chain, session: victim.session };
     let mut client = rig.connect(&thief, b"http/1.1").await.unwrap();
     assert_eq!(connect(&mut client, "a.test:1").await.unwrap().code(), "key-mismatch");
@@ -90,7 +90,7 @@ async fn without_a_record_there_is_no_way_through() {
     let rig = Rig::new(&["a.test:1"]).await;
     let mut enclave = rig.enclave(60);
     let unknown = SessionId::from_bytes([9; 16]);
-    enclave.chain = vec![rig.certificate(&enclave.key, unknown, Duration::from_secs(3600))];
+    enclave.chain = vec![rig.certificate(&enclave.key, unknown, VALID)];
     let mut client = rig.connect(&enclave, b"http/1.1").await.unwrap();
     assert_eq!(connect(&mut client, "a.test:1").await.unwrap().code(), "no-session");
 

@@ -89,7 +89,7 @@ impl Rig {
     pub(super) fn enclave(&self, lease: u64) -> Enclave {
         let key = KeyPair::generate().unwrap();
         let session = self.admit(&key, lease);
-        let chain = vec![self.certificate(&key, session.id(), Duration::from_secs(3600))];
+        let chain = vec![self.certificate(&key, session.id(), VALID)];
         Enclave { key, chain, session }
     }
 
@@ -106,7 +106,7 @@ impl Rig {
         self.sessions.admit(admission, Instant::now()).unwrap().session
     }
 
-    /// A session certificate over `key`, that names `id`.
+    /// A session certificate over `key` that names `id` and ends `lives` after an hour ago.
     pub(super) fn certificate(&self, key: &KeyPair, id: SessionId, lives: Duration) -> CertificateDer<'static> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, id.to_string());
@@ -209,6 +209,9 @@ fn session_ca() -> CertifiedIssuer<'static, KeyPair> {
 fn private(key: &KeyPair) -> PrivateKeyDer<'static> {
     PrivatePkcs8KeyDer::from(key.serialize_der()).into()
 }
+
+/// Ends in an hour.
+pub(super) const VALID: Duration = Duration::from_secs(7200);
 
 /// Stands in for the store that answers.
 async fn keep_fresh(policy: PolicyHandle, stop: CancellationToken) {

@@ -47,9 +47,10 @@ impl Stage {
 
         let refusal = narrator.wait("the proxy's refusal", SOON, &proxy_log, refusal(&self.proxy)).await?;
         narrator.checked(format!("the proxy refuses: {}", refusal.code));
-        for line in &refusal.sentences {
+        for line in refusal.reason.replace("; found ", "\nfound ").replace(": expected ", "\nexpected ").lines() {
             narrator.says(line);
         }
+        narrator.says("That stands in the proxy's log. The enclave is told the code, not what is allowed.");
         let said = enclave.child.line("refused: ");
         let (said, _) = narrator.wait("curl's verdict", SOON, &log, said).await?;
         let expected = "exit 56, CONNECT 503";
@@ -80,7 +81,7 @@ async fn attested(proxy: &Proxy, sequence: u64) -> Result<Seen, Failure> {
         let number = |session: &Value, key: &str| session[key].as_u64().unwrap_or_default();
         if let Some(session) = sessions.iter().find(|session| number(session, "sequence") >= sequence) {
             return Ok(Seen {
-                id: session["id"].as_str().unwrap_or_default().to_owned(),
+                id: session["session"].as_str().unwrap_or_default().to_owned(),
                 sequence: number(session, "sequence"),
                 lease: number(session, "lease_seconds"),
             });
@@ -91,7 +92,7 @@ async fn attested(proxy: &Proxy, sequence: u64) -> Result<Seen, Failure> {
 
 struct Refused {
     code: String,
-    sentences: Vec<String>,
+    reason: String,
 }
 
 /// Returns when the proxy's log has a refusal by PCRs.
@@ -101,14 +102,23 @@ async fn refusal(proxy: &Proxy) -> Result<Refused, Failure> {
         let text = |line: &Value, key: &str| line[key].as_str().map(str::to_owned);
         let found = lines.iter().find(|line| line["code"].as_str().is_some_and(|code| code.starts_with("pcr")));
         if let Some(line) = found {
-            let keys = ["message", "reason", "error", "detail", "closest"];
-            return Ok(Refused {
-                code: text(line, "code").unwrap_or_default(),
-                sentences: keys.iter().filter_map(|key| text(line, key)).collect(),
-            });
+            let reason = text(line, "reason").unwrap_or_default();
+            return Ok(Refused { code: text(line, "code").unwrap_or_default(), reason: shortened(&reason) });
         }
         sleep(LOOK_AGAIN).await;
     }
+}
+
+/// PCRs cut to their beginning: 96 digits tell a reader no more than 8.
+fn shortened(reason: &str) -> String {
+    let word = |word: &str| {
+        let digits = word.trim_end_matches([',', ';']);
+        match digits.get(..8) {
+            Some(start) if digits.len() == 96 => word.replace(digits, &format!("{start}…")),
+            _ => word.to_owned(),
+        }
+    };
+    reason.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 const B: &str = "enclave-b";

@@ -35,7 +35,10 @@ dictionary_of() {
     document_raw | message_raw) echo cbor ;;
     certificate_raw) echo der ;;
     measurement_raw | problem_raw) echo json ;;
-    destination_raw) echo destination ;;
+    destination_raw | dial_raw) echo destination ;;
+    config_raw) echo toml ;;
+    manifest_raw) echo yaml ;;
+    local_head_raw) echo http ;;
     esac
 }
 
@@ -43,7 +46,8 @@ dictionary_of() {
 longest() {
     case $1 in
     document_raw | message_raw) echo 20000 ;;
-    certificate_raw | measurement_raw) echo 4096 ;;
+    local_head_raw) echo 9000 ;;
+    certificate_raw | measurement_raw | config_raw | manifest_raw) echo 4096 ;;
     destination_raw) echo 1100 ;;
     *) echo 1024 ;;
     esac

@@ -15,9 +15,9 @@
 mod admission;
 mod connection;
 mod gate;
+mod http1_io;
 mod port;
 mod router;
-mod stray;
 mod stream;
 mod tls;
 

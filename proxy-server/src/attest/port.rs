@@ -19,8 +19,8 @@ use tower::Service;
 use super::{
     admission::Admitter,
     connection::Connection,
+    http1_io::Http1Io,
     router::{RequestId, router},
-    stray::Stray,
     stream::SharedTls,
     tls,
 };
@@ -192,7 +192,7 @@ impl Http {
                 // Heads have no deadline of their own: the connection's covers them.
                 builder
                     .http1()
-                    .pipeline_flush(true)
+                    
                     .header_read_timeout(None)
                     .max_headers(32)
                     .max_buf_size(32 * 1024);

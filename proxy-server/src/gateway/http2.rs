@@ -59,7 +59,7 @@ async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes
                     let (shared, who) = (Arc::clone(shared), Arc::clone(&life.who));
                     shared.tasks.clone().spawn(async move { stream(&shared, &who, request, respond).await });
                 }
-                x => { eprintln!("DBG accept end {:?}", x.is_none()); return }
+                Some(Err(_)) | None => return,
             },
             () = ended(&mut life.watch) => {
                 // The tunnels reset their streams themselves; what they cannot get
@@ -78,7 +78,6 @@ async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes
                 if Arc::strong_count(&life.who) > 1 {
                     busy = Instant::now();
                 }
-                eprintln!("DBG tick awaited {} busy {:?}", awaited == Pong::Awaited, busy.elapsed());
                 if awaited == Pong::Awaited {
                     life.reset.set();
                     return;
@@ -87,7 +86,7 @@ async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes
                 match stopping {
                     Stopping::No => {}
                     // A whole tick without a stream, and the client has not hung up.
-                    Stopping::Overdue if lonely => { eprintln!("DBG overdue"); return }
+                    Stopping::Overdue if lonely => return,
                     Stopping::Announced | Stopping::Overdue => {
                         stopping = if lonely { Stopping::Overdue } else { Stopping::Announced };
                         continue;

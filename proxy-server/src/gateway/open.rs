@@ -1,6 +1,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use countersign_protocol::{Destination, Host, unmap};
@@ -108,6 +109,8 @@ fn leads_home(shared: &Shared, destination: &Destination, stream: &TcpStream) ->
 /// and probes that find a peer that is gone.
 pub(super) fn tune(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let probes = TcpKeepalive::new().with_time(shared.config.keepalive);
+    // The kernel counts whole seconds and refuses none.
+    let idle = shared.config.keepalive.max(Duration::from_secs(1));
+    let probes = TcpKeepalive::new().with_time(idle);
     SockRef::from(stream).set_tcp_keepalive(&probes)
 }

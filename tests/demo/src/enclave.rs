@@ -85,7 +85,8 @@ impl Enclave {
     pub(crate) async fn asks_for(&self, target: &str) -> Result<(u16, String), Failure> {
         let local = self.local.ok_or_else(|| Failure::new("a local proxy", "none so far"))?;
         let log = |error: std::io::Error| {
-            Failure::new(format!("an answer of the local proxy at {local}"), error.to_string()).log(self.child.log())
+            Failure::new(format!("an answer of the local proxy at {local}"), error.to_string())
+                .log(self.child.log())
         };
         timeout(ANSWER, connect(local, target))
             .await

@@ -39,7 +39,11 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { expected, found, log } = self;
-        write!(f, "expected {expected}\n     found    {}", found.trim_end().replace('\n', "\n              "))?;
+        write!(
+            f,
+            "expected {expected}\n     found    {}",
+            found.trim_end().replace('\n', "\n              ")
+        )?;
         match log {
             Some(path) => write!(f, "\n     read     {}", path.display()),
             None => Ok(()),

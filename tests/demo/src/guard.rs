@@ -19,7 +19,8 @@ pub(crate) fn become_program(parent: u32, program: &OsString, arguments: &[OsStr
     set_parent_process_death_signal(Some(Signal::TERM))
         .map_err(|error| Failure::new("a death signal from the kernel", error.to_string()))?;
     // The demo may have died before the kernel knew what to do then.
-    let alive = getppid().is_some_and(|found| Some(found) == i32::try_from(parent).ok().and_then(Pid::from_raw));
+    let alive =
+        getppid().is_some_and(|found| Some(found) == i32::try_from(parent).ok().and_then(Pid::from_raw));
     Failure::unless(alive, || Failure::new("the demo as this program's parent", "another one"))?;
     let error = Command::new(program).args(arguments).exec();
     Err(Failure::new(format!("to start {}", program.display()), error.to_string()))

@@ -84,11 +84,12 @@ impl Narrator {
     }
 
     fn progress(&self, what: &str, passed: Duration, limit: Duration) {
-        let line = format!("     … waiting for {what} ({} of at most {} s)", passed.as_secs(), limit.as_secs());
+        let line =
+            format!("     … waiting for {what} ({} of at most {} s)", passed.as_secs(), limit.as_secs());
         match self.style {
             // One line that is written over again and again.
             Style::Terminal => eprint!("\r\x1b[2K{line}"),
-            Style::Plain if passed.as_secs() % PLAIN_EVERY == 0 => println!("{line}"),
+            Style::Plain if passed.as_secs().is_multiple_of(PLAIN_EVERY) => println!("{line}"),
             Style::Plain => {}
         }
     }

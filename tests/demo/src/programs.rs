@@ -53,7 +53,9 @@ pub(crate) async fn run<A: AsRef<OsStr>>(program: &Path, arguments: &[A]) -> Res
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(LIMIT, command.output())
         .await
-        .map_err(|_| Failure::new(format!("`{}` to end within {} s", shown(), LIMIT.as_secs()), "it goes on"))?
+        .map_err(|_| {
+            Failure::new(format!("`{}` to end within {} s", shown(), LIMIT.as_secs()), "it goes on")
+        })?
         .map_err(Failure::system(format!("to start `{}`", shown())))?;
     Failure::unless(output.status.success(), || {
         let said = String::from_utf8_lossy(&output.stderr);

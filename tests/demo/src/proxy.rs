@@ -38,8 +38,7 @@ impl Proxy {
             ready.as_ref(),
         ];
         let logs = world.path("logs");
-        let program =
-            Program { name: "proxy", path: &programs.proxy, logs: &logs, environment: &[] };
+        let program = Program { name: "proxy", path: &programs.proxy, logs: &logs, environment: &[] };
         let child = Child::start(&program, &arguments)?;
         Ok(Self { child, attestation: 0, gateway: 0, program: programs.proxy.clone(), configuration })
     }
@@ -65,7 +64,9 @@ impl Proxy {
         let port = |key: &str| {
             let address = ready.get(key).and_then(Value::as_str).and_then(|text| text.rsplit(':').next());
             let port = address.and_then(|digits| digits.parse().ok());
-            port.ok_or_else(|| Failure::new(format!("\"{key}\" with a port in the ready file"), ready.to_string()))
+            port.ok_or_else(|| {
+                Failure::new(format!("\"{key}\" with a port in the ready file"), ready.to_string())
+            })
         };
         self.attestation = port("attestation")?;
         self.gateway = port("gateway")?;
@@ -99,7 +100,10 @@ impl Proxy {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(crate) async fn revocation_committed(&self, after: OffsetDateTime) -> Result<OffsetDateTime, Failure> {
+    pub(crate) async fn revocation_committed(
+        &self,
+        after: OffsetDateTime,
+    ) -> Result<OffsetDateTime, Failure> {
         loop {
             let committed = |line: &Value| {
                 let written = OffsetDateTime::parse(line["timestamp"].as_str()?, &Rfc3339).ok()?;

@@ -38,7 +38,10 @@ impl World {
         let empty = fs::read_dir(&directory).map_or(true, |mut entries| entries.next().is_none());
         // Never removes a folder that this program did not make.
         Failure::unless(empty || mark.is_file(), || {
-            Failure::new(format!("{} to be empty or from an earlier demo", directory.display()), "other files")
+            Failure::new(
+                format!("{} to be empty or from an earlier demo", directory.display()),
+                "other files",
+            )
         })?;
         if !empty {
             fs::remove_dir_all(&directory).map_err(Failure::system("to remove the last story"))?;
@@ -92,8 +95,13 @@ impl World {
     /// A command that fails.
     pub(crate) async fn make_certificate(&self, programs: &Programs) -> Result<(), Failure> {
         let tls = self.path("tls");
-        let arguments =
-            ["dev-certificate".as_ref(), "--dir".as_ref(), tls.as_os_str(), "--name".as_ref(), "localhost".as_ref()];
+        let arguments = [
+            "dev-certificate".as_ref(),
+            "--dir".as_ref(),
+            tls.as_os_str(),
+            "--name".as_ref(),
+            "localhost".as_ref(),
+        ];
         run(&programs.proxy, &arguments).await.map(drop)
     }
 

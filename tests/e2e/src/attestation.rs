@@ -132,7 +132,8 @@ impl Attester {
     /// The exporter of this connection.
     pub fn exporter(&self, nonce: &Nonce) -> [u8; wire::EXPORTER_LEN] {
         let (_, tls) = self.wire.stream().get_ref();
-        tls.export_keying_material([0; wire::EXPORTER_LEN], wire::EXPORTER_LABEL, Some(nonce.as_bytes())).unwrap()
+        tls.export_keying_material([0; wire::EXPORTER_LEN], wire::EXPORTER_LABEL, Some(nonce.as_bytes()))
+            .unwrap()
     }
 }
 

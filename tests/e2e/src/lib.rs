@@ -8,15 +8,19 @@
 //! ```
 //!
 //! One file of `tests/` for each subject. Each attack asserts its own code. The
-//! real client and the real programs stand in `tests/programs*.rs`.
+//! real client (RealClient, behind a Forwarder that can be cut) stands in
+//! `tests/client.rs`, the real programs in `tests/programs.rs`.
 //!
 //! Everything stays on loopback, and nothing waits longer than [`PATIENCE`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attestation;
+mod client;
+mod forwarder;
 pub mod gateway;
 mod http1;
 mod identity;
+mod installation;
 mod mitm;
 mod proxy;
 mod scratch;
@@ -24,10 +28,13 @@ mod tls;
 mod upstream;
 
 pub use attestation::{Attester, Claim, now_ms};
+pub use client::RealClient;
+pub use forwarder::Forwarder;
 pub use http1::{Answer, Closed, Wire};
 pub use identity::Identity;
+pub use installation::Setup;
 pub use mitm::Middleman;
-pub use proxy::{Admitted, Enclave, Proxy, Setup};
+pub use proxy::{Admitted, Enclave, Proxy};
 pub use scratch::Scratch;
 pub use tls::{Dialer, PATIENCE, SERVER_NAME};
 pub use upstream::{Upstream, read_to_end, round_trip};

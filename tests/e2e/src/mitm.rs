@@ -1,6 +1,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
-use rustls::{DistinguishedName, ServerConfig, SignatureScheme, crypto::aws_lc_rs, server::danger::{ClientCertVerified, ClientCertVerifier}};
+use rustls::{
+    DistinguishedName, ServerConfig, SignatureScheme,
+    crypto::aws_lc_rs,
+    server::danger::{ClientCertVerified, ClientCertVerifier},
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};

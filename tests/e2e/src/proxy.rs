@@ -1,7 +1,7 @@
 use std::{
-    fmt::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -10,79 +10,21 @@ use countersign_proxy::{
     config::Config,
     store::{Missing, SqliteStore, Store, UnixMs},
 };
-use countersign_simulator::{Module, SimulatedRoot, SoftwareNsm};
+use countersign_simulator::{Module, SoftwareNsm};
+use rustix::process::{Pid, Signal, kill_process};
 use rustls_pki_types::CertificateDer;
 use tokio::{
+    process::{Child, Command},
     task::JoinHandle,
     time::{sleep, timeout},
 };
 
 use crate::{
-    Answer, Attester, Claim, Dialer, Identity, PATIENCE, SERVER_NAME, Scratch, gateway, now_ms, tls::random_boot,
+    Answer, Attester, Claim, Dialer, Identity, PATIENCE, Setup, gateway, installation::Installation,
+    tls::random_boot,
 };
 
-/// What a test changes about the proxy that it gets.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// Destinations of the workload `payments`.
-    pub destinations: Vec<String>,
-    /// Special addresses that its names may lead to.
-    pub addresses: Vec<&'static str>,
-    /// Names that the proxy does not look up.
-    pub hosts: Vec<(&'static str, &'static str)>,
-    /// More lines for `[limits]`.
-    pub limits: &'static str,
-    /// Tunnels of one session.
-    pub max_tunnels: u32,
-}
-
-impl Default for Setup {
-    /// A workload that may go nowhere, with measurements 1.0 and 2.0.
-    fn default() -> Self {
-        Self { destinations: Vec::new(), addresses: Vec::new(), hosts: Vec::new(), limits: "", max_tunnels: 64 }
-    }
-}
-
-impl Setup {
-    /// May go to these addresses, literally.
-    pub fn to(destinations: &[SocketAddr]) -> Self {
-        Self { destinations: destinations.iter().map(SocketAddr::to_string).collect(), ..Self::default() }
-    }
-
-    /// `countersign.toml`, its files beside it.
-    fn write(&self, directory: &Path, root: &SimulatedRoot, server: &Identity) -> PathBuf {
-        let (certificate, key) = server.pem();
-        let file = |name: &str, bytes: &[u8]| std::fs::write(directory.join(name), bytes).unwrap();
-        file("server.pem", certificate.as_bytes());
-        file("server.key", key.as_bytes());
-        file("root.der", root.root_der());
-        let Self { destinations, addresses, hosts, limits, max_tunnels } = self;
-        let mut text = format!(
-            "deployment = \"e2e\"\nstate_directory = \"state\"\ndrain_seconds = 5\n\
-             [listen]\nattestation = \"127.0.0.1:0\"\ngateway = \"127.0.0.1:0\"\n\
-             [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
-             [trust]\ndanger_simulated_root = \"root.der\"\n[limits]\n{limits}\n[hosts]\n"
-        );
-        for (name, address) in hosts {
-            writeln!(text, "\"{name}\" = [\"{address}\"]").unwrap();
-        }
-        write!(
-            text,
-            "[[workload]]\nname = \"payments\"\ndestinations = {destinations:?}\naddresses = {addresses:?}\n\
-             limits = {{ max_tunnels_per_session = {max_tunnels} }}\n"
-        )
-        .unwrap();
-        for version in ["1.0", "2.0"] {
-            file(version, Module::from_image(&format!("payments-{version}")).pcr_json().as_bytes());
-            writeln!(text, "[[workload.measurement]]\nname = \"{version}\"\nfile = \"{version}\"").unwrap();
-        }
-        let path = directory.join("countersign.toml");
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-}
-
-/// The real proxy, served in this process on free ports of loopback.
+/// The real proxy on free ports of loopback.
 #[derive(Debug)]
 pub struct Proxy {
     /// The attestation port.
@@ -91,50 +33,88 @@ pub struct Proxy {
     pub gateway: SocketAddr,
     /// What the server's certificate must come from.
     pub anchor: CertificateDer<'static>,
-    /// `countersign.toml`.
-    pub configuration: PathBuf,
-    root: SimulatedRoot,
-    scratch: Scratch,
-    serving: JoinHandle<()>,
+    installation: Installation,
+    serving: Serving,
+}
+
+/// Where it runs.
+#[derive(Debug)]
+enum Serving {
+    /// In this process, under this test's clock.
+    Here(JoinHandle<()>),
+    /// As a program.
+    Program { path: &'static str, process: Child },
 }
 
 impl Proxy {
-    /// Starts one, and returns when both ports accept.
+    /// Starts one in this process, and returns when both ports accept.
     pub async fn start(setup: Setup) -> Self {
-        let scratch = Scratch::new("proxy");
-        let root = SimulatedRoot::generate(now_ms()).unwrap();
-        let server = Identity::server(SERVER_NAME);
-        let configuration = setup.write(scratch.path(), &root, &server);
-        let config = Config::load(&configuration).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let ready = scratch.path().join("ready.json");
-        let (path, ready_file) = (configuration.clone(), ready.clone());
-        let serving = tokio::spawn(async move {
-            let ended = countersign_proxy::serve::serve(config, path, Some(ready_file)).await;
+        let installation = Installation::new(&setup);
+        let path = installation.configuration.clone();
+        let config = Config::load(&path).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let ready = installation.ready_file();
+        let serving = Serving::Here(tokio::spawn(async move {
+            let ended = countersign_proxy::serve::serve(config, path, Some(ready)).await;
             panic!("the proxy ended: {ended:?}");
-        });
-        let (attestation, gateway) = timeout(PATIENCE, ports(&ready, &serving)).await.expect("a proxy in time");
-        Self { attestation, gateway, anchor: server.certificate().clone(), configuration, root, scratch, serving }
+        }));
+        Self::ready(installation, serving).await
+    }
+
+    /// Starts this program with `serve`.
+    pub async fn program(setup: Setup, path: &'static str) -> Self {
+        let installation = Installation::new(&setup);
+        let process = spawn(path, &installation);
+        Self::ready(installation, Serving::Program { path, process }).await
+    }
+
+    async fn ready(installation: Installation, mut serving: Serving) -> Self {
+        let ports = timeout(PATIENCE, installation.ports(|| serving.ended()));
+        let (attestation, gateway) = ports.await.expect("a proxy in time");
+        let anchor = installation.server.certificate().clone();
+        Self { attestation, gateway, anchor, installation, serving }
+    }
+
+    /// Tells the program to stop (SIGTERM). It may take its time.
+    pub fn terminate(&self) {
+        let Serving::Program { process, .. } = &self.serving else { panic!("a proxy in this process") };
+        let pid = Pid::from_raw(process.id().unwrap().try_into().unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Waits for the program's end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let Serving::Program { process, .. } = &mut self.serving else { panic!("a proxy in this process") };
+        timeout(PATIENCE, process.wait()).await.expect("an end in time").unwrap()
+    }
+
+    /// Starts the program again on the same state, on other ports.
+    pub async fn start_again(self) -> Self {
+        let Self { installation, serving, .. } = self;
+        let Serving::Program { path, .. } = serving else { panic!("a proxy in this process") };
+        std::fs::remove_file(installation.ready_file()).unwrap();
+        let process = spawn(path, &installation);
+        Self::ready(installation, Serving::Program { path, process }).await
     }
 
     /// The security module of an enclave that runs `image`.
     pub fn nsm(&self, image: &str) -> SoftwareNsm {
-        SoftwareNsm::new(&self.root, Module::from_image(image))
+        SoftwareNsm::new(&self.installation.root, Module::from_image(image))
     }
 
     /// The same in debug mode.
     pub fn debug_nsm(&self, image: &str) -> SoftwareNsm {
-        SoftwareNsm::new(&self.root, Module::from_image(image).debug())
+        SoftwareNsm::new(&self.installation.root, Module::from_image(image).debug())
     }
 
     /// Where its state lies.
     pub fn directory(&self) -> &Path {
-        self.scratch.path()
+        self.installation.scratch.path()
     }
 
     /// The directory of the simulated root, for the real client.
     pub fn root_directory(&self) -> PathBuf {
-        let directory = self.scratch.path().join("root");
-        self.root.save(&directory).unwrap();
+        let directory = self.installation.scratch.path().join("root");
+        self.installation.root.save(&directory).unwrap();
         directory
     }
 
@@ -169,7 +149,8 @@ impl Proxy {
     /// Revokes a measurement by the same way as the command: in the store,
     /// where the proxy finds it. Returns as soon as it is committed.
     pub async fn commit_revocation(&self, workload: &str, measurement: &str) {
-        let store = SqliteStore::open(&self.scratch.path().join("state"), Missing::Fail).await.unwrap();
+        let store =
+            SqliteStore::open(&self.installation.scratch.path().join("state"), Missing::Fail).await.unwrap();
         store.revoke(workload, measurement, Some("a test"), UnixMs::now()).await.unwrap();
     }
 
@@ -213,10 +194,25 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.serving.abort();
+impl Serving {
+    fn ended(&mut self) -> bool {
+        match self {
+            Self::Here(task) => task.is_finished(),
+            Self::Program { process, .. } => process.try_wait().unwrap().is_some(),
+        }
     }
+}
+
+fn spawn(path: &str, installation: &Installation) -> Child {
+    Command::new(path)
+        .args(["serve", "--config"])
+        .arg(&installation.configuration)
+        .arg("--ready-file")
+        .arg(installation.ready_file())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
 }
 
 /// An enclave as the toolbox has it: any key, any module.
@@ -254,16 +250,22 @@ impl Enclave {
     }
 }
 
-/// Reads the ready file once it is there.
-async fn ports(ready: &Path, serving: &JoinHandle<()>) -> (SocketAddr, SocketAddr) {
-    loop {
-        assert!(!serving.is_finished(), "the proxy did not start");
-        if let Ok(text) = std::fs::read(ready) {
-            let ready: serde_json::Value = serde_json::from_slice(&text).unwrap();
-            let address = |port: &str| ready[port].as_str().unwrap().parse().unwrap();
-            return (address("attestation"), address("gateway"));
+impl Installation {
+    fn ready_file(&self) -> PathBuf {
+        self.scratch.path().join("ready.json")
+    }
+
+    /// Reads the ready file once it is there.
+    async fn ports(&self, mut ended: impl FnMut() -> bool) -> (SocketAddr, SocketAddr) {
+        loop {
+            assert!(!ended(), "the proxy did not start");
+            if let Ok(text) = std::fs::read(self.ready_file()) {
+                let ready: serde_json::Value = serde_json::from_slice(&text).unwrap();
+                let address = |port: &str| ready[port].as_str().unwrap().parse().unwrap();
+                return (address("attestation"), address("gateway"));
+            }
+            sleep(LOOK_AGAIN).await;
         }
-        sleep(LOOK_AGAIN).await;
     }
 }
 

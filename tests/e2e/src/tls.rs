@@ -1,9 +1,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::{
-    ClientConfig, RootCertStore, SupportedProtocolVersion,
-    client::ResolvesClientCert,
-    crypto::aws_lc_rs,
+    ClientConfig, RootCertStore, SupportedProtocolVersion, client::ResolvesClientCert, crypto::aws_lc_rs,
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -37,12 +35,7 @@ pub struct Dialer {
 impl Dialer {
     /// TLS 1.3, HTTP/1.1.
     pub fn new(anchor: &CertificateDer<'static>, client: Option<Arc<CertifiedKey>>) -> Self {
-        Self {
-            client,
-            anchor: anchor.clone(),
-            versions: &TLS13_ONLY,
-            alpn: vec![b"http/1.1".to_vec()],
-        }
+        Self { client, anchor: anchor.clone(), versions: &TLS13_ONLY, alpn: vec![b"http/1.1".to_vec()] }
     }
 
     /// The same, offering HTTP/2.

@@ -128,7 +128,7 @@ async fn every_part_of_the_binder_binds() {
     let proxy = Proxy::start(Setup::default()).await;
     let mut enclave = proxy.enclave("payments-1.0").await;
     let other = Identity::p256().spki();
-    let attacks: [(&str, &dyn Fn(&mut Claim)); 9] = [
+    let attacks: [(&str, Attack<'_>); 9] = [
         ("reflected from an initiator", &|claim| claim.role = Role::Initiator),
         ("reflected from a responder", &|claim| claim.role = Role::Responder),
         ("another attester's key", &|claim| claim.attester_spki.clone_from(&other)),
@@ -152,7 +152,11 @@ async fn a_sequence_only_grows_within_a_boot() {
     let mut enclave = proxy.enclave("payments-1.0").await;
     enclave.attest(5, |_| ()).await.grant();
     for replayed in [5, 4, 0] {
-        assert_eq!(enclave.attest(replayed, |_| ()).await.refusal(), (409, "sequence-replayed".into()), "{replayed}");
+        assert_eq!(
+            enclave.attest(replayed, |_| ()).await.refusal(),
+            (409, "sequence-replayed".into()),
+            "{replayed}"
+        );
     }
     enclave.attest(6, |_| ()).await.grant();
 
@@ -210,3 +214,6 @@ async fn a_revoked_image_is_refused_by_name() {
     assert_eq!(answer.refusal(), (403, "measurement-revoked".into()));
     proxy.enclave("payments-2.0").await.attest(1, |_| ()).await.grant();
 }
+
+/// Changes one thing that the claim says.
+type Attack<'a> = &'a dyn Fn(&mut Claim);

@@ -4,7 +4,9 @@
 //! enclave answers his challenge honestly; the proxy must not take the answer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use countersign_e2e::{Answer, Attester, Claim, Dialer, Enclave, Identity, Middleman, Proxy, SERVER_NAME, Setup};
+use countersign_e2e::{
+    Answer, Attester, Claim, Dialer, Enclave, Identity, Middleman, Proxy, SERVER_NAME, Setup,
+};
 use countersign_protocol::{message::Challenge, wire};
 
 /// The enclave's evidence names its own key K; the proxy sees the middleman's.
@@ -77,7 +79,8 @@ async fn relay_through(
     talked_into: impl FnOnce(&mut Claim, &Identity),
 ) -> Answer {
     let mut middleman = Middleman::start(middle).await;
-    let mut towards_proxy = Attester::connect(proxy.attestation, &proxy.dialer(attacker), attacker).await.unwrap();
+    let mut towards_proxy =
+        Attester::connect(proxy.attestation, &proxy.dialer(attacker), attacker).await.unwrap();
     let challenge = towards_proxy.challenge().await.unwrap();
 
     let mut victim = victim(proxy, &middleman, middle).await;
@@ -107,11 +110,8 @@ where
     let (line, _) = caught.request().await;
     assert_eq!(line, format!("POST {} HTTP/1.1", wire::CHALLENGE_PATH));
     let body = challenge.encode();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: {}\r\ncontent-length: {}\r\n\r\n",
-        wire::CBOR,
-        body.len()
-    );
+    let head =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: {}\r\ncontent-length: {}\r\n\r\n", wire::CBOR, body.len());
     caught.send(&[head.as_bytes(), &body].concat()).await.unwrap();
 }
 

@@ -44,7 +44,9 @@ async fn the_attestation_port_opens_no_tunnel() {
     let proxy = Proxy::start(Setup::default()).await;
     let connect = b"CONNECT 127.0.0.1:1 HTTP/1.1\r\nhost: 127.0.0.1:1\r\n\r\n";
     let answer = ask(&proxy, connect).await.unwrap();
-    assert!(matches!(answer.refusal(), (404 | 405, code) if code == "not-found" || code == "method-not-allowed"));
+    assert!(
+        matches!(answer.refusal(), (404 | 405, code) if code == "not-found" || code == "method-not-allowed")
+    );
 }
 
 #[tokio::test]
@@ -61,7 +63,8 @@ async fn the_gateway_port_knows_connect_only() {
 #[tokio::test]
 async fn a_body_that_is_no_attestation_is_refused_and_burns_the_nonce() {
     let proxy = Proxy::start(Setup::default()).await;
-    let honest = Attest { document: &[1], lease: Lease::MIN, boot_id: BootId::from_bytes([1; 16]), sequence: 1 };
+    let honest =
+        Attest { document: &[1], lease: Lease::MIN, boot_id: BootId::from_bytes([1; 16]), sequence: 1 };
     let mut trailing = honest.encode();
     trailing.push(0);
     for (what, body) in [
@@ -85,10 +88,8 @@ async fn a_body_that_is_no_attestation_is_refused_and_burns_the_nonce() {
 async fn a_body_over_its_limit_is_refused_before_it_is_read() {
     let proxy = Proxy::start(Setup::default()).await;
     // Announced, with not a byte of it sent: the answer cannot have waited for it.
-    let announced = format!(
-        "POST {ATTEST_PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
-        MAX_ATTEST_BODY + 1
-    );
+    let announced =
+        format!("POST {ATTEST_PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", MAX_ATTEST_BODY + 1);
     let answer = ask(&proxy, announced.as_bytes()).await.unwrap();
     assert_eq!(answer.refusal(), (413, "too-large".into()));
 
@@ -117,10 +118,9 @@ async fn heads_without_end_are_cut_off() {
         assert_eq!(answer.refusal(), (413, "too-large".into()));
     }
     for head in [long_line.replace("CONNECT", "POST"), many_lines.replace("CONNECT", "POST")] {
-        match ask(&proxy, head.as_bytes()).await {
-            Ok(answer) => assert!((400..500).contains(&answer.status), "{answer:?}"),
-            // HTTP's own answer, or none: it was not worth one.
-            Err(Closed(_)) => {}
+        // An answer of HTTP's own, or none: it was not worth one.
+        if let Ok(answer) = ask(&proxy, head.as_bytes()).await {
+            assert!((400..500).contains(&answer.status), "{answer:?}");
         }
     }
     proxy.enclave("payments-1.0").await.attest(1, |_| ()).await.grant();
@@ -164,9 +164,8 @@ async fn a_refused_connect_reads_no_second_request() {
     let twice = "CONNECT x:443 HTTP/1.1\r\nhost: x:443\r\n\r\n".repeat(2);
     let answer = wire.exchange(twice.as_bytes()).await.unwrap();
     assert_eq!(answer.refusal(), (403, "destination-denied".into()));
-    match wire.answer().await {
-        Ok(second) => assert_eq!(second.refusal(), (403, "destination-denied".into())),
-        Err(Closed(_)) => {}
+    if let Ok(second) = wire.answer().await {
+        assert_eq!(second.refusal(), (403, "destination-denied".into()));
     }
 }
 

@@ -2,32 +2,37 @@
 //! the while another enclave attests and tunnels.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use countersign_e2e::{Admitted, Answer, Proxy, Setup, Upstream, Wire, read_to_end, round_trip};
 use countersign_protocol::wire::ATTEST_PATH;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-/// As many as the proxy has handshake places in this test, and then some.
+/// More than the proxy has places for handshakes in these tests.
 const CROWD: usize = 24;
 
 #[tokio::test]
 async fn a_crowd_that_never_finishes_its_handshake() {
     let (proxy, echo) = proxy().await;
-    let mut crowd = Vec::new();
-    for _ in 0..CROWD {
-        for port in [proxy.attestation, proxy.gateway] {
+    let mut youngest = Vec::new();
+    for port in [proxy.attestation, proxy.gateway] {
+        let mut crowd = Vec::new();
+        for _ in 0..CROWD {
             let mut stream = TcpStream::connect(port).await.unwrap();
             // A record header that announces a ClientHello, and no byte of it.
             stream.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00]).await.unwrap();
             crowd.push(stream);
         }
+        youngest.extend(crowd.pop());
+        // The rest stays too: its sockets are dropped with the test.
+        youngest.extend(crowd.into_iter().rev());
     }
-    // Its places are full: the others come through when the deadline has cleared
-    // them, or at once where the oldest is thrown out.
-    proxy.pass(Duration::from_secs(5)).await;
     others_are_served(&proxy, &echo).await;
-    for mut stream in crowd {
+    // They did not wait for the crowd to run into its deadline.
+    let last = youngest.first().unwrap();
+    assert_eq!(last.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    proxy.pass(Duration::from_secs(5)).await;
+    for mut stream in youngest {
         // An alert may come first; what counts is that it ends.
         let _ = read_to_end(&mut stream).await;
     }
@@ -83,6 +88,7 @@ async fn a_crowd_that_never_finishes_its_body() {
 async fn a_silent_stranger_is_shown_out() {
     let (proxy, echo) = proxy().await;
     let mut silent = proxy.enclave("payments-1.0").await;
+    silent.attester.challenge().await.unwrap();
     proxy.pass(Duration::from_secs(16)).await;
     assert!(silent.attester.wire.closes().await);
     others_are_served(&proxy, &echo).await;

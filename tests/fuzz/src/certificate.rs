@@ -24,7 +24,10 @@ pub(crate) fn check(der: &[u8]) -> Option<CertificateSummary> {
     assert_eq!(TrustAnchor::danger_from_der(der).expect("what has a summary can be an anchor").der(), der);
     assert!(CertificateSummary::parse(&der[..der.len() - 1]).is_err(), "a certificate without its last byte");
     assert!(CertificateSummary::parse(&[der, &[0]].concat()).is_err(), "a certificate and one byte more");
-    let serial: Vec<u8> = (0..summary.serial.len()).step_by(2).filter_map(|at| u8::from_str_radix(&summary.serial[at..at + 2], 16).ok()).collect();
+    let serial: Vec<u8> = (0..summary.serial.len())
+        .step_by(2)
+        .filter_map(|at| u8::from_str_radix(&summary.serial[at..at + 2], 16).ok())
+        .collect();
     assert!((1..=21).contains(&serial.len()) && contains(der, &serial), "serial {}", summary.serial);
     assert!(contains(der, &time_in_der(summary.not_before)), "{}", summary.not_before);
     assert!(contains(der, &time_in_der(summary.not_after)), "{}", summary.not_after);
@@ -45,7 +48,8 @@ fn webpki_reads_it(der: &[u8]) {
 /// RFC 5280 section 4.1.2.5, made from the moment as it is displayed: `2026-08-03T19:19:53.000Z`.
 fn time_in_der(moment: UnixMillis) -> Vec<u8> {
     let text = moment.to_string();
-    let digits: String = text.split('.').next().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
+    let digits: String =
+        text.split('.').next().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
     let start = if digits.as_str() < "2050" { 2 } else { 0 };
     format!("{}Z", &digits[start..]).into_bytes()
 }
@@ -55,4 +59,5 @@ fn contains(whole: &[u8], part: &[u8]) -> bool {
 }
 
 /// As in DER: subjectAltName, nameConstraints, cRLDistributionPoints (2.5.29.17, 30, 31).
-const UNUSED_EXTENSIONS: &[&[u8]] = &[&[0x06, 3, 0x55, 0x1d, 0x11], &[0x06, 3, 0x55, 0x1d, 0x1e], &[0x06, 3, 0x55, 0x1d, 0x1f]];
+const UNUSED_EXTENSIONS: &[&[u8]] =
+    &[&[0x06, 3, 0x55, 0x1d, 0x11], &[0x06, 3, 0x55, 0x1d, 0x1e], &[0x06, 3, 0x55, 0x1d, 0x1f]];

@@ -38,7 +38,11 @@ fn check(text: &str) -> Option<Destination> {
     };
     let normal = destination.to_string();
     assert_eq!(normal.parse().as_ref(), Ok(&destination), "{normal} is not stable");
-    assert!(normal.is_ascii() && !normal.bytes().any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_whitespace()), "{normal:?}");
+    assert!(
+        normal.is_ascii()
+            && !normal.bytes().any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_whitespace()),
+        "{normal:?}"
+    );
     assert_ne!(destination.port(), 0);
     match destination.host() {
         Host::Name(name) => is_a_name(name),
@@ -55,25 +59,44 @@ fn check(text: &str) -> Option<Destination> {
 fn is_a_name(name: &str) {
     assert!((1..=253).contains(&name.len()), "{name}");
     for label in name.split('.') {
-        assert!((1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-'), "{name}");
+        assert!(
+            (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-'),
+            "{name}"
+        );
         assert!(label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_')), "{name}");
     }
     assert!(name.parse::<IpAddr>().is_err(), "{name}");
     let last = name.rsplit('.').next().unwrap_or_default();
     assert!(!last.bytes().all(|byte| byte.is_ascii_digit()), "{name} ends in a number");
     // The WHATWG's reader, as browsers have it.
-    assert_eq!(url::Host::parse(name), Ok(url::Host::Domain(name.to_owned())), "{name} is read otherwise by others");
+    assert_eq!(
+        url::Host::parse(name),
+        Ok(url::Host::Domain(name.to_owned())),
+        "{name} is read otherwise by others"
+    );
 }
 
 /// RFC 1035 section 2.3.3: names do not differ by case; a dot at the end changes nothing.
 fn other_spellings(text: &str, destination: &Destination) {
-    assert_eq!(text.to_ascii_uppercase().parse().as_ref(), Ok(destination), "upper case is another destination");
-    assert_eq!(text.to_ascii_lowercase().parse().as_ref(), Ok(destination), "lower case is another destination");
+    assert_eq!(
+        text.to_ascii_uppercase().parse().as_ref(),
+        Ok(destination),
+        "upper case is another destination"
+    );
+    assert_eq!(
+        text.to_ascii_lowercase().parse().as_ref(),
+        Ok(destination),
+        "lower case is another destination"
+    );
     if let Some((host, port)) = text.rsplit_once(':')
         && host.len() < 1_000
         && host.bytes().last().is_some_and(|byte| byte.is_ascii_alphanumeric())
     {
-        assert_eq!(format!("{host}.:{port}").parse().as_ref(), Ok(destination), "a dot makes another destination");
+        assert_eq!(
+            format!("{host}.:{port}").parse().as_ref(),
+            Ok(destination),
+            "a dot makes another destination"
+        );
         assert!(format!("{host}..:{port}").parse::<Destination>().is_err(), "an empty label");
     }
 }
@@ -91,7 +114,11 @@ fn spelt_in_ipv6(address: IpAddr) {
     ] {
         assert_eq!(classify(v6.into()), classify(address), "{v6} for {v4}");
     }
-    let is_special = v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified();
+    let is_special = v4.is_loopback()
+        || v4.is_link_local()
+        || v4.is_multicast()
+        || v4.is_broadcast()
+        || v4.is_unspecified();
     assert!(!is_special || classify(address) != AddressClass::Ordinary, "{v4}");
 }
 
@@ -100,7 +127,13 @@ fn name(recipe: &mut Recipe<'_>) -> (String, Host) {
     let labels: Vec<String> = (0..recipe.size(1..=6))
         .map(|_| {
             let length = recipe.size(1..=40);
-            recipe.pick(&["kms", "a1", "x-y", "_q"]).chars().chain("z".chars().cycle()).take(length).collect::<String>() + "z"
+            recipe
+                .pick(&["kms", "a1", "x-y", "_q"])
+                .chars()
+                .chain("z".chars().cycle())
+                .take(length)
+                .collect::<String>()
+                + "z"
         })
         .collect();
     let normal = labels.join(".");

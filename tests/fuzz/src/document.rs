@@ -29,7 +29,10 @@ fn check(bytes: &[u8]) -> Option<UnverifiedDocument<'_>> {
     assert!(bytes.len() <= MAX_DOCUMENT_BYTES);
     within_limits(&document);
     reread::agrees(&document, bytes);
-    assert!(UnverifiedDocument::parse(&bytes[..bytes.len() - 1]).is_err(), "a document without its last byte");
+    assert!(
+        UnverifiedDocument::parse(&bytes[..bytes.len() - 1]).is_err(),
+        "a document without its last byte"
+    );
     assert!(UnverifiedDocument::parse(&[bytes, &[0]].concat()).is_err(), "a document and one byte more");
     signed::never_accepts_what_was_not_signed(&document, bytes);
     Some(document)
@@ -54,7 +57,10 @@ fn within_limits(document: &UnverifiedDocument<'_>) {
 /// A refusal is one line that can stand in a log, whatever the bytes were; its code is one word.
 fn readable(refusal: &Refusal) {
     let code = refusal.code();
-    assert!(!code.is_empty() && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')), "{code:?}");
+    assert!(
+        !code.is_empty() && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')),
+        "{code:?}"
+    );
     for text in [refusal.to_string(), refusal.expected(), refusal.actual()] {
         assert!(!text.is_empty() && text.len() <= 4_096, "{} bytes: {text}", text.len());
         assert!(!text.chars().any(char::is_control), "control characters: {text:?}");

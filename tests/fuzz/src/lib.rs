@@ -20,6 +20,15 @@ pub mod measurement;
 pub mod message;
 pub mod problem;
 
+#[cfg(feature = "programs")]
+pub mod config;
+#[cfg(feature = "programs")]
+pub mod dial;
+#[cfg(feature = "programs")]
+pub mod local_head;
+#[cfg(feature = "programs")]
+pub mod manifest;
+
 mod cbor;
 mod der;
 mod edit;
@@ -45,4 +54,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("destination_raw", destination::raw),
     ("destination_structured", destination::structured),
     ("problem_raw", problem::raw),
+    #[cfg(feature = "programs")]
+    ("config_raw", config::raw),
+    #[cfg(feature = "programs")]
+    ("dial_raw", dial::raw),
+    #[cfg(feature = "programs")]
+    ("local_head_raw", local_head::raw),
+    #[cfg(feature = "programs")]
+    ("manifest_raw", manifest::raw),
 ];

@@ -21,7 +21,10 @@ pub fn structured(bytes: &[u8]) {
         return;
     };
     assert!(recipe.is_in_order(), "a measurement that breaks a rule is accepted: {json}");
-    assert_eq!(measurement.pcrs().map(|(index, pcr)| (index.get(), pcr.to_string())).collect::<BTreeMap<_, _>>(), pcrs);
+    assert_eq!(
+        measurement.pcrs().map(|(index, pcr)| (index.get(), pcr.to_string())).collect::<BTreeMap<_, _>>(),
+        pcrs
+    );
 }
 
 /// What holds for any bytes. Gives the measurement when they are one.
@@ -37,9 +40,15 @@ fn check(json: &[u8]) -> Option<Measurement> {
     assert!(serde_json::from_slice::<Value>(json).is_ok_and(|value| value.is_object()));
     assert_eq!(measurement.name(), NAME);
     let indexes: Vec<_> = measurement.pcrs().map(|(index, _)| index.get()).collect();
-    assert!(indexes.is_sorted() && indexes.starts_with(&[0, 1, 2]) && indexes.len() <= PcrIndex::COUNT, "{indexes:?}");
+    assert!(
+        indexes.is_sorted() && indexes.starts_with(&[0, 1, 2]) && indexes.len() <= PcrIndex::COUNT,
+        "{indexes:?}"
+    );
 
-    let written = measurement.pcrs().map(|(index, pcr)| (index.to_string(), Value::from(pcr.to_string()))).collect::<serde_json::Map<_, _>>();
+    let written = measurement
+        .pcrs()
+        .map(|(index, pcr)| (index.to_string(), Value::from(pcr.to_string())))
+        .collect::<serde_json::Map<_, _>>();
     let again = Measurement::from_json(NAME, Value::from(written).to_string().as_bytes());
     assert_eq!(again.as_ref(), Ok(&measurement), "not the same when written and read again");
     passes_only_itself(&measurement);
@@ -62,14 +71,18 @@ fn passes_only_itself(measurement: &Measurement) {
     assert_eq!(references.appraise(&same, DebugMode::Refuse).is_ok(), !same.is_debug());
     assert!(references.appraise(&same, DebugMode::DangerAllow).is_ok());
     for (index, _) in measurement.pcrs() {
-        assert!(references.appraise(&set(Some(index)), DebugMode::DangerAllow).is_err(), "{index} was not compared");
+        assert!(
+            references.appraise(&set(Some(index)), DebugMode::DangerAllow).is_err(),
+            "{index} was not compared"
+        );
     }
 }
 
 fn json(recipe: &mut Recipe<'_>, pcrs: &mut BTreeMap<u8, String>) -> String {
     let mut entries = Vec::new();
     if recipe.pick(&[true, false]) {
-        let algorithm: &str = if recipe.breaks() { recipe.pick(&["Sha512 { ... }", "sha384", ""]) } else { "Sha384 { ... }" };
+        let algorithm: &str =
+            if recipe.breaks() { recipe.pick(&["Sha512 { ... }", "sha384", ""]) } else { "Sha384 { ... }" };
         entries.push(format!(r#""HashAlgorithm":"{algorithm}""#));
     }
     for index in 0..=31 {

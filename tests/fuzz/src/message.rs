@@ -25,10 +25,18 @@ pub fn structured(bytes: &[u8]) {
         1 => {
             let limit = if recipe.seldom() { wire::MAX_DOCUMENT + 64 } else { 300 };
             let document = recipe.run(0..=limit);
-            let attest = Attest { document: &document, lease: lease(&mut recipe), boot_id: BootId::from_bytes(recipe.own()), sequence: recipe.number(0..=u64::MAX) };
+            let attest = Attest {
+                document: &document,
+                lease: lease(&mut recipe),
+                boot_id: BootId::from_bytes(recipe.own()),
+                sequence: recipe.number(0..=u64::MAX),
+            };
             let written = attest.encode();
             let too_long = MessageError::DocumentTooLong { len: document.len() };
-            assert_eq!(Attest::decode(&written), if document.len() <= wire::MAX_DOCUMENT { Ok(attest) } else { Err(too_long) });
+            assert_eq!(
+                Attest::decode(&written),
+                if document.len() <= wire::MAX_DOCUMENT { Ok(attest) } else { Err(too_long) }
+            );
             assert!(Challenge::decode(&written).is_err() && Grant::decode(&written).is_err());
             written
         }
@@ -66,7 +74,10 @@ fn check(bytes: &[u8]) {
             assert_eq!(Attest::decode(&written), Ok(attest), "not the same when written and read again");
             assert!(written.len() <= bytes.len(), "written longer than read");
             assert!(Attest::decode(&bytes[..bytes.len() - 1]).is_err(), "a message without its last byte");
-            assert!(matches!(Attest::decode(&[bytes, &[0]].concat()), Err(MessageError::Trailing { extra: 1, .. })));
+            assert!(matches!(
+                Attest::decode(&[bytes, &[0]].concat()),
+                Err(MessageError::Trailing { extra: 1, .. })
+            ));
         }
         Err(error) => readable(&error),
     }

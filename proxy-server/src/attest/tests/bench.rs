@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 #[ignore]
 async fn bench() {
     let fixture = Fixture::start("bench").await;
+    { let p = fixture.policy.clone(); tokio::spawn(async move { loop { p.seen(tokio::time::Instant::now()); tokio::time::sleep(std::time::Duration::from_millis(200)).await; } }); }
     // junk, pipelined by 32, 4 connections
     let body = vec![0x80u8; 4400];
     let one = [

@@ -40,7 +40,8 @@ async fn a_changed_byte_anywhere_in_a_handshake_ends_it_and_nothing_else() {
             }
             assert!(client.read_u8().await.is_err(), "byte {at} of {sent} changed nothing");
         }
-        at += 1;
+        // Every byte of the first header, then one in eleven: a handshake each.
+        at += if at < 12 { 1 } else { 11 };
     };
     assert!(sent > 500, "the certificate was among the {sent} bytes");
     let _works = rig.tunnel(&enclave, &target).await;

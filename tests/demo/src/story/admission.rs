@@ -4,13 +4,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{SOON, Stage};
-use crate::{
-    enclave::FINDS_PROXY,
-    failure::Failure,
-    narrator::Narrator,
-    proxy::Proxy,
-    world::UNKNOWN_IMAGE,
-};
+use crate::{enclave::FINDS_PROXY, failure::Failure, narrator::Narrator, proxy::Proxy, world::UNKNOWN_IMAGE};
 
 impl Stage {
     /// Step 3: the lease goes on because the enclave proves itself again.
@@ -18,7 +12,8 @@ impl Stage {
         narrator.step("Enclave A attests again, every 15 s");
         let log = self.proxy.child.log().to_owned();
         let first = narrator.wait("the session of enclave A", SOON, &log, attested(&self.proxy, 1)).await?;
-        narrator.says(format!("session {}, attestation {}, lease {} s", first.id, first.sequence, first.lease));
+        narrator
+            .says(format!("session {}, attestation {}, lease {} s", first.id, first.sequence, first.lease));
         let since = Instant::now();
         let next = attested(&self.proxy, first.sequence + 1);
         let next = narrator.wait("the next attestation", AGAIN, &log, next).await?;
@@ -26,7 +21,8 @@ impl Stage {
             Failure::new(format!("session {} to go on", first.id), format!("session {}", next.id)).log(&log)
         })?;
         let waited = since.elapsed().as_secs();
-        narrator.checked(format!("attestation {} came {waited} s later: same session, new lease", next.sequence));
+        narrator
+            .checked(format!("attestation {} came {waited} s later: same session, new lease", next.sequence));
         Ok(())
     }
 
@@ -47,7 +43,9 @@ impl Stage {
 
         let refusal = narrator.wait("the proxy's refusal", SOON, &proxy_log, refusal(&self.proxy)).await?;
         narrator.checked(format!("the proxy refuses: {}", refusal.code));
-        for line in refusal.reason.replace("; found ", "\nfound ").replace(": expected ", "\nexpected ").lines() {
+        for line in
+            refusal.reason.replace("; found ", "\nfound ").replace(": expected ", "\nexpected ").lines()
+        {
             narrator.says(line);
         }
         narrator.says("That stands in the proxy's log. The enclave is told the code, not what is allowed.");
@@ -100,7 +98,8 @@ async fn refusal(proxy: &Proxy) -> Result<Refused, Failure> {
     loop {
         let lines = proxy.log_lines()?;
         let text = |line: &Value, key: &str| line[key].as_str().map(str::to_owned);
-        let found = lines.iter().find(|line| line["code"].as_str().is_some_and(|code| code.starts_with("pcr")));
+        let found =
+            lines.iter().find(|line| line["code"].as_str().is_some_and(|code| code.starts_with("pcr")));
         if let Some(line) = found {
             let reason = text(line, "reason").unwrap_or_default();
             return Ok(Refused { code: text(line, "code").unwrap_or_default(), reason: shortened(&reason) });

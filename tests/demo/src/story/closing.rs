@@ -1,10 +1,6 @@
 use super::{SOON, Stage};
 use crate::{
-    enclave::FINDS_PROXY,
-    failure::Failure,
-    narrator::Narrator,
-    programs::run,
-    upstream::GREETING,
+    enclave::FINDS_PROXY, failure::Failure, narrator::Narrator, programs::run, upstream::GREETING,
     world::IMAGES,
 };
 
@@ -87,8 +83,10 @@ impl Stage {
         let Self { programs, world, .. } = self;
         let path = |inner: &str| world.path(inner).display().to_string();
         let (root, document) = (path("root"), path("enclaves/document.cbor"));
-        run(&programs.simulator, &["document", "--dir", &root, "--image", IMAGES[1], "--output", &document]).await?;
-        let (anchor, expect) = (format!("{root}/root.der"), path(&format!("measurements/{}.json", IMAGES[1])));
+        run(&programs.simulator, &["document", "--dir", &root, "--image", IMAGES[1], "--output", &document])
+            .await?;
+        let (anchor, expect) =
+            (format!("{root}/root.der"), path(&format!("measurements/{}.json", IMAGES[1])));
         run(&programs.verify, &["verify", &document, "--danger-root", &anchor, "--expect", &expect]).await?;
         Ok(document)
     }

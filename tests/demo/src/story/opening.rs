@@ -34,12 +34,17 @@ impl Stage {
         let log = proxy.child.log().to_owned();
         narrator.wait("the proxy to listen", SOON, &log, proxy.ready(&world)).await?;
         let (attestation, gateway) = (proxy.attestation, proxy.gateway);
-        narrator.checked(format!("countersign-proxy: attestation on port {attestation}, gateway on port {gateway}"));
+        narrator.checked(format!(
+            "countersign-proxy: attestation on port {attestation}, gateway on port {gateway}"
+        ));
         Ok(Self { programs, world, upstream, target, proxy, enclaves: Vec::new() })
     }
 
     /// Step 2: the application knows nothing, and gets through.
-    pub(super) async fn enclave_a_reaches_the_upstream(&mut self, narrator: &mut Narrator) -> Result<(), Failure> {
+    pub(super) async fn enclave_a_reaches_the_upstream(
+        &mut self,
+        narrator: &mut Narrator,
+    ) -> Result<(), Failure> {
         narrator.step("Enclave A runs payments 1.0; its application is an unmodified curl");
         let mut enclave = self.start(A, IMAGES[0], &self.script_of_a())?;
         let log = enclave.child.log().to_owned();
@@ -57,11 +62,15 @@ impl Stage {
             Event::Cut { .. } => None,
         };
         let seen = narrator.wait("the upstream to see it", SOON, &log, self.upstream.next(request)).await?;
-        Failure::unless(seen == "/hello", || Failure::new("a request for /hello at the upstream", seen.clone()))?;
+        Failure::unless(seen == "/hello", || {
+            Failure::new("a request for /hello at the upstream", seen.clone())
+        })?;
         narrator.checked("the upstream saw that request; TLS runs from curl to it, the proxy carries bytes");
 
         let seen = narrator.wait("the streaming download", SOON, &log, self.upstream.next(request)).await?;
-        Failure::unless(seen == STREAM, || Failure::new("a request for /stream at the upstream", seen.clone()))?;
+        Failure::unless(seen == STREAM, || {
+            Failure::new("a request for /stream at the upstream", seen.clone())
+        })?;
         narrator.checked("a download without end begins, in a tunnel of its own");
         self.enclaves.push(enclave);
         Ok(())

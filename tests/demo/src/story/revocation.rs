@@ -11,14 +11,19 @@ use crate::{failure::Failure, narrator::Narrator, upstream::Event};
 
 impl Stage {
     /// Step 5: the measurement is revoked while bytes flow.
-    pub(super) async fn a_revocation_cuts_the_tunnel(&mut self, narrator: &mut Narrator) -> Result<(), Failure> {
+    pub(super) async fn a_revocation_cuts_the_tunnel(
+        &mut self,
+        narrator: &mut Narrator,
+    ) -> Result<(), Failure> {
         narrator.step("payments 1.0 is revoked while its download runs");
         let downloaded = fs::metadata(self.world.path(DOWNLOAD)).map(|file| file.len()).unwrap_or_default();
         Failure::unless(downloaded > 0, || Failure::new("a download that has begun", "not a byte so far"))?;
         narrator.says(format!("{downloaded} bytes have come so far"));
 
         let clocks = Clocks::read();
-        self.proxy.command(&["measurement", "revoke", "payments/1.0", "--reason", "the demo says so"]).await?;
+        self.proxy
+            .command(&["measurement", "revoke", "payments/1.0", "--reason", "the demo says so"])
+            .await?;
         narrator.checked("countersign-proxy measurement revoke payments/1.0");
 
         let log = self.proxy.child.log().to_owned();
@@ -29,7 +34,8 @@ impl Stage {
             Event::Cut { at, sent } => Some((at, sent)),
             Event::Request { .. } => None,
         };
-        let (upstream, sent) = narrator.wait("the upstream to lose it", SOON, &log, self.upstream.next(cut)).await?;
+        let (upstream, sent) =
+            narrator.wait("the upstream to lose it", SOON, &log, self.upstream.next(cut)).await?;
         let enclave = self.enclave(A)?;
         let enclave_log = enclave.child.log().to_owned();
         let said = enclave.child.line("download: ");
@@ -55,13 +61,16 @@ impl Stage {
         let (status, code) = enclave.asks_for(&target).await?;
         let known = [NO_SESSION, REVOKED].contains(&code.as_str());
         Failure::unless(status == 503 && known, || {
-            Failure::new(format!("503 with {NO_SESSION} or {REVOKED}"), format!("{status} with {code:?}")).log(&log)
+            Failure::new(format!("503 with {NO_SESSION} or {REVOKED}"), format!("{status} with {code:?}"))
+                .log(&log)
         })?;
         narrator.checked(format!("nothing new opens: {status} with the code {code}"));
         let told = async {
             loop {
                 let (status, code) = enclave.asks_for(&target).await?;
-                Failure::unless(status == 503, || Failure::new("no new tunnel", format!("{status} to CONNECT")))?;
+                Failure::unless(status == 503, || {
+                    Failure::new("no new tunnel", format!("{status} to CONNECT"))
+                })?;
                 if code == REVOKED {
                     return Ok(());
                 }

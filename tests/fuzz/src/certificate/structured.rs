@@ -2,8 +2,8 @@
 
 use super::check;
 use crate::der::{
-    BIT_STRING, BOOLEAN, GENERALIZED_TIME, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, PRINTABLE_STRING, SET, UTC_TIME, UTF8_STRING,
-    element, sequence,
+    BIT_STRING, BOOLEAN, GENERALIZED_TIME, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, PRINTABLE_STRING, SET,
+    UTC_TIME, UTF8_STRING, element, sequence,
 };
 use crate::recipe::Recipe;
 use time::{Date, Month, Time};
@@ -20,7 +20,10 @@ pub fn structured(bytes: &[u8]) {
     assert!(recipe.is_in_order(), "a certificate that breaks a rule is accepted: {der:02x?}");
     let Expected { issuer, subject, not_before, not_after } = expected;
     assert_eq!((summary.issuer, summary.subject), (issuer, subject));
-    assert_eq!((Some(summary.not_before.as_millis()), Some(summary.not_after.as_millis())), (not_before, not_after));
+    assert_eq!(
+        (Some(summary.not_before.as_millis()), Some(summary.not_after.as_millis())),
+        (not_before, not_after)
+    );
 }
 
 /// What was written, to be compared with what was read.
@@ -64,7 +67,13 @@ fn certificate(recipe: &mut Recipe<'_>) -> (Vec<u8>, Expected) {
 
 fn version(recipe: &mut Recipe<'_>) -> Vec<u8> {
     if recipe.breaks() {
-        return recipe.pick(&[vec![], vec![0xa0, 3, 2, 1, 1], vec![0xa0, 3, 2, 1, 3], vec![0xa0, 4, 2, 2, 0, 2], vec![0xa1, 3, 2, 1, 2]]);
+        return recipe.pick(&[
+            vec![],
+            vec![0xa0, 3, 2, 1, 1],
+            vec![0xa0, 3, 2, 1, 3],
+            vec![0xa0, 4, 2, 2, 0, 2],
+            vec![0xa1, 3, 2, 1, 2],
+        ]);
     }
     vec![0xa0, 3, 2, 1, 2]
 }
@@ -223,12 +232,20 @@ fn basic_constraints(recipe: &mut Recipe<'_>) -> Vec<u8> {
         _ => {
             let authority = element(recipe, BOOLEAN, &[0xff]);
             let length = recipe.number(0..=127) as u8;
-            let length = if recipe.breaks() { vec![0x02, 0x01, 0x80 | length] } else { element(recipe, INTEGER, &[length]) };
+            let length = if recipe.breaks() {
+                vec![0x02, 0x01, 0x80 | length]
+            } else {
+                element(recipe, INTEGER, &[length])
+            };
             [authority, length].concat()
         }
     };
     // A path length without cA; cA written though it is the default.
-    let content = if recipe.breaks() { recipe.pick(&[vec![0x02, 0x01, 0x00], vec![0x01, 0x01, 0x00]]) } else { content };
+    let content = if recipe.breaks() {
+        recipe.pick(&[vec![0x02, 0x01, 0x00], vec![0x01, 0x01, 0x00]])
+    } else {
+        content
+    };
     sequence(recipe, &[content])
 }
 
@@ -240,7 +257,15 @@ fn key_usage(recipe: &mut Recipe<'_>) -> Vec<u8> {
         content = vec![7, first, 0x80];
     }
     if recipe.breaks() {
-        content = recipe.pick(&[vec![], vec![0], vec![0, 0], vec![8, 1], vec![0, 0x80], vec![0, 1, 0x80], vec![7, 1, 0x80, 0]]);
+        content = recipe.pick(&[
+            vec![],
+            vec![0],
+            vec![0, 0],
+            vec![8, 1],
+            vec![0, 0x80],
+            vec![0, 1, 0x80],
+            vec![7, 1, 0x80, 0],
+        ]);
     }
     element(recipe, BIT_STRING, &content)
 }

@@ -18,13 +18,24 @@ pub(super) fn agrees(document: &UnverifiedDocument<'_>, bytes: &[u8]) {
     assert_eq!(Some(document.module_id()), module_id);
     assert_eq!(digest, Some("SHA384"));
     assert_eq!(Some(document.timestamp().as_millis()), timestamp);
-    assert_eq!(document.pcrs().iter().map(|(index, pcr)| (index.get().into(), &pcr.as_bytes()[..])).collect::<BTreeMap<_, _>>(), pcrs);
+    assert_eq!(
+        document
+            .pcrs()
+            .iter()
+            .map(|(index, pcr)| (index.get().into(), &pcr.as_bytes()[..]))
+            .collect::<BTreeMap<_, _>>(),
+        pcrs
+    );
     for index in [PcrIndex::PCR0, PcrIndex::PCR1, PcrIndex::PCR2] {
         assert!(document.pcrs().get(index).is_some(), "{index}");
     }
     assert_eq!(Some(document.certificate()), certificate);
     assert_eq!(document.cabundle(), cabundle);
-    for (key, value) in [("public_key", document.public_key()), ("user_data", document.user_data()), ("nonce", document.nonce())] {
+    for (key, value) in [
+        ("public_key", document.public_key()),
+        ("user_data", document.user_data()),
+        ("nonce", document.nonce()),
+    ] {
         assert_eq!(value, optional.get(key).copied().flatten(), "{key}");
     }
 }

@@ -5,7 +5,8 @@ use crate::cbor;
 use crate::edit::edits;
 use crate::recipe::Recipe;
 use countersign_verifier::{
-    CacheCapacity, Expectations, Expected, Freshness, Refusal, TrustAnchor, UnixMillis, UnverifiedDocument, Verifier,
+    CacheCapacity, Expectations, Expected, Freshness, Refusal, TrustAnchor, UnixMillis, UnverifiedDocument,
+    Verifier,
 };
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -17,7 +18,8 @@ pub fn mutated(bytes: &[u8]) {
     let base = recipe.pick(SIGNED);
     let part = recipe.pick(&[Part::Whole, Part::Payload, Part::Signature]);
     let mutant = edited(&mut recipe, base, part);
-    let accepted = check(&mutant).is_some_and(|document| verify(&VERIFIER, &document, &at_own_time(AT)).is_ok());
+    let accepted =
+        check(&mutant).is_some_and(|document| verify(&VERIFIER, &document, &at_own_time(AT)).is_ok());
     if mutant == base {
         assert!(accepted, "a document in order is refused");
     }
@@ -71,7 +73,11 @@ pub(super) fn never_accepts_what_was_not_signed(document: &UnverifiedDocument<'_
 }
 
 /// Verifies; a refusal must be readable, and the evidence must say what the document says.
-pub(super) fn verify(verifier: &Verifier, document: &UnverifiedDocument<'_>, expectations: &Expectations<'_>) -> Result<(), Refusal> {
+pub(super) fn verify(
+    verifier: &Verifier,
+    document: &UnverifiedDocument<'_>,
+    expectations: &Expectations<'_>,
+) -> Result<(), Refusal> {
     let evidence = verifier.verify(document, expectations).inspect_err(readable)?;
     assert_eq!(evidence.pcrs(), document.pcrs());
     assert_eq!(evidence.module_id(), document.module_id());
@@ -102,11 +108,13 @@ pub(super) fn verifier(root: &[u8]) -> Verifier {
 }
 
 /// The verifier of the synthetic documents.
-static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| verifier(include_bytes!("../../fixtures/testroot.der")));
+static VERIFIER: LazyLock<Verifier> =
+    LazyLock::new(|| verifier(include_bytes!("../../fixtures/testroot.der")));
 
 /// Every payload that a seed carries under a good signature.
-static PAYLOADS: LazyLock<HashSet<&[u8]>> =
-    LazyLock::new(|| SIGNED.iter().map(|document| reread::payload(document).expect("a document in order")).collect());
+static PAYLOADS: LazyLock<HashSet<&[u8]>> = LazyLock::new(|| {
+    SIGNED.iter().map(|document| reread::payload(document).expect("a document in order")).collect()
+});
 
 const SIGNATURE_BYTES: usize = 96;
 

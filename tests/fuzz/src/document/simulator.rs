@@ -5,7 +5,8 @@ use super::{check, reread};
 use crate::recipe::Recipe;
 use countersign_simulator::{AttestationRequest, Fault, Module, SimulatedRoot, SoftwareNsm};
 use countersign_verifier::{
-    DebugMode, Expectations, Expected, Freshness, Measurement, ReferenceValues, UnixMillis, UnverifiedDocument, Verifier,
+    DebugMode, Expectations, Expected, Freshness, Measurement, ReferenceValues, UnixMillis,
+    UnverifiedDocument, Verifier,
 };
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -45,13 +46,20 @@ fn honest(recipe: &mut Recipe<'_>) {
     assert_eq!(document.public_key(), request.public_key.as_deref());
     assert_eq!(document.user_data(), request.user_data.as_deref());
     assert_eq!(document.nonce(), request.nonce.as_deref());
-    assert!(admit(&document, made + PAST.as_millis() as u64 + 1, &request).is_err(), "a document that is too old");
+    assert!(
+        admit(&document, made + PAST.as_millis() as u64 + 1, &request).is_err(),
+        "a document that is too old"
+    );
     let other = AttestationRequest { nonce: Some(b"another challenge".to_vec()), ..request };
-    assert!(admit(&document, at, &other).is_err() || document.nonce() == other.nonce.as_deref(), "a document for another challenge");
+    assert!(
+        admit(&document, at, &other).is_err() || document.nonce() == other.nonce.as_deref(),
+        "a document for another challenge"
+    );
 }
 
 fn faulty(fault: Fault) {
-    let bytes = BENCH.nsm.attest_with(MADE, &BENCH.request, fault).expect("a request within the device's limits");
+    let bytes =
+        BENCH.nsm.attest_with(MADE, &BENCH.request, fault).expect("a request within the device's limits");
     let admitted = check(&bytes).map(|document| admit(&document, MADE, &BENCH.request));
     assert!(!matches!(admitted, Some(Ok(()))), "admitted with the fault {fault}");
 }
@@ -62,12 +70,20 @@ fn edited_document(recipe: &mut Recipe<'_>) {
     if let Some(document) = check(&mutant)
         && verify(&BENCH.verifier, &document, &at_own_time(UnixMillis::from_millis(MADE))).is_ok()
     {
-        assert_eq!(reread::payload(&mutant), reread::payload(&BENCH.document), "accepted with a payload that was never signed");
+        assert_eq!(
+            reread::payload(&mutant),
+            reread::payload(&BENCH.document),
+            "accepted with a payload that was never signed"
+        );
     }
 }
 
 /// All of the way: document, evidence, admitted.
-fn admit(document: &UnverifiedDocument<'_>, at: u64, request: &AttestationRequest) -> Result<(), &'static str> {
+fn admit(
+    document: &UnverifiedDocument<'_>,
+    at: u64,
+    request: &AttestationRequest,
+) -> Result<(), &'static str> {
     let AttestationRequest { public_key, user_data, nonce } = request;
     let expectations = Expectations {
         freshness: Freshness::Within { past: PAST, future: Duration::ZERO },
@@ -97,7 +113,8 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
         user_data: Some(vec![3; 48]),
         nonce: Some(vec![1; 32]),
     };
-    let wanted = Measurement::from_json("fuzz", nsm.module().pcr_json().as_bytes()).expect("the module's own measurement");
+    let wanted = Measurement::from_json("fuzz", nsm.module().pcr_json().as_bytes())
+        .expect("the module's own measurement");
     Bench {
         verifier: verifier(root.root_der()),
         document: nsm.attest(MADE, &request).expect("a document in order"),

@@ -20,7 +20,10 @@ pub fn structured(bytes: &[u8]) {
     assert!(recipe.is_in_order(), "a document that breaks a rule is accepted");
     assert_eq!(read.module_id(), claims.module_id);
     assert_eq!(read.timestamp().as_millis(), claims.timestamp);
-    assert_eq!(read.pcrs().iter().map(|(index, pcr)| (index.get(), *pcr.as_bytes())).collect::<BTreeMap<_, _>>(), claims.pcrs);
+    assert_eq!(
+        read.pcrs().iter().map(|(index, pcr)| (index.get(), *pcr.as_bytes())).collect::<BTreeMap<_, _>>(),
+        claims.pcrs
+    );
     assert_eq!(read.certificate(), claims.certificate);
     assert_eq!(read.cabundle(), claims.cabundle);
     assert_eq!(read.public_key(), claims.optional(Field::PublicKey));
@@ -56,7 +59,8 @@ fn document(recipe: &mut Recipe<'_>, claims: &mut Claims) -> Vec<u8> {
     let unprotected = if recipe.breaks() { recipe.pick(ODD_UNPROTECTED) } else { &[0xa0] };
     items.extend_from_slice(unprotected);
     cbor::string(recipe, &mut items, BYTES, &payload);
-    let signature = if recipe.breaks() { recipe.run(97..=200) } else { SIGNED[0][SIGNED[0].len() - 96..].to_vec() };
+    let signature =
+        if recipe.breaks() { recipe.run(97..=200) } else { SIGNED[0][SIGNED[0].len() - 96..].to_vec() };
     cbor::string(recipe, &mut items, BYTES, &signature);
 
     let mut out = Vec::new();
@@ -124,7 +128,8 @@ fn value(recipe: &mut Recipe<'_>, out: &mut Vec<u8>, field: Field, claims: &mut 
             cbor::string(recipe, out, TEXT, claims.module_id.as_bytes());
         }
         Field::Digest => {
-            let digest: &str = if recipe.breaks() { recipe.pick(&["SHA512", "sha384", "SHA384\0", ""]) } else { "SHA384" };
+            let digest: &str =
+                if recipe.breaks() { recipe.pick(&["SHA512", "sha384", "SHA384\0", ""]) } else { "SHA384" };
             cbor::string(recipe, out, TEXT, digest.as_bytes());
         }
         Field::Timestamp => {

@@ -1,0 +1,95 @@
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use countersign_simulator::{Module, SimulatedRoot};
+
+use crate::{Identity, SERVER_NAME, Scratch, now_ms};
+
+/// What a test changes about the proxy that it gets.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Destinations of the workload `payments`.
+    pub destinations: Vec<String>,
+    /// Special addresses that its names may lead to.
+    pub addresses: Vec<&'static str>,
+    /// Names that the proxy does not look up.
+    pub hosts: Vec<(&'static str, &'static str)>,
+    /// More lines for `[limits]`.
+    pub limits: &'static str,
+    /// Tunnels of one session.
+    pub max_tunnels: u32,
+}
+
+impl Default for Setup {
+    /// A workload that may go nowhere, with measurements 1.0 and 2.0.
+    fn default() -> Self {
+        Self {
+            destinations: Vec::new(),
+            addresses: Vec::new(),
+            hosts: Vec::new(),
+            limits: "",
+            max_tunnels: 64,
+        }
+    }
+}
+
+impl Setup {
+    /// May go to these addresses, literally.
+    pub fn to(destinations: &[SocketAddr]) -> Self {
+        Self { destinations: destinations.iter().map(SocketAddr::to_string).collect(), ..Self::default() }
+    }
+
+    /// `countersign.toml`, its files beside it.
+    fn write(&self, directory: &Path, root: &SimulatedRoot, server: &Identity) -> PathBuf {
+        let (certificate, key) = server.pem();
+        let file = |name: &str, bytes: &[u8]| std::fs::write(directory.join(name), bytes).unwrap();
+        file("server.pem", certificate.as_bytes());
+        file("server.key", key.as_bytes());
+        file("root.der", root.root_der());
+        let Self { destinations, addresses, hosts, limits, max_tunnels } = self;
+        let mut text = format!(
+            "deployment = \"e2e\"\nstate_directory = \"state\"\ndrain_seconds = 5\n\
+             [listen]\nattestation = \"127.0.0.1:0\"\ngateway = \"127.0.0.1:0\"\n\
+             [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
+             [trust]\ndanger_simulated_root = \"root.der\"\n[limits]\n{limits}\n[hosts]\n"
+        );
+        for (name, address) in hosts {
+            writeln!(text, "\"{name}\" = [\"{address}\"]").unwrap();
+        }
+        write!(
+            text,
+            "[[workload]]\nname = \"payments\"\ndestinations = {destinations:?}\naddresses = {addresses:?}\n\
+             limits = {{ max_tunnels_per_session = {max_tunnels} }}\n"
+        )
+        .unwrap();
+        for version in ["1.0", "2.0"] {
+            file(version, Module::from_image(&format!("payments-{version}")).pcr_json().as_bytes());
+            writeln!(text, "[[workload.measurement]]\nname = \"{version}\"\nfile = \"{version}\"").unwrap();
+        }
+        let path = directory.join("countersign.toml");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+/// The files of one proxy, and what they were made from.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    pub(crate) scratch: Scratch,
+    pub(crate) root: SimulatedRoot,
+    pub(crate) server: Identity,
+    pub(crate) configuration: PathBuf,
+}
+
+impl Installation {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let scratch = Scratch::new("proxy");
+        let root = SimulatedRoot::generate(now_ms()).unwrap();
+        let server = Identity::server(SERVER_NAME);
+        let configuration = setup.write(scratch.path(), &root, &server);
+        Self { scratch, root, server, configuration }
+    }
+}

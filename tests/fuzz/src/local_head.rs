@@ -1,0 +1,43 @@
+//! The head of a request to the enclave's local proxy.
+
+use countersign_enclave::local::{MAX_HEAD, parse};
+
+/// Any bytes as a head: what is accepted is whole, ends where an empty line does, and is not read otherwise when more follows
+/// or less is there.
+pub fn raw(bytes: &[u8]) {
+    let connect = match parse(bytes) {
+        Ok(Some(connect)) => connect,
+        Ok(None) => {
+            assert!(bytes.len() < MAX_HEAD, "a head that never ends");
+            return;
+        }
+        Err(error) => {
+            let text = error.to_string();
+            assert!(!text.is_empty() && !text.chars().any(char::is_control), "{text:?}");
+            return;
+        }
+    };
+    assert!(connect.head_len <= MAX_HEAD && connect.head_len <= bytes.len());
+    let head = &bytes[..connect.head_len];
+    assert!(head.ends_with(b"\r\n\r\n"));
+    assert_eq!(
+        head.windows(4).position(|window| window == b"\r\n\r\n"),
+        Some(head.len() - 4),
+        "an empty line inside the head"
+    );
+    let feeds = head.iter().filter(|byte| **byte == b'\n').count();
+    let ends = head.windows(2).filter(|pair| *pair == b"\r\n").count();
+    assert_eq!(
+        (feeds, head.iter().filter(|byte| **byte == b'\r').count()),
+        (ends, ends),
+        "a CR or LF that stands alone"
+    );
+    assert_eq!(parse(head).as_ref(), Ok(&Some(connect.clone())), "read otherwise without what follows");
+    assert_eq!(
+        parse(&[head, b"\x16\x03\x01GET / HTTP/1.1\r\n\r\n"].concat()),
+        Ok(Some(connect.clone())),
+        "read otherwise with what follows"
+    );
+    assert_eq!(parse(&head[..head.len() - 1]), Ok(None), "a head without its last byte");
+    assert_eq!(connect.destination.to_string().parse().as_ref(), Ok(&connect.destination));
+}

@@ -83,7 +83,11 @@ impl<S: AsyncWrite + Unpin> Http1Io<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Http1Io<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
         let gave_bytes = read.is_ready() && buf.filled().len() > before;

@@ -1,6 +1,6 @@
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, http::HeaderValue};
+use axum::{Router, http::HeaderValue, response::Response};
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -8,6 +8,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, sleep_until, timeout},
@@ -135,28 +136,23 @@ impl Knock {
     }
 
     async fn serve(&self, (connection, http): (Connection, Http)) {
-        let io = TokioIo::new(Stray::new(connection.tls.clone(), Arc::clone(&self.lines)));
+        let tls = connection.tls.clone();
+        match http {
+            Http::One => self.drive(http, Http1Io::new(tls, Arc::clone(&self.lines)), connection).await,
+            Http::Two => self.drive(http, tls, connection).await,
+        }
+    }
+
+    async fn drive(
+        &self,
+        http: Http,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        connection: Connection,
+    ) {
         let connection = Arc::new(connection);
-        let service = service_fn(|request: Request<Incoming>| {
-            let mut router = self.router.clone();
-            let connection = Arc::clone(&connection);
-            async move {
-                connection.active();
-                let id = refusal::request_id();
-                let header = HeaderValue::from_str(&id);
-                let mut request = request;
-                request.extensions_mut().insert(Arc::clone(&connection));
-                request.extensions_mut().insert(RequestId(id));
-                let mut answer = router.call(request).await;
-                connection.active();
-                if let (Ok(response), Ok(header)) = (&mut answer, header) {
-                    response.headers_mut().insert(refusal::REQUEST_ID, header);
-                }
-                answer
-            }
-        });
+        let service = service_fn(|request| answer(self.router.clone(), Arc::clone(&connection), request));
         let builder = http.builder();
-        let mut serving = Box::pin(builder.serve_connection(io, service));
+        let mut serving = Box::pin(builder.serve_connection(TokioIo::new(io), service));
         let mut closing = false;
         loop {
             let closes_at = connection.closes_at();
@@ -177,6 +173,25 @@ impl Knock {
     }
 }
 
+/// One request: what the handlers need goes in, the request id goes out.
+async fn answer(
+    mut router: Router,
+    connection: Arc<Connection>,
+    mut request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    connection.active();
+    let id = refusal::request_id();
+    let header = HeaderValue::from_str(&id);
+    request.extensions_mut().insert(Arc::clone(&connection));
+    request.extensions_mut().insert(RequestId(id));
+    let mut response = router.call(request).await?;
+    if let Ok(header) = header {
+        response.headers_mut().insert(refusal::REQUEST_ID, header);
+    }
+    connection.active();
+    Ok(response)
+}
+
 /// What ALPN agreed on: no guessing from the first bytes.
 #[derive(Clone, Copy)]
 enum Http {
@@ -190,12 +205,7 @@ impl Http {
         match self {
             Self::One => {
                 // Heads have no deadline of their own: the connection's covers them.
-                builder
-                    .http1()
-                    
-                    .header_read_timeout(None)
-                    .max_headers(32)
-                    .max_buf_size(32 * 1024);
+                builder.http1().header_read_timeout(None).max_headers(32).max_buf_size(32 * 1024);
                 builder.http1_only()
             }
             Self::Two => {

@@ -1,7 +1,6 @@
 //! The port over real TLS on loopback, with documents of the simulated NSM:
 //! the device is simulated, every check is the real one.
 
-mod bench;
 mod checks;
 mod client;
 mod fixture;

@@ -250,6 +250,22 @@ fn a_release_build_refuses_another_root_and_says_why() {
     );
 }
 
+#[cfg(feature = "simulator")]
+#[test]
+fn a_development_build_takes_another_root_and_only_one() {
+    let place = Place::new("config-simulated");
+    let root = countersign_simulator::SimulatedRoot::generate(1_800_000_000_000).unwrap();
+    fs::write(place.0.join("root.der"), root.root_der()).unwrap();
+    let text = place.good().replace("root = \"aws\"", "danger_simulated_root = \"root.der\"");
+    assert_eq!(place.parse(&text).unwrap().trust.to_string(), "danger-simulated");
+    let mistakes = place.mistakes(&format!("{text}root = \"aws\"\n"));
+    assert_eq!(mistakes.len(), 1);
+    assert!(
+        mistakes[0].ends_with("expected one root; found \"root\" beside it, and they exclude each other"),
+        "{mistakes:?}"
+    );
+}
+
 #[test]
 fn to_revoke_needs_only_the_state_directory() {
     let place = Place::new("config-lenient");

@@ -212,11 +212,13 @@ fn builder(shared: &Shared) -> Builder {
         .max_concurrent_streams(shared.config.max_streams)
         .max_header_list_size(super::head::MAX_HEAD as u32)
         .max_send_buffer_size(SEND_BUFFER)
-        // CVE-2023-44487 and its family: streams opened to be reset cost the
-        // client its connection.
+        // CVE-2023-44487: streams opened to be reset cost the client its connection.
         .max_pending_accept_reset_streams(20)
-        .max_concurrent_reset_streams(64)
-        .max_local_error_reset_streams(Some(64));
+        .max_concurrent_reset_streams(256)
+        // CVE-2025-8671: counted over the connection's whole life, and honest data
+        // that crosses our reset counts too. What a stream may cost is bounded
+        // elsewhere: its task holds one of the session's tunnels until it ends.
+        .max_local_error_reset_streams(Some(16_384));
     builder
 }
 

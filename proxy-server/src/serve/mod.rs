@@ -54,6 +54,9 @@ pub async fn serve(
     ports.spawn(gateway.serve(listeners.gateway, closing.clone()));
     ports.close();
 
+    if let Some(file) = ready_file {
+        addresses.write(&file).map_err(|source| ServeError::File { path: file, source })?;
+    }
     tracing::info!(
         code = "ready",
         attestation = %addresses.attestation,
@@ -62,9 +65,6 @@ pub async fn serve(
         root = %config.trust,
         "both ports accept"
     );
-    if let Some(file) = ready_file {
-        addresses.write(&file).map_err(|source| ServeError::File { path: file, source })?;
-    }
 
     while let Signal::Reload = signals.next().await {
         reload(&path, store.as_ref()).await;

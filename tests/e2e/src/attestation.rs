@@ -6,6 +6,7 @@ use countersign_protocol::{
     wire,
 };
 use countersign_simulator::{AttestationRequest, Fault, SoftwareNsm};
+use rustls::ClientConnection;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -74,23 +75,8 @@ impl Attester {
 
     /// What an honest enclave would say to this challenge.
     pub fn honest(&self, challenge: &Challenge, boot: BootId, sequence: u64) -> Claim {
-        let nonce = challenge.nonce;
-        Claim {
-            nonce,
-            public_key: self.key_spki.clone(),
-            role: Role::Enclave,
-            attester_spki: self.key_spki.clone(),
-            server_spki: self.server_spki(),
-            exporter: self.exporter(&nonce),
-            deployment: challenge.deployment.clone(),
-            bound_boot: boot,
-            bound_sequence: sequence,
-            boot,
-            sequence,
-            lease: Lease::MIN,
-            clock_skew_ms: 0,
-            fault: None,
-        }
+        let (_, tls) = self.wire.stream().get_ref();
+        Claim::honest(tls, &self.key_spki, challenge, boot, sequence)
     }
 
     /// Sends a document, genuine or not, and what the claim says beside it.
@@ -98,9 +84,7 @@ impl Attester {
     /// # Errors
     /// No answer.
     pub async fn answer(&mut self, claim: &Claim, document: &[u8]) -> Result<Answer, Closed> {
-        let Claim { lease, boot, sequence, .. } = *claim;
-        let message = Attest { document, lease, boot_id: boot, sequence };
-        self.wire.post(wire::ATTEST_PATH, &message.encode()).await
+        self.wire.post(wire::ATTEST_PATH, &claim.message(document)).await
     }
 
     /// Challenge, document, answer: all honest, but for `attack`.
@@ -124,20 +108,46 @@ impl Attester {
     /// SPKI of the certificate that the server showed.
     pub fn server_spki(&self) -> Vec<u8> {
         let (_, tls) = self.wire.stream().get_ref();
-        let leaf = tls.peer_certificates().unwrap().first().unwrap();
-        let parsed = rustls::server::ParsedCertificate::try_from(leaf).unwrap();
-        parsed.subject_public_key_info().to_vec()
-    }
-
-    /// The exporter of this connection.
-    pub fn exporter(&self, nonce: &Nonce) -> [u8; wire::EXPORTER_LEN] {
-        let (_, tls) = self.wire.stream().get_ref();
-        tls.export_keying_material([0; wire::EXPORTER_LEN], wire::EXPORTER_LABEL, Some(nonce.as_bytes()))
-            .unwrap()
+        server_spki(tls)
     }
 }
 
 impl Claim {
+    /// What an honest enclave with this key would say on this connection.
+    pub fn honest(
+        tls: &ClientConnection,
+        key_spki: &[u8],
+        challenge: &Challenge,
+        boot: BootId,
+        sequence: u64,
+    ) -> Self {
+        let nonce = challenge.nonce;
+        let exporter =
+            tls.export_keying_material([0; wire::EXPORTER_LEN], wire::EXPORTER_LABEL, Some(nonce.as_bytes()));
+        Self {
+            nonce,
+            public_key: key_spki.to_vec(),
+            role: Role::Enclave,
+            attester_spki: key_spki.to_vec(),
+            server_spki: server_spki(tls),
+            exporter: exporter.unwrap(),
+            deployment: challenge.deployment.clone(),
+            bound_boot: boot,
+            bound_sequence: sequence,
+            boot,
+            sequence,
+            lease: Lease::MIN,
+            clock_skew_ms: 0,
+            fault: None,
+        }
+    }
+
+    /// The body of `POST /v1/attest` around a document.
+    pub fn message(&self, document: &[u8]) -> Vec<u8> {
+        let Self { lease, boot, sequence, .. } = *self;
+        Attest { document, lease, boot_id: boot, sequence }.encode()
+    }
+
     /// The document over it.
     pub fn document(&self, nsm: &SoftwareNsm) -> Vec<u8> {
         let binder = Binder {
@@ -172,6 +182,13 @@ impl Answer {
         assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
         Grant::decode(&self.body).unwrap()
     }
+}
+
+/// SPKI of the certificate that the server showed.
+fn server_spki(tls: &ClientConnection) -> Vec<u8> {
+    let leaf = tls.peer_certificates().unwrap().first().unwrap();
+    let parsed = rustls::server::ParsedCertificate::try_from(leaf).unwrap();
+    parsed.subject_public_key_info().to_vec()
 }
 
 /// Milliseconds since 1970.

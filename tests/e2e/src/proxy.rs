@@ -1,7 +1,8 @@
 use std::{
+    fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
     time::Duration,
 };
 
@@ -203,13 +204,16 @@ impl Serving {
     }
 }
 
+/// Its log goes to `proxy.log` beside its configuration.
 fn spawn(path: &str, installation: &Installation) -> Child {
+    let log = File::options().create(true).append(true).open(installation.scratch.path().join("proxy.log"));
+    let log = log.unwrap();
     Command::new(path)
         .args(["serve", "--config"])
         .arg(&installation.configuration)
         .arg("--ready-file")
         .arg(installation.ready_file())
-        .stderr(Stdio::null())
+        .stderr(log)
         .kill_on_drop(true)
         .spawn()
         .unwrap()

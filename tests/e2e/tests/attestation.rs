@@ -3,7 +3,7 @@
 //! `docs/protocol.md`, section 3, "What each part stops", row by row.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use countersign_e2e::{Claim, Identity, Proxy, Setup};
+use countersign_e2e::{Claim, H2Attester, Identity, Proxy, Setup};
 use countersign_protocol::{BootId, Role};
 
 #[tokio::test]
@@ -65,6 +65,25 @@ async fn a_nonce_is_used_once_whatever_came_of_it() {
     enclave.attest(2, |_| ()).await.grant();
     let again = enclave.attester.answer(&claim, &document).await.unwrap();
     assert_eq!(again.refusal(), (409, "no-challenge".into()));
+}
+
+/// HTTP/2 carries two answers at once: the nonce is still taken once.
+#[tokio::test]
+async fn two_answers_at_once_share_no_nonce() {
+    let proxy = Proxy::start(Setup::default()).await;
+    let key = Identity::p256();
+    let mut attester = H2Attester::connect(proxy.attestation, &proxy.dialer(&key), &key).await;
+    let challenge = attester.challenge().await;
+    let boot = BootId::from_bytes([1; 16]);
+    let (first, second) = (attester.honest(&challenge, boot, 1), attester.honest(&challenge, boot, 2));
+    let nsm = proxy.nsm("payments-1.0");
+    let message = |claim: &Claim| claim.message(&claim.document(&nsm));
+    let (first, second) = attester.answer_both(message(&first), message(&second)).await;
+    let mut outcomes = [first.status, second.status];
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, [200, 409], "{first:?} {second:?}");
+    let refused = if first.status == 409 { first } else { second };
+    assert_eq!(refused.refusal(), (409, "no-challenge".into()));
 }
 
 #[tokio::test]

@@ -19,12 +19,13 @@ pub fn raw(bytes: &[u8]) {
     };
     assert!(connect.head_len <= MAX_HEAD && connect.head_len <= bytes.len());
     let head = &bytes[..connect.head_len];
-    assert!(head.ends_with(b"\r\n\r\n"));
-    assert_eq!(
-        head.windows(4).position(|window| window == b"\r\n\r\n"),
-        Some(head.len() - 4),
-        "an empty line inside the head"
-    );
+    // RFC 9112 section 2.2: empty lines before the request line are ignored. After it, the first one ends the head.
+    let mut lines = head;
+    while let Some(rest) = lines.strip_prefix(b"\r\n") {
+        lines = rest;
+    }
+    let empty_line = lines.windows(4).position(|window| window == b"\r\n\r\n");
+    assert_eq!(empty_line.map(|at| at + 4), Some(lines.len()), "an empty line inside the head");
     let feeds = head.iter().filter(|byte| **byte == b'\n').count();
     let ends = head.windows(2).filter(|pair| *pair == b"\r\n").count();
     assert_eq!(

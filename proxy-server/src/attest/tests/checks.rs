@@ -201,10 +201,11 @@ async fn without_a_certificate_the_answer_says_what_to_bring() {
 
 #[tokio::test]
 async fn a_stale_policy_admits_nobody() {
-    let fixture = Fixture::start("stale").await;
+    let mut fixture = Fixture::start("stale").await;
     let mut client = Client::connect(&fixture, "payments-v1").await;
     let challenge = client.challenge().await;
     let good = client.sign(&client.request(&challenge.nonce, 1));
+    fixture.silence_store().await;
     tokio::time::pause();
     tokio::time::advance(crate::policy::PolicyHandle::STALE_AFTER * 2).await;
     tokio::time::resume();

@@ -5,7 +5,7 @@ use countersign_simulator::{Module, SimulatedRoot};
 use countersign_verifier::{CacheCapacity, Measurement, PcrSet, TrustAnchor, Verifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use time::OffsetDateTime;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,9 +28,17 @@ pub(super) struct Fixture {
     pub(super) policy: PolicyHandle,
     directory: PathBuf,
     stop: CancellationToken,
+    /// Stands in for the watcher: keeps the policy fresh, however slow the machine is.
+    store_answers: JoinHandle<()>,
 }
 
 impl Fixture {
+    /// From now on the store is silent.
+    pub(super) async fn silence_store(&mut self) {
+        self.store_answers.abort();
+        assert!((&mut self.store_answers).await.unwrap_err().is_cancelled());
+    }
+
     pub(super) async fn start(name: &str) -> Self {
         let directory =
             std::env::temp_dir().join(format!("countersign-attest-{name}-{}", std::process::id()));
@@ -68,7 +76,14 @@ impl Fixture {
         let stop = CancellationToken::new();
         tokio::spawn(port.serve(listener, stop.clone()));
         let anchor = CertificateDer::from_pem_file(ca).unwrap();
-        Self { address, root, anchor, server_spki, store, sessions, policy, directory, stop }
+        let answering = policy.clone();
+        let store_answers = tokio::spawn(async move {
+            loop {
+                answering.seen(Instant::now());
+                tokio::time::sleep(PolicyHandle::STALE_AFTER / 8).await;
+            }
+        });
+        Self { address, root, anchor, server_spki, store, sessions, policy, directory, stop, store_answers }
     }
 
     /// Kind, code and workload of every audit row.
@@ -80,6 +95,7 @@ impl Fixture {
 impl Drop for Fixture {
     fn drop(&mut self) {
         self.stop.cancel();
+        self.store_answers.abort();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

@@ -41,6 +41,33 @@ async fn what_is_not_http_is_answered_as_a_problem_too() {
 }
 
 #[tokio::test]
+async fn pipelined_requests_are_each_answered_up_to_the_one_that_is_not_http() {
+    let fixture = Fixture::start("pipeline").await;
+    let mut client = Client::connect(&fixture, "payments-v1").await;
+    let good = "POST /nowhere HTTP/1.1\r\nhost: proxy\r\ncontent-length: 0\r\n\r\n";
+    let mut statuses = Vec::new();
+    let whole = format!("{good}{good}no http\r\n\r\n");
+    client.stream.write_all(whole.as_bytes()).await.unwrap();
+    let mut answers = Vec::new();
+    client.stream.read_to_end(&mut answers).await.unwrap();
+    let answers = String::from_utf8(answers).unwrap();
+    for line in answers.lines().filter(|line| line.contains("HTTP/1.1 ")) {
+        statuses.push(line.rsplit("HTTP/1.1 ").next().unwrap().to_owned());
+    }
+    assert_eq!(statuses, ["404 Not Found", "404 Not Found", "400 Bad Request"]);
+    assert!(answers.ends_with('}') && answers.contains("\"bad-request\""), "{answers}");
+}
+
+#[tokio::test]
+async fn an_answer_does_not_wait_for_half_a_request_behind_it() {
+    let fixture = Fixture::start("half").await;
+    let mut client = Client::connect(&fixture, "payments-v1").await;
+    let whole = "POST /nowhere HTTP/1.1\r\nhost: proxy\r\ncontent-length: 0\r\n\r\nPOST /no";
+    let answer = client.send(whole.as_bytes()).await;
+    assert_eq!(answer.status, 404);
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_refused_unread() {
     let fixture = Fixture::start("large").await;
     let length = wire::MAX_ATTEST_BODY + 1;

@@ -1,0 +1,178 @@
+//! The program as a user meets it: exit codes, what it prints, signals.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Lines},
+    path::PathBuf,
+    process::{Child, ChildStderr, Command, Output, Stdio},
+};
+
+#[test]
+fn a_bad_configuration_names_every_mistake_and_nothing_starts() {
+    let place = Place::new("bad");
+    place.write(&place.good().replace("[trust]\nroot = \"aws\"", "[trust]\nrot = \"aws\""));
+    for words in [&["config", "check"][..], &["serve"]] {
+        let output = place.run(words);
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            stderr.contains("countersign.toml:10:1: trust.rot: unknown field; did you mean \"root\"?"),
+            "{stderr}"
+        );
+        assert!(stderr.contains("trust.root: missing"), "{stderr}");
+        assert!(
+            stderr.ends_with("error: 2 mistakes in the configuration; nothing was started\n"),
+            "{stderr}"
+        );
+        assert!(!stderr.contains('\x1b'), "colours are for terminals");
+    }
+    assert!(!place.0.join("state").exists());
+}
+
+#[test]
+fn exit_codes_tell_mistakes_from_wrong_usage() {
+    let place = Place::new("codes");
+    place.write(&place.good());
+    assert_eq!(place.run(&["config", "check"]).status.code(), Some(0));
+    assert_eq!(place.run(&["config", "check", "--config", "absent.toml"]).status.code(), Some(2));
+    assert_eq!(place.run(&["config", "chek"]).status.code(), Some(2));
+    assert_eq!(place.run(&["measurement", "revoke", "payments"]).status.code(), Some(2));
+    let output = place.run(&["measurement", "list"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: no store at "));
+}
+
+#[test]
+fn it_serves_sees_a_revocation_reloads_and_stops() {
+    let place = Place::new("serve");
+    place.write(&place.good());
+    let mut proxy = Proxy::start(&place);
+    proxy.wait_for("ready");
+    let ready: serde_json::Value =
+        serde_json::from_slice(&fs::read(place.0.join("ready.json")).unwrap()).unwrap();
+    for port in ["attestation", "gateway"] {
+        let address: std::net::SocketAddr = ready[port].as_str().unwrap().parse().unwrap();
+        std::net::TcpStream::connect(address).unwrap();
+    }
+
+    let second = place.run(&["serve"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8(second.stderr).unwrap().contains("another countersign-proxy serves from"));
+
+    let revoked = place.run(&["measurement", "revoke", "payments/v1", "--reason", "a test"]);
+    assert_eq!(String::from_utf8(revoked.stdout).unwrap(), "revoked payments/v1 in epoch 2\n");
+    assert_eq!(proxy.wait_for("policy-in-force")["epoch"], 2);
+    let again = place.run(&["measurement", "revoke", "payments/v1"]);
+    assert_eq!(again.status.code(), Some(1));
+    let list = place.run(&["measurement", "list", "--output", "json"]);
+    let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!((list[0]["state"].as_str(), list[0]["reason"].as_str()), (Some("revoked"), Some("a test")));
+
+    place.write("nonsense = 1\n");
+    proxy.signal("HUP");
+    let refused = proxy.wait_for("reload-refused");
+    assert_eq!((refused["line"].as_u64(), refused["column"].as_u64()), (Some(1), Some(1)));
+
+    place.write(&place.good().replace("payments", "invoices"));
+    proxy.signal("HUP");
+    assert_eq!(proxy.wait_for("kept-revoked")["measurement"], "invoices/v1");
+    assert_eq!(proxy.wait_for("policy-in-force")["epoch"], 3);
+
+    proxy.signal("TERM");
+    proxy.wait_for("stopped");
+    assert_eq!(proxy.child.wait().unwrap().code(), Some(0));
+}
+
+struct Proxy {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Proxy {
+    fn start(place: &Place) -> Self {
+        let mut command = place.command(&["serve", "--ready-file", "ready.json"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, log }
+    }
+
+    /// Reads the log until a line has this code.
+    fn wait_for(&mut self, code: &str) -> serde_json::Value {
+        for line in &mut self.log {
+            let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+            if line["code"] == code {
+                return line;
+            }
+        }
+        panic!("the log ended before {code}");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("countersign-program-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        let place = Self(path);
+        let made = place.run(&["dev-certificate", "--dir", ".", "--name", "localhost"]);
+        assert_eq!(made.status.code(), Some(0), "{made:?}");
+        place
+    }
+
+    fn good(&self) -> String {
+        let pcr = "a1".repeat(48);
+        format!(
+            r#"deployment = "demo"
+state_directory = "state"
+[listen]
+attestation = "127.0.0.1:0"
+gateway = "127.0.0.1:0"
+[tls]
+certificate = "server.pem"
+key = "server.key"
+[trust]
+root = "aws"
+[[workload]]
+name = "payments"
+[[workload.measurement]]
+name = "v1"
+pcrs = {{ 0 = "{pcr}", 1 = "{pcr}", 2 = "{pcr}" }}
+"#
+        )
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.0.join("countersign.toml"), text).unwrap();
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-proxy"));
+        command.args(words).current_dir(&self.0).env_remove("RUST_LOG").env_remove("COUNTERSIGN_CONFIG");
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -22,6 +22,7 @@ pub mod ca;
 pub mod cli;
 pub mod config;
 pub mod gateway;
+mod handshakes;
 pub mod log;
 pub mod policy;
 pub mod refusal;

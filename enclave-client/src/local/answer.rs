@@ -6,7 +6,11 @@ use countersign_protocol::{Destination, Problem, ProblemCode, wire};
 use http::StatusCode;
 
 use super::HeadError;
-use crate::{attest::Trouble, pool::OpenError, random::request_id};
+use crate::{
+    attest::Trouble,
+    pool::{OpenError, session_is_gone},
+    random::request_id,
+};
 
 /// The answer that opens a tunnel.
 pub(super) const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -56,9 +60,11 @@ pub(super) fn not_in_manifest(destination: &Destination) -> Problem {
 pub(super) fn not_opened(error: &OpenError) -> Problem {
     match error {
         OpenError::NotAttested(trouble) => not_attested(trouble),
-        // 401 would make a client ask its user for a password: to the
-        // application a session that is gone is a service that is away.
-        OpenError::Refused(problem) if problem.status == 401 => Problem { status: 503, ..problem.clone() },
+        // 401 would make a client ask its user for a password, and 403 would blame the
+        // destination: to the application a session that is gone is a service that is away.
+        OpenError::Refused(problem) if problem.known().is_some_and(session_is_gone) => {
+            Problem { status: 503, ..problem.clone() }
+        }
         OpenError::Refused(problem) => problem.clone(),
         OpenError::Status { .. } => local(502, "gateway-answer-invalid", error.to_string()),
         OpenError::Gateway(_) => local(502, "gateway-unreachable", error.to_string()),
@@ -104,6 +110,7 @@ mod tests {
             (refused(ProblemCode::Unreachable), 502, "unreachable"),
             (refused(ProblemCode::ConnectTimeout), 504, "connect-timeout"),
             (refused(ProblemCode::NoSession), 503, "no-session"),
+            (refused(ProblemCode::MeasurementRevoked), 503, "measurement-revoked"),
             (refused(ProblemCode::TooManyTunnels), 429, "too-many-tunnels"),
             (OpenError::Status { status: 418 }, 502, "gateway-answer-invalid"),
             (OpenError::Gateway("x".to_owned()), 502, "gateway-unreachable"),

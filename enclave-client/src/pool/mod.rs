@@ -196,7 +196,7 @@ impl Pool {
 }
 
 /// The gateway knows no such session (any more): attesting again is the cure.
-fn session_is_gone(code: ProblemCode) -> bool {
+pub(crate) fn session_is_gone(code: ProblemCode) -> bool {
     use ProblemCode::*;
-    matches!(code, NoSession | LeaseLapsed | SessionEnded | KeyMismatch)
+    matches!(code, NoSession | LeaseLapsed | SessionEnded | MeasurementRevoked | KeyMismatch)
 }

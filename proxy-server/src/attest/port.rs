@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     config::ServerIdentity,
+    handshakes::Handshakes,
     log::{Sample, Sampler},
     refusal,
 };
@@ -43,7 +44,7 @@ pub struct AttestationPort {
 pub struct PortLimits {
     /// Open connections; more wait in the kernel's queue.
     pub connections: u32,
-    /// Handshakes under way; more wait with their connection open.
+    /// Handshakes under way; one more throws out the oldest.
     pub handshakes: u32,
 }
 
@@ -65,7 +66,7 @@ impl AttestationPort {
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let Self { acceptor, router, limits } = self;
         let connections = Arc::new(Semaphore::new(limits.connections as usize));
-        let handshakes = Arc::new(Semaphore::new(limits.handshakes as usize));
+        let handshakes = Handshakes::new(limits.handshakes as usize);
         let lines = Arc::new(Sampler::new(LINES_PER_SECOND));
         let tasks = TaskTracker::new();
         let accept = async {
@@ -98,7 +99,7 @@ impl AttestationPort {
 struct Knock {
     acceptor: TlsAcceptor,
     router: Router,
-    handshakes: Arc<Semaphore>,
+    handshakes: Arc<Handshakes>,
     lines: Arc<Sampler>,
     shutdown: CancellationToken,
     peer: SocketAddr,
@@ -119,11 +120,13 @@ impl Knock {
     }
 
     async fn handshake(&self, tcp: TcpStream) -> io::Result<(Connection, Http)> {
-        let closed = |_| io::Error::other("the port is closing");
+        let place = self.handshakes.enter();
         let shake = async {
-            let _turn = self.handshakes.acquire().await.map_err(closed)?;
             tcp.set_nodelay(true)?;
-            self.acceptor.accept(tcp).await
+            tokio::select! {
+                done = self.acceptor.accept(tcp) => done,
+                () = place.evicted() => Err(io::Error::other("given up for a younger handshake")),
+            }
         };
         let tls =
             timeout(HANDSHAKE_TIME, shake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;

@@ -33,10 +33,10 @@ impl Backlog {
         &mut self.bytes
     }
 
-    /// Takes up to `into.len()` bytes out; how many.
+    /// Takes up to `limit` bytes out; then [`Self::trim`].
     pub(crate) fn take(&mut self, limit: usize) -> &[u8] {
         let start = self.sent;
-        self.sent = self.bytes.len().min(start + limit);
+        self.sent = self.bytes.len().min(start.saturating_add(limit));
         self.bytes.get(start..self.sent).unwrap_or_default()
     }
 
@@ -48,7 +48,11 @@ impl Backlog {
     }
 
     /// Sends what is there; ready when nothing is left.
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>, socket: &mut TcpStream) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut TcpStream,
+    ) -> Poll<io::Result<()>> {
         while let Some(rest @ [_, ..]) = self.bytes.get(self.sent..) {
             match ready!(Pin::new(&mut *socket).poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

@@ -58,7 +58,10 @@ pub(crate) enum HandshakeError {
 ///
 /// # Errors
 /// [`HandshakeError`].
-pub(crate) async fn accept(mut tcp: TcpStream, config: Arc<ServerConfig>) -> Result<Accepted, HandshakeError> {
+pub(crate) async fn accept(
+    mut tcp: TcpStream,
+    config: Arc<ServerConfig>,
+) -> Result<Accepted, HandshakeError> {
     let mut tls = UnbufferedServerConnection::new(config).map_err(HandshakeError::Tls)?;
     let mut incoming = Vec::with_capacity(FIRST_READ);
     let mut outgoing = Vec::new();
@@ -108,7 +111,9 @@ fn step(tls: &mut UnbufferedServerConnection, incoming: &mut [u8], outgoing: &mu
             Step::Flush
         }
         Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => Step::Feed,
-        Ok(_) => Step::Failed(HandshakeError::Protocol("the client closed or sent data inside the handshake")),
+        Ok(_) => {
+            Step::Failed(HandshakeError::Protocol("the client closed or sent data inside the handshake"))
+        }
         Err(error) => Step::Failed(HandshakeError::Tls(error)),
     };
     (step, status.discard)
@@ -140,7 +145,11 @@ fn last_words(tls: &mut UnbufferedServerConnection, incoming: &mut [u8], outgoin
 }
 
 /// Waits until the record after the first `shown` bytes is whole; its length.
-async fn next_record(tcp: &mut TcpStream, incoming: &mut Vec<u8>, shown: usize) -> Result<usize, HandshakeError> {
+async fn next_record(
+    tcp: &mut TcpStream,
+    incoming: &mut Vec<u8>,
+    shown: usize,
+) -> Result<usize, HandshakeError> {
     loop {
         match incoming.get(shown..) {
             Some(&[content, major, _, high, low, ref rest @ ..]) => {
@@ -166,7 +175,11 @@ async fn next_record(tcp: &mut TcpStream, incoming: &mut Vec<u8>, shown: usize) 
     }
 }
 
-fn finish(tcp: TcpStream, tls: UnbufferedServerConnection, early: Vec<u8>) -> Result<Accepted, HandshakeError> {
+fn finish(
+    tcp: TcpStream,
+    tls: UnbufferedServerConnection,
+    early: Vec<u8>,
+) -> Result<Accepted, HandshakeError> {
     let leaf = match tls.peer_certificates() {
         Some([leaf, ..]) => leaf.clone(),
         _ => return Err(HandshakeError::Protocol("the client showed no certificate")),

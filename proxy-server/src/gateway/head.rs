@@ -64,7 +64,10 @@ mod tests {
         for (head, why) in [
             ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 5\r\n\r\n", "CONNECT has no body"),
             ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 0\r\n\r\n", "CONNECT has no body"),
-            ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\ntransfer-encoding: chunked\r\n\r\n", "CONNECT has no body"),
+            (
+                "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\ntransfer-encoding: chunked\r\n\r\n",
+                "CONNECT has no body",
+            ),
             ("CONNECT a:1 HTTP/1.1\r\n\r\n", "request needs exactly one Host header"),
             ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "request needs exactly one Host header"),
             ("CONNECT a:1 HTTP/1.0\r\nHost: a\r\n\r\n", "request is not HTTP/1.1"),

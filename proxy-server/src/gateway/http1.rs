@@ -1,4 +1,4 @@
-use std::{io, sync::Arc};
+use std::{future::poll_fn, io, sync::Arc};
 
 use countersign_protocol::{Problem, wire};
 use tokio::{
@@ -9,6 +9,7 @@ use tokio::{
 use super::{
     Shared,
     head::{MAX_HEAD, connect_target, end_of_head},
+    identity::Stranger,
     open::{Opened, open},
     refusal::{Refusal, RequestId},
     refused,
@@ -22,7 +23,7 @@ use crate::session::Session;
 /// After a refusal the client may try again, some times; after a request that
 /// is not well-formed, or behind which bytes came already, the connection ends,
 /// because nobody can tell what those bytes are.
-pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Arc<Session>, Refusal>) {
+pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Arc<Session>, Stranger>) {
     let mut head = Vec::new();
     for _ in 0..MAX_REQUESTS {
         let request = RequestId::next();
@@ -43,7 +44,11 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
                 (refusal, again)
             }
             Attempt::Malformed(refusal) => (refusal, false),
-            Attempt::Over => break,
+            Attempt::Over => {
+                // No answer is under way that a reset could take along.
+                let _ = timeout(ANSWER_TIMEOUT, poll_fn(|cx| stream.poll_close(cx))).await;
+                return;
+            }
         };
         refused(request, who.as_ref().ok(), &refusal);
         let answered = answer(&mut stream, &refusal.problem(request), again).await;
@@ -51,7 +56,7 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
             break;
         }
     }
-    // Without a session nothing is owed to anybody; the deadline is for a client that does not read.
+    // The answer must arrive before the connection goes; the deadline is for a client that does not read it.
     let _ = timeout(shared.config.head_timeout, stream.shutdown()).await;
 }
 
@@ -70,7 +75,7 @@ async fn attempt(
     shared: &Shared,
     stream: &mut TlsStream,
     head: &mut Vec<u8>,
-    who: &Result<Arc<Session>, Refusal>,
+    who: &Result<Arc<Session>, Stranger>,
 ) -> Attempt {
     if !wait_for_request(shared, stream, head, who).await {
         return Attempt::Over;
@@ -87,8 +92,7 @@ async fn attempt(
     };
     let session = match who {
         Ok(session) => session,
-        Err(Refusal::KeyMismatch) => return Attempt::Malformed(Refusal::KeyMismatch),
-        Err(_) => return Attempt::Malformed(Refusal::NoSession),
+        Err(stranger) => return Attempt::Malformed((*stranger).into()),
     };
     let opened = match open(shared, session, target).await {
         Ok(opened) => opened,
@@ -110,7 +114,7 @@ async fn wait_for_request(
     shared: &Shared,
     stream: &mut TlsStream,
     head: &mut Vec<u8>,
-    who: &Result<Arc<Session>, Refusal>,
+    who: &Result<Arc<Session>, Stranger>,
 ) -> bool {
     if !head.is_empty() || stream.has_plain() {
         return true;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::{
     Shared,
+    identity::Stranger,
     open::{Opened, open},
     refusal::{Refusal, RequestId},
     refused,
@@ -24,7 +25,7 @@ use super::{
 use crate::session::{Session, SessionWatch};
 
 /// Answers CONNECTs on an HTTP/2 connection, each stream in a task of its own.
-pub(super) async fn serve(shared: Arc<Shared>, mut stream: TlsStream, who: Result<Arc<Session>, Refusal>) {
+pub(super) async fn serve(shared: Arc<Shared>, mut stream: TlsStream, who: Result<Arc<Session>, Stranger>) {
     let reset = stream.reset_switch();
     let handshake = builder(&shared).handshake::<_, Bytes>(stream);
     let Ok(Ok(mut connection)) = timeout(shared.config.head_timeout, handshake).await else {
@@ -41,7 +42,7 @@ struct Life {
     reset: ResetSwitch,
     watch: Option<SessionWatch>,
     /// Shared with each stream's task, so that its count tells how many there are.
-    who: Arc<Result<Arc<Session>, Refusal>>,
+    who: Arc<Result<Arc<Session>, Stranger>>,
 }
 
 async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes>, mut life: Life) {
@@ -107,18 +108,14 @@ async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes
 /// One stream from request to end.
 async fn stream(
     shared: &Shared,
-    who: &Result<Arc<Session>, Refusal>,
+    who: &Result<Arc<Session>, Stranger>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
     let id = RequestId::next();
     let opening = Box::pin(async {
         let target = connect_target(&request)?;
-        let session = match who {
-            Ok(session) => session,
-            Err(Refusal::KeyMismatch) => return Err(Refusal::KeyMismatch),
-            Err(_) => return Err(Refusal::NoSession),
-        };
+        let session = who.as_ref().map_err(|stranger| Refusal::from(*stranger))?;
         open(shared, session, target).await
     });
     let opened = tokio::select! {
@@ -161,7 +158,8 @@ fn connect_target(request: &Request<RecvStream>) -> Result<&str, Refusal> {
 fn answer(mut respond: SendResponse<Bytes>, refusal: &Refusal, id: RequestId) {
     let problem = refusal.problem(id);
     let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let media = header::HeaderValue::from_static(wire::PROBLEM_JSON);
     response.headers_mut().insert(header::CONTENT_TYPE, media);
     let body = serde_json::to_vec(&problem).unwrap_or_default();

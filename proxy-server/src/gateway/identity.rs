@@ -5,7 +5,7 @@ use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
 use super::refusal::Refusal;
-use crate::session::{Session, Sessions};
+use crate::session::{EndReason, RegisterError, Session, Sessions};
 
 /// The live session of a client that proved to hold a session certificate's key.
 ///
@@ -13,15 +13,39 @@ use crate::session::{Session, Sessions};
 /// names the key.
 ///
 /// # Errors
-/// [`Refusal::NoSession`], [`Refusal::KeyMismatch`].
-pub(super) fn find_session(sessions: &Sessions, leaf: &CertificateDer<'_>) -> Result<Arc<Session>, Refusal> {
-    let certificate = EndEntityCert::try_from(leaf).map_err(|_| Refusal::NoSession)?;
-    let id = session_id(certificate.valid_uri_names()).ok_or(Refusal::NoSession)?;
-    let session = sessions.find(&id).ok_or(Refusal::NoSession)?;
+/// [`Stranger`].
+pub(super) fn find_session(sessions: &Sessions, leaf: &CertificateDer<'_>) -> Result<Arc<Session>, Stranger> {
+    let certificate = EndEntityCert::try_from(leaf).map_err(|_| Stranger::Unknown)?;
+    let id = session_id(certificate.valid_uri_names()).ok_or(Stranger::Unknown)?;
+    let session = sessions.find(&id).ok_or_else(|| match sessions.why_ended(&id) {
+        Some(reason) => Stranger::Ended(reason),
+        None => Stranger::Unknown,
+    })?;
     if KeyThumbprint::of_spki(&certificate.subject_public_key_info()) != session.key() {
-        return Err(Refusal::KeyMismatch);
+        return Err(Stranger::OtherKey);
     }
     Ok(session)
+}
+
+/// A client that holds a session certificate's key and has no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stranger {
+    /// No record, and none remembered.
+    Unknown,
+    /// The record names another key.
+    OtherKey,
+    /// The session ended.
+    Ended(EndReason),
+}
+
+impl From<Stranger> for Refusal {
+    fn from(stranger: Stranger) -> Self {
+        match stranger {
+            Stranger::Unknown => Self::NoSession,
+            Stranger::OtherKey => Self::KeyMismatch,
+            Stranger::Ended(reason) => RegisterError::Ended(reason).into(),
+        }
+    }
 }
 
 /// From `countersign://<deployment>/workload/<name>/session/<id>`; exactly one

@@ -10,7 +10,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`config`], `tls` | what it is told, and rustls's configuration made of it |
-//! | `handshakes`, `handshake` | bounded handshakes, and one of them |
+//! | `handshake` | one handshake |
 //! | `records`, `stream`, `scratch`, `backlog` | bytes of a TLS connection, without buffers of its own |
 //! | `identity`, `open`, `resolve` | from certificate and target to a dialled address |
 //! | `http1` with `head`, `http2` | the two ways to ask |
@@ -23,7 +23,6 @@
 mod backlog;
 mod config;
 mod handshake;
-mod handshakes;
 mod head;
 mod http1;
 mod http2;
@@ -44,19 +43,19 @@ use std::{io, sync::Arc, time::Duration};
 use aws_lc_rs::rand;
 pub use config::{GatewayConfig, GatewayTls};
 use handshake::{Accepted, HandshakeError, HttpVersion};
-use handshakes::Handshakes;
 use refusal::{Refusal, RequestId};
 use resolve::Resolver;
 use rustls::ServerConfig;
+pub use tls::GatewayError;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-pub use tls::GatewayError;
 
 use crate::{
+    handshakes::Handshakes,
     policy::PolicyHandle,
     session::{EndReason, Session, Sessions},
 };
@@ -139,7 +138,12 @@ impl Shared {
         self.tasks.close();
         if timeout(self.config.drain, self.tasks.wait()).await.is_err() {
             let ended = self.sessions.end_where(EndReason::Draining, |_| true);
-            tracing::info!(code = "drained", sessions = ended.sessions, tunnels = ended.tunnels, "drain is over");
+            tracing::info!(
+                code = "drained",
+                sessions = ended.sessions,
+                tunnels = ended.tunnels,
+                "drain is over"
+            );
             // A cut tunnel ends at its next poll.
             let _ = timeout(CUT_TIMEOUT, self.tasks.wait()).await;
         }

@@ -56,7 +56,11 @@ fn allowing(shared: &Shared, session: &Session, destination: &Destination) -> Re
 }
 
 /// Resolves, checks each address, and dials exactly those that passed.
-async fn reach(shared: &Shared, workload: &Workload, destination: &Destination) -> Result<TcpStream, Refusal> {
+async fn reach(
+    shared: &Shared,
+    workload: &Workload,
+    destination: &Destination,
+) -> Result<TcpStream, Refusal> {
     let addresses = match destination.host() {
         Host::Address(address) => Arc::from([*address]),
         Host::Name(name) => shared.resolver.resolve(name).await?,

@@ -226,7 +226,7 @@ impl TlsStream {
 
     /// Whether plaintext waits to be read.
     pub(crate) fn has_plain(&self) -> bool {
-        self.plain.len() > 0
+        !self.plain.is_empty()
     }
 
     /// The plaintext that no reader took, for whoever reads on by hand.
@@ -282,11 +282,7 @@ pub(crate) fn reset(socket: &TcpStream) {
 }
 
 impl AsyncRead for TlsStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
         while into.remaining() > 0 {
             if stream.has_plain() {
@@ -373,10 +369,11 @@ impl AsyncWrite for TlsStream {
 
 /// Copies as much of `data` as [`FRAMES`] frames hold into their gaps.
 fn gather(data: &[io::IoSlice<'_>], frames: &mut [u8]) -> usize {
-    let mut gaps = frames.chunks_mut(FRAME).take(FRAMES).map(|frame| match frame.get_mut(HEADER..HEADER + PLAIN) {
-        Some(gap) => gap,
-        None => &mut [],
-    });
+    let mut gaps =
+        frames.chunks_mut(FRAME).take(FRAMES).map(|frame| match frame.get_mut(HEADER..HEADER + PLAIN) {
+            Some(gap) => gap,
+            None => &mut [],
+        });
     let mut gap: &mut [u8] = gaps.next().unwrap_or_default();
     let mut taken = 0;
     for slice in data {

@@ -80,7 +80,9 @@ impl fmt::Display for AdmitError {
             Self::Conflict => {
                 f.write_str("the key has a session under another boot, workload or measurement")
             }
-            Self::TooManySessions { limit } => write!(f, "the workload has {limit} sessions, all it may have"),
+            Self::TooManySessions { limit } => {
+                write!(f, "the workload has {limit} sessions, all it may have")
+            }
             Self::Full { limit } => write!(f, "the proxy has {limit} sessions, all it may have"),
             Self::NotRestorable => f.write_str("the stored session has a known id or a lease that is over"),
             Self::NoRandomness => f.write_str("the system gives no random bytes"),
@@ -91,8 +93,12 @@ impl fmt::Display for AdmitError {
 impl fmt::Display for RegisterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ended(EndReason::LeaseLapsed) => f.write_str("the lease of the session lapsed: attest again"),
-            Self::Ended(EndReason::Draining) => f.write_str("the proxy is stopping: connect to another replica"),
+            Self::Ended(EndReason::LeaseLapsed) => {
+                f.write_str("the lease of the session lapsed: attest again")
+            }
+            Self::Ended(EndReason::Draining) => {
+                f.write_str("the proxy is stopping: connect to another replica")
+            }
             Self::Ended(reason) => write!(f, "the session is over ({reason}): attest again"),
             Self::TooManyTunnels { limit } => write!(f, "the session has {limit} tunnels, all it may have"),
         }

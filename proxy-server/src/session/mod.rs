@@ -18,17 +18,18 @@
 
 mod deadlines;
 mod end;
+mod epitaphs;
 mod error;
 mod permit;
+mod record;
 mod registry;
-mod session;
 mod watchers;
 
 pub use end::{EndReason, Ended};
 pub use error::{AdmitError, RegisterError};
 pub use permit::{SessionWatch, TunnelPermit};
+pub use record::{Session, SessionView};
 pub use registry::{Admission, Granted, Renewal, Sessions, SessionsLimits};
-pub use session::{Session, SessionView};
 
 #[cfg(test)]
 mod model;

@@ -175,12 +175,7 @@ struct Standing {
 
 impl Run {
     fn new(seed: u64) -> Self {
-        Self {
-            random: Random(seed),
-            sessions: registry(6),
-            model: BTreeMap::new(),
-            held: Vec::new(),
-        }
+        Self { random: Random(seed), sessions: registry(6), model: BTreeMap::new(), held: Vec::new() }
     }
 
     async fn play(mut self, steps: usize) {

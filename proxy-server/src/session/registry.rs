@@ -8,11 +8,11 @@ use std::{
 
 use aws_lc_rs::rand;
 use countersign_protocol::{BootId, Epoch, KeyThumbprint, Lease, SessionId};
-use tokio::{sync::Notify, time};
 use tokio::time::Instant;
+use tokio::{sync::Notify, time};
 use tokio_util::sync::CancellationToken;
 
-use super::{AdmitError, EndReason, Ended, Session, SessionView, deadlines::Deadlines};
+use super::{AdmitError, EndReason, Ended, Session, SessionView, deadlines::Deadlines, epitaphs::Epitaphs};
 use crate::policy::{Workload, WorkloadName};
 
 /// Every live session. Cheap to clone; all clones are one registry.
@@ -73,6 +73,7 @@ struct Registry {
     limits: SessionsLimits,
     shards: [RwLock<HashSet<ById>>; SHARDS],
     book: Mutex<Book>,
+    epitaphs: Mutex<Epitaphs>,
     /// Told when a deadline comes before all others.
     sooner: Notify,
 }
@@ -91,6 +92,7 @@ impl Sessions {
             limits,
             shards: std::array::from_fn(|_| RwLock::default()),
             book: Mutex::default(),
+            epitaphs: Mutex::default(),
             sooner: Notify::new(),
         }))
     }
@@ -110,7 +112,7 @@ impl Sessions {
                 self.remove(&mut book, &session);
                 let granted = new_id().and_then(|id| self.insert(&mut book, id, admission, lease_ends));
                 drop(book);
-                session.finish(EndReason::LeaseLapsed);
+                self.finish(vec![session], EndReason::LeaseLapsed);
                 granted
             }
             Some(session) => self.renew(&mut book, session, admission, lease_ends),
@@ -123,7 +125,12 @@ impl Sessions {
     /// # Errors
     /// [`AdmitError::NotRestorable`] if its id is taken or its lease is over, and
     /// the limits of [`Self::admit`].
-    pub fn restore(&self, id: SessionId, admission: Admission, lease_ends: Instant) -> Result<(), AdmitError> {
+    pub fn restore(
+        &self,
+        id: SessionId,
+        admission: Admission,
+        lease_ends: Instant,
+    ) -> Result<(), AdmitError> {
         let mut book = self.book();
         if lease_ends <= Instant::now() || self.find(&id).is_some() {
             return Err(AdmitError::NotRestorable);
@@ -138,6 +145,11 @@ impl Sessions {
     pub fn find(&self, id: &SessionId) -> Option<Arc<Session>> {
         let shard = self.shard(id).read().unwrap_or_else(PoisonError::into_inner);
         shard.get(id).map(|entry| Arc::clone(&entry.0))
+    }
+
+    /// Why the session of this id ended, if that was not long ago.
+    pub fn why_ended(&self, id: &SessionId) -> Option<EndReason> {
+        self.epitaphs().read(id)
     }
 
     /// Ends one session and wakes every tunnel of it.
@@ -190,7 +202,7 @@ impl Sessions {
             lapsed.push(session);
         }
         drop(book);
-        finish(lapsed, EndReason::LeaseLapsed)
+        self.finish(lapsed, EndReason::LeaseLapsed)
     }
 
     /// Ends sessions as they lapse, until `shutdown`. It sleeps to the soonest
@@ -288,7 +300,7 @@ impl Sessions {
         let removed: Vec<_> =
             sessions.into_iter().filter(|session| self.remove(&mut book, session)).collect();
         drop(book);
-        finish(removed, reason)
+        self.finish(removed, reason)
     }
 
     /// Takes a session out of every table; whether it was there.
@@ -325,19 +337,24 @@ impl Sessions {
         self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn epitaphs(&self) -> MutexGuard<'_, Epitaphs> {
+        self.0.epitaphs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Outside every lock: a waker may run anything.
+    fn finish(&self, sessions: Vec<Arc<Session>>, reason: EndReason) -> Ended {
+        let mut ended = Ended::default();
+        for session in sessions {
+            self.epitaphs().write(session.id(), reason);
+            ended += Ended { sessions: 1, tunnels: session.finish(reason) };
+        }
+        ended
+    }
+
     #[cfg(test)]
     pub(super) fn deadline_entries(&self) -> usize {
         self.book().deadlines.len()
     }
-}
-
-/// Outside every lock: a waker may run anything.
-fn finish(sessions: Vec<Arc<Session>>, reason: EndReason) -> Ended {
-    let mut ended = Ended::default();
-    for session in sessions {
-        ended += Ended { sessions: 1, tunnels: session.finish(reason) };
-    }
-    ended
 }
 
 fn new_id() -> Result<SessionId, AdmitError> {

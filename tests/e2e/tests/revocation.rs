@@ -14,9 +14,9 @@ async fn between_admission_and_connect_is_no_gap() {
 
     let target = upstream.address.to_string();
     let refused = proxy.open(&session.dialer, &target).await.unwrap_err();
-    assert_eq!(refused, (401, "no-session".into()));
+    assert_eq!(refused, (403, "measurement-revoked".into()));
     let refused = gateway::refusal_over_h2(proxy.gateway, &session.dialer, &target).await.unwrap();
-    assert_eq!(refused, (401, "no-session".into()));
+    assert_eq!(refused, (403, "measurement-revoked".into()));
     assert!(upstream.is_untouched(), "nobody was dialled");
 
     // Attesting again is how the enclave learns why.

@@ -90,7 +90,7 @@ async fn no_lease_no_tunnel_and_the_open_one_is_cut() {
 
     // The certificate's own time goes by the wall clock: the record decides alone.
     let refused = proxy.open(&session.dialer, &target).await.unwrap_err();
-    assert_eq!(refused, (401, "no-session".into()));
+    assert_eq!(refused, (401, "lease-lapsed".into()));
 }
 
 #[tokio::test]

@@ -12,7 +12,6 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 const CROWD: usize = 24;
 
 #[tokio::test]
-#[ignore = "the attestation port queues handshakes instead of giving up the oldest: an enclave behind a crowd fails"]
 async fn a_crowd_that_never_finishes_its_handshake_on_the_attestation_port() {
     let (proxy, echo) = proxy().await;
     crowded(&proxy, proxy.attestation, &echo).await;

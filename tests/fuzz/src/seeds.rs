@@ -1,6 +1,7 @@
 //! Every seed through its target, and a few thousand inputs more: what a fuzzer would do, for a plain `cargo test`.
 
 use crate::{TARGETS, Target};
+#[cfg(feature = "programs")]
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -18,12 +18,14 @@ mod wire;
 
 use std::ops::Range;
 
-use rustls::{ConnectionTrafficSecrets, ExtractedSecrets, kernel::KernelConnection, server::ServerConnectionData};
+use rustls::{
+    ConnectionTrafficSecrets, ExtractedSecrets, kernel::KernelConnection, server::ServerConnectionData,
+};
 
 use key::TrafficKey;
 use open::Content;
-pub(crate) use wire::{Alert, FRAME, LEAD, MAX_RECORD, PLAIN, RecordError, TRAILER, record_len};
 pub(crate) use wire::HEADER;
+pub(crate) use wire::{Alert, FRAME, LEAD, MAX_RECORD, PLAIN, RecordError, TRAILER, record_len};
 
 /// Both directions of one connection's record layer.
 pub(crate) struct Records {
@@ -150,7 +152,11 @@ impl Records {
         while left > 0 {
             let plain = left.min(PLAIN);
             let record = at..at + HEADER + plain + TRAILER;
-            seal::seal(&mut self.tx, wire::APPLICATION_DATA, area.get_mut(record.clone()).ok_or(RecordError::NoRoom)?)?;
+            seal::seal(
+                &mut self.tx,
+                wire::APPLICATION_DATA,
+                area.get_mut(record.clone()).ok_or(RecordError::NoRoom)?,
+            )?;
             at = record.end;
             left -= plain;
         }

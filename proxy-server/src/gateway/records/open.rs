@@ -26,8 +26,10 @@ pub(super) fn open(key: &mut TrafficKey, record: &mut [u8]) -> Result<Content, R
     let nonce = key.next_nonce()?;
     let (header, sealed) = record.split_at_mut_checked(HEADER).ok_or(RecordError::Malformed)?;
     // "additional_data = TLSCiphertext.opaque_type || legacy_record_version || length" (section 5.2).
-    let inner =
-        key.aead().open_in_place(nonce, Aad::from(&*header), sealed).map_err(|_| RecordError::BadRecordMac)?;
+    let inner = key
+        .aead()
+        .open_in_place(nonce, Aad::from(&*header), sealed)
+        .map_err(|_| RecordError::BadRecordMac)?;
     let (content, plain) = unpad(inner)?;
     match content {
         APPLICATION_DATA => Ok(Content::Data { len: plain.len() }),

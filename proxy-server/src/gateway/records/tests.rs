@@ -64,7 +64,10 @@ fn a_changed_byte_anywhere_is_refused() {
             1 | 2 => assert_eq!(result, Err(RecordError::BadRecordMac)),
             // A longer record is awaited in full.
             3 => assert_eq!(result, Ok((vec![], Then::NeedBytes))),
-            4 => assert!(matches!(result, Ok((_, Then::NeedBytes)) | Err(RecordError::BadRecordMac)), "{result:?}"),
+            4 => assert!(
+                matches!(result, Ok((_, Then::NeedBytes)) | Err(RecordError::BadRecordMac)),
+                "{result:?}"
+            ),
             _ => assert_eq!(result, Err(RecordError::BadRecordMac), "byte {at}"),
         }
     }
@@ -106,7 +109,11 @@ fn lengths_have_their_bounds() {
     assert_eq!(record_len(&header(23, 16_641)), Err(RecordError::TooLong { len: 16_641 }));
     assert_eq!(record_len(&header(23, 17)), Ok(Some(22)));
     assert_eq!(record_len(&header(23, 16)), Err(RecordError::TooShort { len: 16 }));
-    assert_eq!(record_len(&header(20, 1)), Err(RecordError::Unprotected { content: 20 }), "change_cipher_spec");
+    assert_eq!(
+        record_len(&header(20, 1)),
+        Err(RecordError::Unprotected { content: 20 }),
+        "change_cipher_spec"
+    );
     assert_eq!(record_len(&[23, 3, 3, 0xff]), Ok(None));
 
     let (mut ours, mut theirs) = pair(Suite::Aes128);
@@ -227,7 +234,11 @@ fn messages_that_may_not_come_are_refused_by_name() {
         (24, &[1], unexpected(24)),
     ] {
         let (mut ours, mut theirs) = pair(Suite::Aes128);
-        assert_eq!(read(&mut theirs, &mut sealed(&mut ours, content, plain)), Err(error), "{content} {plain:?}");
+        assert_eq!(
+            read(&mut theirs, &mut sealed(&mut ours, content, plain)),
+            Err(error),
+            "{content} {plain:?}"
+        );
     }
 }
 

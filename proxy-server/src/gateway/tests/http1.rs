@@ -35,12 +35,14 @@ async fn bytes_behind_the_head_are_the_tunnels_first() {
     let (listener, target) = destination().await;
     let rig = Rig::new(&[&target]).await;
     let mut client = rig.connect(&rig.enclave(60), b"http/1.1").await.unwrap();
-    let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\nearly bytes");
-    client.write_all(request.as_bytes()).await.unwrap();
+    // More than the head's reader takes at once, and more than one record.
+    let early = pattern(40_000, 5);
+    let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+    client.write_all(&[request.as_bytes(), &early].concat()).await.unwrap();
     let (mut server, _) = listener.accept().await.unwrap();
-    let mut heard = [0; 11];
+    let mut heard = vec![0; early.len()];
     server.read_exact(&mut heard).await.unwrap();
-    assert_eq!(&heard, b"early bytes");
+    assert!(heard == early);
 }
 
 #[tokio::test]
@@ -88,8 +90,14 @@ async fn much_goes_both_ways_at_the_same_time_unchanged() {
     let (up, down) = (pattern(24 << 20, 1), pattern(24 << 20, 2));
     let (mut client_reads, mut client_writes) = tokio::io::split(client);
     let (mut server_reads, mut server_writes) = server.into_split();
-    let sends_up = async { client_writes.write_all(&up).await?; client_writes.shutdown().await };
-    let sends_down = async { server_writes.write_all(&down).await?; server_writes.shutdown().await };
+    let sends_up = async {
+        client_writes.write_all(&up).await?;
+        client_writes.shutdown().await
+    };
+    let sends_down = async {
+        server_writes.write_all(&down).await?;
+        server_writes.shutdown().await
+    };
     let (mut heard_up, mut heard_down) = (Vec::new(), Vec::new());
     let (a, b, c, d) = tokio::join!(
         sends_up,

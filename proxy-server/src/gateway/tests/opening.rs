@@ -6,11 +6,7 @@ use countersign_protocol::SessionId;
 use rcgen::KeyPair;
 
 use super::rig::{Enclave, Rig, VALID, connect, destination};
-use crate::{
-    gateway::GatewayConfig,
-    policy::Limits,
-    session::EndReason,
-};
+use crate::{gateway::GatewayConfig, policy::Limits, session::EndReason};
 
 #[tokio::test]
 async fn refusals_have_their_own_codes() {
@@ -19,7 +15,9 @@ async fn refusals_have_their_own_codes() {
         drop(listener);
         target
     };
-    let rig = named(&["metadata.test:80", "home.test:80", "nowhere.invalid:80", "multicast.test:80", &closed]).await;
+    let rig =
+        named(&["metadata.test:80", "home.test:80", "nowhere.invalid:80", "multicast.test:80", &closed])
+            .await;
     let mut client = rig.connect(&rig.enclave(60), b"http/1.1").await.unwrap();
     for (target, code) in [
         ("unknown.example:443", "destination-denied"),
@@ -69,7 +67,8 @@ async fn a_certificate_for_another_key_cannot_shake_hands() {
     let rig = Rig::new(&["a.test:1"]).await;
     let Enclave { chain, session, .. } = rig.enclave(60);
     let thief = Enclave { key: KeyPair::generate().unwrap(), chain, session };
-    let config = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| rig.client_config(&thief, b"http/1.1")));
+    let config =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| rig.client_config(&thief, b"http/1.1")));
     // rustls does not even let its own client try; a hostile one fails at CertificateVerify.
     assert!(config.is_err());
 }
@@ -97,7 +96,7 @@ async fn without_a_record_there_is_no_way_through() {
     let ended = rig.enclave(60);
     rig.sessions.end(&ended.session.id(), EndReason::EndedByAdmin);
     let mut client = rig.connect(&ended, b"http/1.1").await.unwrap();
-    assert_eq!(connect(&mut client, "a.test:1").await.unwrap().code(), "no-session");
+    assert_eq!(connect(&mut client, "a.test:1").await.unwrap().code(), "session-ended");
 }
 
 #[tokio::test]
@@ -145,7 +144,12 @@ async fn a_lapsed_lease_says_so_on_a_standing_connection() {
     match gone {
         Ok(answer) => assert_eq!(answer.code(), "lease-lapsed"),
         Err(error) => assert!(
-            matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe),
+            matches!(
+                error.kind(),
+                std::io::ErrorKind::UnexpectedEof
+                    | std::io::ErrorKind::ConnectionReset
+                    | std::io::ErrorKind::BrokenPipe
+            ),
             "{error}"
         ),
     }

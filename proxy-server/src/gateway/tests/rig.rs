@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use countersign_protocol::{BootId, Destination, Epoch, KeyThumbprint, Lease, LeaseBounds, Problem, SessionId};
+use countersign_protocol::{
+    BootId, Destination, Epoch, KeyThumbprint, Lease, LeaseBounds, Problem, SessionId,
+};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, PublicKeyData, SanType,
@@ -107,7 +109,12 @@ impl Rig {
     }
 
     /// A session certificate over `key` that names `id` and ends `lives` after an hour ago.
-    pub(super) fn certificate(&self, key: &KeyPair, id: SessionId, lives: Duration) -> CertificateDer<'static> {
+    pub(super) fn certificate(
+        &self,
+        key: &KeyPair,
+        id: SessionId,
+        lives: Duration,
+    ) -> CertificateDer<'static> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, id.to_string());
         let uri = format!("countersign://test/workload/demo/session/{id}");

@@ -41,7 +41,12 @@ pub(crate) struct OwnTunnel {
 
 impl OwnTunnel {
     /// Forwards between the two from now on; `early` came behind the request.
-    pub(crate) fn new(mut client: TlsStream, upstream: TcpStream, permit: TunnelPermit, early: &[u8]) -> Self {
+    pub(crate) fn new(
+        mut client: TlsStream,
+        upstream: TcpStream,
+        permit: TunnelPermit,
+        early: &[u8],
+    ) -> Self {
         let mut backlog = Backlog::default();
         backlog.extend(early);
         backlog.extend(client.take_plain().take(usize::MAX));
@@ -104,7 +109,8 @@ impl OwnTunnel {
             let frames = *down_frames;
             let step = with_scratch(|Scratch { area, .. }| {
                 let gaps = area.get_mut(LEAD..).unwrap_or_default();
-                let read = ready!(poll_read_frames(cx, upstream, gaps, frames)).map_err(TunnelEnd::Upstream)?;
+                let read =
+                    ready!(poll_read_frames(cx, upstream, gaps, frames)).map_err(TunnelEnd::Upstream)?;
                 if read == 0 {
                     return Poll::Ready(Ok((0, Sent::All)));
                 }

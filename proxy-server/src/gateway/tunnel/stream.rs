@@ -166,7 +166,8 @@ impl StreamTunnel {
     /// type CONNECT_ERROR. Correspondingly, a proxy MUST send a TCP segment with
     /// the RST bit set if it detects an error with the stream or the connection."
     fn abort(&mut self, end: &TunnelEnd) {
-        let reason = if matches!(end, TunnelEnd::Upstream(_)) { Reason::CONNECT_ERROR } else { Reason::CANCEL };
+        let reason =
+            if matches!(end, TunnelEnd::Upstream(_)) { Reason::CONNECT_ERROR } else { Reason::CANCEL };
         self.to_client.send_reset(reason);
         reset(&self.upstream);
     }

@@ -134,6 +134,6 @@ fn timed(count: usize, mut work: impl FnMut() -> Result<(), Failure>) -> Result<
     Ok(micros(began.elapsed()) / count as f64)
 }
 
-const LEAVES: usize = 400;
+const LEAVES: usize = 250;
 /// 2026-05-21; the verifier is told the time.
 const NOW_MS: u64 = 1_779_365_257_360;

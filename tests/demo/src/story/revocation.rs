@@ -1,7 +1,7 @@
 use std::{fs, time::Duration};
 
 use time::OffsetDateTime;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
     SOON, Stage,
@@ -59,26 +59,10 @@ impl Stage {
         let enclave = self.enclave(A)?;
         let log = enclave.child.log().to_owned();
         let (status, code) = enclave.asks_for(&target).await?;
-        let known = [NO_SESSION, REVOKED].contains(&code.as_str());
-        Failure::unless(status == 503 && known, || {
-            Failure::new(format!("503 with {NO_SESSION} or {REVOKED}"), format!("{status} with {code:?}"))
-                .log(&log)
+        Failure::unless(status == 503 && code == REVOKED, || {
+            Failure::new(format!("503 with {REVOKED}"), format!("{status} with {code:?}")).log(&log)
         })?;
         narrator.checked(format!("nothing new opens: {status} with the code {code}"));
-        let told = async {
-            loop {
-                let (status, code) = enclave.asks_for(&target).await?;
-                Failure::unless(status == 503, || {
-                    Failure::new("no new tunnel", format!("{status} to CONNECT"))
-                })?;
-                if code == REVOKED {
-                    return Ok(());
-                }
-                sleep(Duration::from_millis(500)).await;
-            }
-        };
-        narrator.wait("the enclave to attest again and be told why", LEASE, &log, told).await?;
-        narrator.checked(format!("the enclave attested again and was told why: {REVOKED}"));
         Ok(())
     }
 }
@@ -103,8 +87,4 @@ impl Clocks {
 /// DESIGN.md: "never over 1 s".
 const BOUND: Duration = Duration::from_millis(1000);
 
-/// A lease of 30 s, and room for a busy machine: no client holds on to a lost session for longer.
-const LEASE: Duration = Duration::from_secs(45);
-
-const NO_SESSION: &str = "no-session";
 const REVOKED: &str = "measurement-revoked";

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 /// The handshakes under way, at most so many. One more throws out the oldest:
 /// whoever holds many connections open and says nothing loses his own before
 /// he keeps anybody else out.
-pub(super) struct Handshakes {
+pub(crate) struct Handshakes {
     max: usize,
     line: Mutex<Line>,
 }
@@ -20,19 +20,19 @@ struct Line {
 }
 
 /// One place among the handshakes.
-pub(super) struct Place {
+pub(crate) struct Place {
     handshakes: Arc<Handshakes>,
     number: u64,
     evicted: Arc<Notify>,
 }
 
 impl Handshakes {
-    pub(super) fn new(max: usize) -> Arc<Self> {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { max: max.max(1), line: Mutex::default() })
     }
 
     /// Takes a place, at the oldest one's expense if there is none.
-    pub(super) fn enter(self: &Arc<Self>) -> Place {
+    pub(crate) fn enter(self: &Arc<Self>) -> Place {
         let mut line = self.line();
         if line.waiting.len() >= self.max
             && let Some((_, oldest)) = line.waiting.pop_first()
@@ -54,7 +54,7 @@ impl Handshakes {
 
 impl Place {
     /// Waits until this place is given to another.
-    pub(super) async fn evicted(&self) {
+    pub(crate) async fn evicted(&self) {
         self.evicted.notified().await;
     }
 }

@@ -193,11 +193,17 @@ fn number(text: &str) -> Option<u64> {
         [b'0', _, ..] => (text.get(1..)?, 8),
         _ => (text, 10),
     };
-    if digits.is_empty() {
-        return (radix == 16).then_some(0);
-    }
-    if digits.len() > 12 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+    // `0x` alone is zero, as it is to inet_aton. Leading zeros say nothing.
+    if !digits.chars().all(|c| c.is_digit(radix)) || (digits.is_empty() && radix != 16) {
         return None;
+    }
+    let digits = digits.trim_start_matches('0');
+    if digits.is_empty() {
+        return Some(0);
+    }
+    if digits.len() > 12 {
+        // A number all the same, and too large for every part of an address.
+        return Some(u64::MAX);
     }
     u64::from_str_radix(digits, radix).ok()
 }
@@ -215,6 +221,9 @@ mod tests {
             ("evil。com:443", "evil.com:443"),
             ("2852039166:80", "169.254.169.254:80"),
             ("0xa9fea9fe:80", "169.254.169.254:80"),
+            ("0x00000000007f000001:80", "127.0.0.1:80"),
+            ("0x:80", "0.0.0.0:80"),
+            ("00000000000000000177.1:80", "127.0.0.1:80"),
             ("0251.0376.0251.0376:80", "169.254.169.254:80"),
             ("169.254.43518:80", "169.254.169.254:80"),
             ("127.1:80", "127.0.0.1:80"),
@@ -224,6 +233,7 @@ mod tests {
             ("[::ffff:169.254.169.254]:80", "169.254.169.254:80"),
             ("[2001:DB8::1]:80", "[2001:db8::1]:80"),
             ("_sip.example.com:5060", "_sip.example.com:5060"),
+            ("a.abcdefabcdefabcdef:80", "a.abcdefabcdefabcdef:80"),
         ] {
             let destination: Destination = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!(destination.to_string(), normal, "{text}");
@@ -248,6 +258,8 @@ mod tests {
             ("1.2.3.4.5:80", BadIpv4),
             ("256.1.1.1:80", BadIpv4),
             ("4294967296:80", BadIpv4),
+            ("0xdbbdfffffffffffffffffffffffffffec4:80", BadIpv4),
+            ("a.0xffffffffffffffffffffffff:80", BadIpv4),
             ("example.0x:80", BadIpv4),
             ("example.08:80", BadIpv4),
             (":80", BadName),

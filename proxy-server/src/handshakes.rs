@@ -90,7 +90,11 @@ mod tests {
 
     /// Whether a future is ready at its first poll.
     mod tokio_test_poll {
-        use std::{future::Future, pin::pin, task::{Context, Waker}};
+        use std::{
+            future::Future,
+            pin::pin,
+            task::{Context, Waker},
+        };
 
         pub(super) fn now(future: impl Future<Output = ()>) -> bool {
             pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready()

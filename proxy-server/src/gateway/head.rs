@@ -17,11 +17,14 @@ pub(super) fn end_of_head(bytes: &[u8]) -> Option<usize> {
 /// # Errors
 /// [`Refusal::Method`], [`Refusal::Request`].
 pub(super) fn connect_target(head: &[u8]) -> Result<&str, Refusal> {
+    if has_bare_line_end(head) {
+        return Err(Refusal::Request("request head has a line that does not end in CR LF"));
+    }
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(head) {
         Ok(httparse::Status::Complete(end)) if end == head.len() => {}
-        Ok(_) => return Err(Refusal::Request("request head has lines that end in LF alone")),
+        Ok(_) => return Err(Refusal::Request("request head is not well-formed")),
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::Request("request has too many headers")),
         Err(_) => return Err(Refusal::Request("request head is not well-formed")),
     }
@@ -44,6 +47,16 @@ pub(super) fn connect_target(head: &[u8]) -> Result<&str, Refusal> {
         return Err(Refusal::Request("request needs exactly one Host header"));
     }
     request.path.ok_or(Refusal::Request("request has no target"))
+}
+
+/// httparse takes a lone LF for a line end, which RFC 9112 section 2.2 allows a
+/// recipient; a proxy that reads a head otherwise than its client wrote it is how
+/// requests are smuggled.
+fn has_bare_line_end(head: &[u8]) -> bool {
+    let before = [0].into_iter().chain(head.iter().copied());
+    let lone_lf = before.zip(head).any(|(before, &byte)| byte == b'\n' && before != b'\r');
+    let lone_cr = head.windows(2).any(|pair| matches!(pair, [b'\r', after] if *after != b'\n'));
+    lone_lf || lone_cr
 }
 
 const MAX_HEADERS: usize = 32;
@@ -71,7 +84,19 @@ mod tests {
             ("CONNECT a:1 HTTP/1.1\r\n\r\n", "request needs exactly one Host header"),
             ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "request needs exactly one Host header"),
             ("CONNECT a:1 HTTP/1.0\r\nHost: a\r\n\r\n", "request is not HTTP/1.1"),
-            ("CONNECT a:1 HTTP/1.1\nHost: a\n\nX: y\r\n\r\n", "request head has lines that end in LF alone"),
+            (
+                "CONNECT a:1 HTTP/1.1\nHost: a\n\nX: y\r\n\r\n",
+                "request head has a line that does not end in CR LF",
+            ),
+            ("CONNECT a:1 HTTP/1.1\nHost: a\r\n\r\n", "request head has a line that does not end in CR LF"),
+            (
+                "\nCONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+                "request head has a line that does not end in CR LF",
+            ),
+            (
+                "CONNECT a:1 HTTP/1.1\r\nHost: a\rX: y\r\n\r\n",
+                "request head has a line that does not end in CR LF",
+            ),
             ("CONNECT a:1 HTTP/1.1\r\nHost : a\r\n\r\n", "request head is not well-formed"),
             ("CONNECT a:1\r\n\r\n", "request head is not well-formed"),
             ("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "this port takes CONNECT only"),

@@ -150,8 +150,8 @@ impl fmt::Display for MeasurementError {
             Self::UnknownKey { key } => {
                 write!(f, "{key:?} is no PCR: keys are PCR0 to PCR31 and HashAlgorithm")
             }
-            Self::NotAPcr { key, error } => write!(f, "{key}: {error}"),
-            Self::NotText { key } => write!(f, "{key} is not text"),
+            Self::NotAPcr { key, error } => write!(f, "{key:?}: {error}"),
+            Self::NotText { key } => write!(f, "{key:?} is not text"),
             Self::HashAlgorithm { actual } => {
                 write!(f, "HashAlgorithm is {actual:?}: Nitro enclaves are measured with SHA-384")
             }

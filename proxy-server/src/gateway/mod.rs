@@ -16,12 +16,15 @@
 //! | `http1` with `head`, `http2` | the two ways to ask |
 //! | `tunnel` | forwarding, and the cut |
 //! | `refusal` | every way to be refused, its code, its sentence |
+//! | `fuzzing` | the way in for `tests/fuzz` |
 //!
 //! It never ends the TLS that runs inside a tunnel, and knows no way around a
 //! session: there is no setting that lets anybody else through.
 
 mod backlog;
 mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod head;
 mod http1;

@@ -18,7 +18,7 @@ target_dir=$PWD/target/fuzz-target
 programs=$target_dir/x86_64-unknown-linux-gnu/release
 artefacts=$PWD/target/fuzz
 corpora=$PWD/target/fuzz-corpus
-of_programs='config_raw|dial_raw|local_head_raw|manifest_raw'
+of_programs='config_raw|dial_raw|gateway_head_raw|local_head_raw|manifest_raw|records_raw|records_structured'
 
 need_cargo
 need_cargo_tool cargo-fuzz 0.13.2
@@ -40,7 +40,7 @@ dictionary_of() {
     destination_raw | dial_raw) echo destination ;;
     config_raw) echo toml ;;
     manifest_raw) echo yaml ;;
-    local_head_raw) echo http ;;
+    gateway_head_raw | local_head_raw) echo http ;;
     esac
 }
 
@@ -48,7 +48,7 @@ dictionary_of() {
 longest() {
     case $1 in
     document_raw | message_raw) echo 20000 ;;
-    local_head_raw) echo 9000 ;;
+    gateway_head_raw | local_head_raw) echo 9000 ;;
     certificate_raw | measurement_raw | config_raw | manifest_raw) echo 4096 ;;
     destination_raw) echo 1100 ;;
     *) echo 1024 ;;

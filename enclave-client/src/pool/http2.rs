@@ -46,6 +46,10 @@ impl Standing {
             .initial_window_size(limits::STREAM_WINDOW)
             .initial_connection_window_size(limits::CONNECTION_WINDOW)
             .max_header_list_size(limits::MAX_HEAD as u32)
+            // h2 counts its own resets over a connection's whole life and gives it up at 1,024: a
+            // guard for servers. This peer is the proxy we checked, and frames that cross our
+            // reset of a stream count too.
+            .max_local_error_reset_streams(None)
             .enable_push(false)
             .handshake(stream);
         let (requests, mut connection) = timeout(limits::HANDSHAKE_DEADLINE, handshake)

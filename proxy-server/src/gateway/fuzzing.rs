@@ -35,8 +35,8 @@ pub struct RecordLayer {
 pub type Secrets = fn(u64) -> ConnectionTrafficSecrets;
 
 impl RecordLayer {
-    /// Seals under the secrets `tx`, `tx + 2` and so on, opens under `rx`, `rx + 2` and so on; a
-    /// key seals fewer than `tx_limit` records.
+    /// Seals under the secrets `tx`, `tx + 2` and so on, opens under `rx`, `rx + 2` and so on;
+    /// `tx_limit` is that of [`Records::new`].
     ///
     /// # Errors
     /// As [`record_len`].

@@ -9,7 +9,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`config`], `tls` | what it is told, and rustls's configuration made of it |
+//! | [`config`], `tls`, `known_certificates` | what it is told, and rustls's configuration made of it |
 //! | `handshake` | one handshake |
 //! | `records`, `stream`, `scratch`, `backlog` | bytes of a TLS connection, without buffers of its own |
 //! | `identity`, `open`, `resolve` | from certificate and target to a dialled address |
@@ -30,6 +30,7 @@ mod head;
 mod http1;
 mod http2;
 mod identity;
+mod known_certificates;
 mod open;
 mod records;
 mod refusal;

@@ -7,7 +7,7 @@ use rustls::{
     version::TLS13,
 };
 
-use super::GatewayTls;
+use super::{GatewayTls, known_certificates::KnownCertificates};
 
 /// Why the gateway cannot be made.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) fn server_config(tls: GatewayTls) -> Result<Arc<ServerConfig>, Gatewa
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map_err(GatewayError::ServerCertificate)?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::new(KnownCertificates::new(verifier)))
         .with_single_cert(chain, key)
         .map_err(GatewayError::ServerCertificate)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

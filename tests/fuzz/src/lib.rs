@@ -25,9 +25,13 @@ pub mod config;
 #[cfg(feature = "programs")]
 pub mod dial;
 #[cfg(feature = "programs")]
+pub mod gateway_head;
+#[cfg(feature = "programs")]
 pub mod local_head;
 #[cfg(feature = "programs")]
 pub mod manifest;
+#[cfg(feature = "programs")]
+pub mod records;
 
 mod cbor;
 mod der;
@@ -59,7 +63,13 @@ pub const TARGETS: &[(&str, Target)] = &[
     #[cfg(feature = "programs")]
     ("dial_raw", dial::raw),
     #[cfg(feature = "programs")]
+    ("gateway_head_raw", gateway_head::raw),
+    #[cfg(feature = "programs")]
     ("local_head_raw", local_head::raw),
     #[cfg(feature = "programs")]
     ("manifest_raw", manifest::raw),
+    #[cfg(feature = "programs")]
+    ("records_raw", records::raw),
+    #[cfg(feature = "programs")]
+    ("records_structured", records::structured),
 ];

@@ -224,6 +224,10 @@ impl Store for FakeStore {
         unreachable!("the watcher only reads")
     }
 
+    fn tidy(&self) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn prune(&self, _: AuditRetention, _: UnixMs) -> Answer<'_, u64> {
         unreachable!("the watcher only reads")
     }

@@ -33,6 +33,18 @@ pub(super) async fn prune_loop(
     }
 }
 
+/// The store's upkeep, once a second.
+pub(super) async fn tidy_loop(store: Arc<dyn Store>, shutdown: CancellationToken) {
+    let mut ticks = interval(TIDY_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = store.tidy().await {
+            tracing::warn!(code = "tidy-failed", error = %Chain(&error), "the store was not tidied");
+        }
+    }
+}
+
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(60);
 /// 30 times 10,000 rows a minute: as many as 5,000 admissions a second leave.
 const ROUNDS: u32 = 30;

@@ -47,6 +47,7 @@ pub async fn serve(
     let background = TaskTracker::new();
     background.spawn(Watcher::new(Arc::clone(&store), policy, sessions.clone()).run(stopped.clone()));
     background.spawn(sessions.lapse_loop(stopped.clone()));
+    background.spawn(housekeeping::tidy_loop(Arc::clone(&store), stopped.clone()));
     background.spawn(housekeeping::prune_loop(Arc::clone(&store), config.audit, stopped.clone()));
     let ports = TaskTracker::new();
     let addresses = listeners.addresses;

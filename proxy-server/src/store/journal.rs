@@ -76,7 +76,9 @@ async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>) {
         // Whoever can run now runs first: its row rides along, and a busy core pays for one
         // transaction where it would have paid for one each. An idle core loses nothing.
         yield_now().await;
-        while entries.len() < BATCH && let Ok(entry) = queue.try_recv() {
+        while entries.len() < BATCH
+            && let Ok(entry) = queue.try_recv()
+        {
             entries.push(entry);
         }
         let mut batch = Batch::default();

@@ -68,6 +68,9 @@ pub trait Store: Send + Sync {
     /// Drops lapsed sessions and audit rows that are no longer kept; at most a
     /// bounded number at a time, and tells how many went.
     fn prune(&self, retention: AuditRetention, now: UnixMs) -> Answer<'_, u64>;
+
+    /// Upkeep that no commit should wait for. Asked once a second.
+    fn tidy(&self) -> Answer<'_, ()>;
 }
 
 /// The epoch of a store that nobody wrote to.

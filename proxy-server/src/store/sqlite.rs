@@ -61,19 +61,21 @@ impl SqliteStore {
                 .foreign_keys(true)
                 .busy_timeout(BUSY)
         };
-        let pool = |connections, synchronous| {
+        let pool = |connections, options| {
             SqlitePoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(BUSY)
                 .test_before_acquire(false)
                 .idle_timeout(None)
                 .max_lifetime(None)
-                .connect_lazy_with(options(synchronous))
+                .connect_lazy_with(options)
         };
         let store = Self {
-            policy: pool(1, SqliteSynchronous::Full),
-            journal: pool(1, SqliteSynchronous::Normal),
-            reader: pool(2, SqliteSynchronous::Normal),
+            policy: pool(1, options(SqliteSynchronous::Full)),
+            // Every thousandth page SQLite would copy the log into the file, and sync it, inside
+            // an admission's commit: milliseconds. `tidy` does it beside the commits.
+            journal: pool(1, options(SqliteSynchronous::Normal).pragma("wal_autocheckpoint", "0")),
+            reader: pool(2, options(SqliteSynchronous::Normal)),
         };
         MIGRATIONS
             .run(&store.policy)
@@ -214,6 +216,13 @@ impl Store for SqliteStore {
 
     fn prune(&self, retention: AuditRetention, now: UnixMs) -> Answer<'_, u64> {
         Box::pin(self.prune_some(retention, now))
+    }
+
+    fn tidy(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            let moved = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&self.reader).await;
+            moved.map(|_| ()).map_err(doing("move the write-ahead log into the file"))
+        })
     }
 }
 

@@ -184,6 +184,24 @@ async fn sessions_are_kept_renewed_and_lapse() {
 }
 
 #[tokio::test]
+async fn a_tidied_log_is_written_again_from_its_start() {
+    let place = Place::new("tidy");
+    let store = place.open().await;
+    let log = || std::fs::metadata(place.0.join("countersign.db-wal")).unwrap().len();
+    let write = async || {
+        for _ in 0..400 {
+            store.append(Batch { events: vec![event("admitted")], sessions: vec![] }).await.unwrap();
+        }
+        log()
+    };
+    let first = write().await;
+    let untidied = write().await;
+    assert!(untidied > first, "nothing moves the log inside a commit");
+    store.tidy().await.unwrap();
+    assert_eq!(write().await, untidied, "there was room in the log");
+}
+
+#[tokio::test]
 async fn the_audit_is_bounded_by_count_and_by_age() {
     let place = Place::new("prune");
     let store = place.open().await;

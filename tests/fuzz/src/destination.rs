@@ -48,6 +48,7 @@ fn check(text: &str) -> Option<Destination> {
         Host::Name(name) => is_a_name(name),
         Host::Address(address) => {
             assert_eq!(unmap(*address), *address, "an IPv4 address in IPv6 clothes");
+            is_that_address(text, *address);
             spelt_in_ipv6(*address);
         }
     }
@@ -74,6 +75,16 @@ fn is_a_name(name: &str) {
         Ok(url::Host::Domain(name.to_owned())),
         "{name} is read otherwise by others"
     );
+}
+
+/// What is taken for an IPv4 address is the same one to the WHATWG's reader.
+fn is_that_address(text: &str, address: IpAddr) {
+    let host = text.rsplit_once(':').map(|(host, _)| host).unwrap_or_default();
+    if let IpAddr::V4(v4) = address
+        && !host.starts_with('[')
+    {
+        assert_eq!(url::Host::parse(host), Ok(url::Host::Ipv4(v4)), "{host} is read otherwise by others");
+    }
 }
 
 /// RFC 1035 section 2.3.3: names do not differ by case; a dot at the end changes nothing.
@@ -156,11 +167,14 @@ fn v4(recipe: &mut Recipe<'_>) -> (String, Host) {
     parts.push(address.to_bits() & (u32::MAX >> (32 - left)));
     let spelt: Vec<String> = parts
         .into_iter()
-        .map(|part| match recipe.number(0..=3) {
-            0 => format!("{part}"),
-            1 => format!("0{part:o}"),
-            2 => format!("0x{part:x}"),
-            _ => format!("0X{part:04X}"),
+        .map(|part| {
+            let width = recipe.size(1..=20);
+            match recipe.number(0..=3) {
+                0 => format!("{part}"),
+                1 => format!("0{part:0width$o}"),
+                2 => format!("0x{part:0width$x}"),
+                _ => format!("0X{part:0width$X}"),
+            }
         })
         .collect();
     (spelt.join("."), Host::Address(address.into()))

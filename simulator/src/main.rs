@@ -223,19 +223,19 @@ impl Error for NotAPcr {}
 const EXAMPLES: &str = "\
 Examples:
   # A root that the proxy and the enclave of a demo share
-  countersign-simulator root --dir .run/root
+  countersign-simulator root --dir simulated
 
   # The measurement that the proxy has to allow
   countersign-simulator measure --image payments > measurement.json
 
   # A document, and the verifier's opinion of it (in a build with the
   # simulator feature)
-  countersign-simulator document --dir .run/root --image payments \\
+  countersign-simulator document --dir simulated --image payments \\
     --nonce 00ff --output doc.cbor
-  countersign-verify verify doc.cbor --danger-root .run/root/root.der \\
+  countersign-verify verify doc.cbor --danger-root simulated/root.der \\
     --expect measurement.json --nonce 00ff
 
   # A document that must be refused
   countersign-simulator document --list-faults
-  countersign-simulator document --dir .run/root --image payments \\
+  countersign-simulator document --dir simulated --image payments \\
     --fault expired-leaf --output bad.cbor";

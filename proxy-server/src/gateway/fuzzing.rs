@@ -21,7 +21,7 @@ pub fn connect_target(bytes: &[u8]) -> Option<String> {
 /// The length of the record at the start of `bytes`, header included; `None` until its header is there.
 ///
 /// # Errors
-/// The text of a [`records::RecordError`].
+/// The text of a `RecordError`.
 pub fn record_len(bytes: &[u8]) -> Result<Option<usize>, String> {
     records::record_len(bytes).map_err(|error| error.to_string())
 }
@@ -36,7 +36,7 @@ pub type Secrets = fn(u64) -> ConnectionTrafficSecrets;
 
 impl RecordLayer {
     /// Seals under the secrets `tx`, `tx + 2` and so on, opens under `rx`, `rx + 2` and so on;
-    /// `tx_limit` is that of [`Records::new`].
+    /// `tx_limit` is that of `Records::new`.
     ///
     /// # Errors
     /// As [`record_len`].

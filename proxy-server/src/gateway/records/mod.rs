@@ -38,6 +38,8 @@ pub(crate) struct Records {
     update_owed: bool,
     /// Records without data since the last one with data.
     idle_records: u32,
+    /// Why nothing more can be opened.
+    over: Option<RecordError>,
 }
 
 /// Where the next traffic secrets come from (RFC 8446 section 7.2).
@@ -85,6 +87,7 @@ impl Records {
             tx_limit,
             update_owed: false,
             idle_records: 0,
+            over: None,
         })
     }
 
@@ -93,8 +96,22 @@ impl Records {
     ///
     /// # Errors
     /// [`RecordError`]; the connection is over, and [`RecordError::alert`] says
-    /// what to tell the peer.
+    /// what to tell the peer. Every later call gives the same error: a record that
+    /// was refused has used its number up, and the next one would open with a gap before it.
     pub(crate) fn open(
+        &mut self,
+        bytes: &mut [u8],
+        slices: &mut Vec<Range<usize>>,
+    ) -> Result<Progress, RecordError> {
+        if let Some(error) = &self.over {
+            return Err(error.clone());
+        }
+        let opened = self.open_records(bytes, slices);
+        self.over = opened.as_ref().err().cloned();
+        opened
+    }
+
+    fn open_records(
         &mut self,
         bytes: &mut [u8],
         slices: &mut Vec<Range<usize>>,

@@ -103,6 +103,17 @@ fn reordered_replayed_and_dropped_records_are_refused() {
 }
 
 #[test]
+fn after_a_refused_record_nothing_opens() {
+    let (mut ours, mut theirs) = pair(Suite::Aes256);
+    let mut forged = sealed(&mut ours, wire::APPLICATION_DATA, b"forged");
+    let mut genuine = sealed(&mut ours, wire::APPLICATION_DATA, b"genuine");
+    *forged.last_mut().unwrap() ^= 1;
+    for bytes in [&mut forged, &mut genuine] {
+        assert_eq!(read(&mut theirs, bytes), Err(RecordError::BadRecordMac));
+    }
+}
+
+#[test]
 fn lengths_have_their_bounds() {
     let header = |content, len: u16| [&[content, 3, 3][..], &len.to_be_bytes()].concat();
     assert_eq!(record_len(&header(23, 16_640)), Ok(Some(MAX_RECORD)));

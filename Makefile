@@ -49,6 +49,7 @@ story: ## `ONCE=1 make run`
 release: ## release build, and the proof that the simulator is absent from it
 	@$(CARGO) build --locked --release $(PROGRAMS)
 	@tests/checks/no-simulator.sh
+	@tests/checks/refusals-documented.sh
 
 deny: ## banned crates, licences, sources
 	@$(CARGO) fetch --locked --quiet

@@ -28,7 +28,7 @@ check "countersign-enclave offers a software NSM" <<EOF
 EOF
 check "countersign-proxy takes a simulated root" <<EOF
 dir=\$(mktemp -d); trap 'rm -rf "\$dir"' EXIT
-printf 'deployment = "x"\ndanger_simulated_root = "root.der"\n' > "\$dir/c.toml"
+printf 'deployment = "x"\n[trust]\ndanger_simulated_root = "root.der"\n' > "\$dir/c.toml"
 code=0; out=\$($bin/countersign-proxy config check --config "\$dir/c.toml" 2>&1) || code=\$?
 [ \$code != 0 ] && grep -q danger_simulated_root <<<"\$out" && grep -qi simulator <<<"\$out"
 EOF

@@ -19,8 +19,9 @@ use rustls::{
 ///
 /// What is remembered is the path and nothing else. That the client holds the
 /// key is proved anew in every handshake, and the session record decides anew
-/// on every connection: it ends no later than the certificate. A path may thus
-/// be believed up to [`KEEP`] past its certificate's end; a session never.
+/// on every connection. A path may thus be believed up to [`KEEP`] past its
+/// certificate's end, which opens nothing by itself: the session must live, by
+/// a lease that was renewed meanwhile, and its key must be the one proved.
 pub(super) struct KnownCertificates {
     inner: Arc<dyn ClientCertVerifier>,
     known: Mutex<Known>,

@@ -1,5 +1,7 @@
 use std::{fmt, path::PathBuf};
 
+use super::ChangeError;
+
 /// Why the store did not do what was asked.
 #[derive(Debug)]
 pub enum StoreError {
@@ -29,18 +31,8 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// No such measurement.
-    UnknownMeasurement {
-        /// `workload/name` as asked for.
-        asked: String,
-        /// Those there are.
-        known: Vec<String>,
-    },
-    /// The measurement was revoked before.
-    AlreadyRevoked {
-        /// `workload/name`.
-        measurement: String,
-    },
+    /// The request itself cannot be done.
+    Refused(ChangeError),
 }
 
 impl fmt::Display for StoreError {
@@ -56,18 +48,7 @@ impl fmt::Display for StoreError {
             }
             Self::Statement { doing, .. } => write!(f, "the store failed to {doing}"),
             Self::Corrupt { row, reason } => write!(f, "the store's row {row} cannot be read: {reason}"),
-            Self::UnknownMeasurement { asked, known } if known.is_empty() => {
-                write!(
-                    f,
-                    "no measurement \"{asked}\": the store has none (serve seeds it from the configuration)"
-                )
-            }
-            Self::UnknownMeasurement { asked, known } => {
-                write!(f, "no measurement \"{asked}\"; known: {}", known.join(", "))
-            }
-            Self::AlreadyRevoked { measurement } => {
-                write!(f, "measurement \"{measurement}\" is revoked already")
-            }
+            Self::Refused(error) => error.fmt(f),
         }
     }
 }
@@ -77,11 +58,14 @@ impl std::error::Error for StoreError {
         match self {
             Self::Open { source, .. } => Some(source.as_ref()),
             Self::Statement { source, .. } => Some(source),
-            Self::Absent { .. }
-            | Self::Corrupt { .. }
-            | Self::UnknownMeasurement { .. }
-            | Self::AlreadyRevoked { .. } => None,
+            Self::Absent { .. } | Self::Corrupt { .. } | Self::Refused(_) => None,
         }
+    }
+}
+
+impl From<ChangeError> for StoreError {
+    fn from(error: ChangeError) -> Self {
+        Self::Refused(error)
     }
 }
 

@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     fmt,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -72,6 +73,10 @@ pub struct StoredMeasurement {
     /// The epoch that made its PCRs and its state what they are: sessions older
     /// than that were admitted by something else.
     pub epoch: Epoch,
+    /// Admits from then on.
+    pub not_before: Option<UnixMs>,
+    /// Admits before then.
+    pub expires: Option<UnixMs>,
 }
 
 /// What seeding did.
@@ -83,32 +88,6 @@ pub struct Seeded {
     pub changes: Vec<String>,
     /// Measurements that the file lists and the store keeps revoked.
     pub kept_revoked: Vec<String>,
-}
-
-/// What a revocation did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Revoked {
-    /// The version that no longer knows the measurement, and its time.
-    pub committed: Committed,
-}
-
-/// One line of `measurement list`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MeasurementRow {
-    /// Its workload's name.
-    pub workload: String,
-    /// Its name.
-    pub name: String,
-    /// For people.
-    pub version: Option<String>,
-    /// What it is worth.
-    pub state: MeasurementState,
-    /// The epoch that made it so.
-    pub epoch: Epoch,
-    /// Its PCRs.
-    pub pcrs: PcrSet,
-    /// Why it was revoked, when somebody said.
-    pub reason: Option<String>,
 }
 
 /// A session as it outlives the process.
@@ -132,17 +111,23 @@ pub struct SessionRow {
     pub lease_ends: UnixMs,
     /// The policy that admitted it.
     pub epoch: Epoch,
+    /// The EC2 instance and enclave that the evidence names.
+    pub module_id: Option<String>,
+    /// The replica that admitted or renewed it last.
+    pub replica: Option<[u8; 16]>,
+    /// When it was first admitted.
+    pub admitted: UnixMs,
 }
 
-/// One row of the audit.
+/// One decision, as the audit keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
     /// When it was decided.
     pub at: UnixMs,
-    /// `admission`, `refusal` or `policy`.
-    pub kind: &'static str,
+    /// `admission`, `refusal`, `end`, `policy` or `access`.
+    pub kind: Cow<'static, str>,
     /// What was decided.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// The policy it was decided by.
     pub epoch: Epoch,
     /// The workload, when it is known.
@@ -152,7 +137,15 @@ pub struct AuditEvent {
     /// The session, when there is one.
     pub session: Option<SessionId>,
     /// The request, as the caller was told it.
-    pub request_id: String,
+    pub request_id: Option<String>,
+    /// Who asked, where it is not the enclave itself.
+    pub actor: Option<String>,
+    /// What changed, as it was: JSON.
+    pub before: Option<String>,
+    /// As it is: JSON.
+    pub after: Option<String>,
+    /// SHA-256 of the document.
+    pub evidence: Option<[u8; 32]>,
     /// The whole reason.
     pub detail: Option<String>,
 }

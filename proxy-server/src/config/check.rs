@@ -11,10 +11,10 @@ use countersign_protocol::{Deployment, Host, Lease, LeaseBounds, wire};
 use toml::Spanned;
 
 use super::{
-    Config, DocumentWindow, Listen, LogFormat, files, limits,
+    Config, DocumentWindow, Listen, LogFormat, ReplicaName, admin, files, limits,
     mistake::Collector,
     raw::{Raw, RawDocument, RawLease, RawListen, RawLog},
-    trust, workloads,
+    store, trust, workloads,
 };
 
 /// What the words mean. `None` when something that has no default is missing;
@@ -32,6 +32,9 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         lease,
         limits,
         audit,
+        store,
+        replica_name,
+        admin,
         log,
         hosts,
         workloads,
@@ -43,11 +46,14 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
     }
     let lease_bounds = lease_bounds(lease, "lease", LeaseBounds::default(), found);
     let listen = ports(listen, found);
-    let identity = files::identity(tls, directory, found);
+    let identity = files::identity(tls, "tls", directory, found);
     let trust = trust::trust(trust, directory, found);
     let window = window(document, found);
     let limits = limits::limits(limits, found);
     let audit = limits::audit(audit, found);
+    let (store, when_stale) = store::place(store, directory, found);
+    let replica_name = replica_name.and_then(|name| parse::<ReplicaName>(&name, "replica.name", found));
+    let admin = admin::admin(admin, directory, found);
     let log = log_format(log, found);
     let hosts = static_hosts(hosts, found);
     let workers = workers.map(|value| limits::number(Some(value), "workers", 1..=1024, 1, found) as usize);
@@ -63,6 +69,10 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         lease_bounds,
         limits,
         audit,
+        store,
+        when_stale,
+        replica_name,
+        admin,
         log,
         hosts,
         workers,

@@ -4,12 +4,15 @@
 //! more. Between the two, [`check`] collects every mistake instead of stopping
 //! at the first. `docs/configuration.md` is the reference.
 
+mod admin;
 mod check;
 mod files;
 mod limits;
 mod mistake;
 mod raw;
 mod reader;
+mod replica;
+mod store;
 mod trust;
 mod workloads;
 
@@ -17,9 +20,12 @@ use std::{collections::HashMap, net::IpAddr, net::SocketAddr, path::Path, path::
 
 use countersign_protocol::{Deployment, LeaseBounds};
 
+pub use admin::AdminConfig;
 pub use files::ServerIdentity;
 pub use limits::{AuditRetention, ProxyLimits};
 pub use mistake::{Mistake, Mistakes};
+pub use replica::ReplicaName;
+pub use store::{StorePlace, WhenStale};
 pub use trust::TrustRoot;
 pub use workloads::{MeasurementSpec, MeasurementState, WorkloadSpec};
 
@@ -44,6 +50,14 @@ pub struct Config {
     pub limits: ProxyLimits,
     /// What of the audit is kept.
     pub audit: AuditRetention,
+    /// Which database.
+    pub store: StorePlace,
+    /// What happens to tunnels when it does not answer.
+    pub when_stale: WhenStale,
+    /// How this replica is called; `None` is the host's name.
+    pub replica_name: Option<ReplicaName>,
+    /// The admin API.
+    pub admin: AdminConfig,
     /// The shape of log lines.
     pub log: LogFormat,
     /// Names resolved from here, before DNS.

@@ -103,6 +103,7 @@ pub(super) struct RawOidc {
     pub(super) audience: Text,
     pub(super) roles_claim: Text,
     pub(super) workloads_claim: Text,
+    pub(super) workloads: Text,
     pub(super) ca: Text,
     pub(super) roles: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
 }
@@ -240,6 +241,7 @@ fn oidc(section: Section<'_>) -> RawOidc {
         audience: section.text("audience"),
         roles_claim: section.text("roles_claim"),
         workloads_claim: section.text("workloads_claim"),
+        workloads: section.text("workloads"),
         ca: section.text("ca"),
         roles: section.section("roles").map(|s| s.free_texts()).unwrap_or_default(),
     };

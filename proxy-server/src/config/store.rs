@@ -42,9 +42,7 @@ pub(super) fn place(raw: RawStore, directory: &Path, found: &Collector) -> (Stor
         (None, None) => StorePlace::File,
         (Some(url), None) => postgres(url.get_ref(), &url, "store.url", found),
         (None, Some(file)) => match files::read(&file, "store.url_file", directory, found) {
-            Some(bytes) => {
-                postgres(String::from_utf8_lossy(&bytes).trim(), &file, "store.url_file", found)
-            }
+            Some(bytes) => postgres(String::from_utf8_lossy(&bytes).trim(), &file, "store.url_file", found),
             None => StorePlace::File,
         },
         (Some(_), Some(file)) => {

@@ -57,7 +57,7 @@ mod verifier;
 mod appraisal;
 
 pub use anchor::TrustAnchor;
-pub use appraisal::{Admitted, DebugMode, Measurement, MeasurementError, ReferenceValues};
+pub use appraisal::{Admitted, DebugMode, Explanation, Measurement, MeasurementError, Near, ReferenceValues};
 pub use cache::{CacheCapacity, CacheStats};
 pub use certificate::CertificateSummary;
 pub use document::{MAX_DOCUMENT_BYTES, UnverifiedDocument};

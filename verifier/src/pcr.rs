@@ -153,6 +153,11 @@ impl PcrSet {
         self.present == 0
     }
 
+    /// Which indexes have a value, bit n for index n.
+    pub(crate) const fn mask(&self) -> u32 {
+        self.present
+    }
+
     /// Whether these come from an enclave started in debug mode: PCR0, 1 and 2 are zero.
     ///
     /// PCR4 is never zero, and PCR3 often is not, so a test for "all PCRs zero" would never fire.

@@ -1,8 +1,10 @@
 //! One set of expected PCRs.
 
 use super::measurement_json;
+use super::shape::Shape;
 use crate::pcr::{NotAPcr, Pcr, PcrIndex, PcrSet};
 use crate::refusal::Difference;
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A named set of expected PCRs: 0, 1 and 2, and any others.
@@ -12,6 +14,8 @@ pub struct Measurement {
     required: [Pcr; 3],
     /// The others, lowest index first: few, so a list is shorter than a [`PcrSet`].
     others: Box<[(PcrIndex, Pcr)]>,
+    /// The indexes of both.
+    shape: Shape,
 }
 
 impl Measurement {
@@ -39,6 +43,7 @@ impl Measurement {
                 .filter(|(index, _)| index.get() > 2)
                 .map(|(index, value)| (index, *value))
                 .collect(),
+            shape: Shape::of(&set),
         })
     }
 
@@ -74,15 +79,31 @@ impl Measurement {
         pcr0
     }
 
-    pub(super) fn matches(&self, actual: &PcrSet) -> bool {
-        self.differences(actual).next().is_none()
+    pub(super) const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The order among measurements of one PCR0: by shape, so that those that name the same PCRs stand together and
+    /// those that name the most come first; then by the PCRs; then by name.
+    pub(super) fn order(&self, other: &Self) -> Ordering {
+        let Self { name, required: [_, pcr1, pcr2], others, shape } = self;
+        let of_other = (other.shape, &other.required[1], &other.required[2], &other.others, &other.name);
+        (*shape, pcr1, pcr2, others, name).cmp(&of_other)
+    }
+
+    /// The same order against PCRs, for a measurement that names no PCR they lack.
+    pub(super) fn order_against(&self, actual: &PcrSet) -> Ordering {
+        self.pcrs()
+            .map(|(index, expected)| Some(expected).cmp(&actual.get(index)))
+            .find(|ordering| ordering.is_ne())
+            .unwrap_or(Ordering::Equal)
     }
 
     /// How many PCRs differ; among equals, the same image with another signer is closer than another image.
     pub(super) fn distance(&self, actual: &PcrSet) -> (usize, usize) {
-        let (required, others): (Vec<_>, Vec<_>) =
-            self.differences(actual).partition(|difference| difference.index.get() < 3);
-        (required.len() + others.len(), required.len())
+        self.differences(actual).fold((0, 0), |(all, required), difference| {
+            (all + 1, required + usize::from(difference.index.get() < 3))
+        })
     }
 
     pub(super) fn differences(&self, actual: &PcrSet) -> impl Iterator<Item = Difference> {

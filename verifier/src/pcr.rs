@@ -14,6 +14,8 @@ impl PcrIndex {
     pub const PCR1: Self = Self(1);
     /// The application.
     pub const PCR2: Self = Self(2);
+    /// The certificate that signed the image.
+    pub const PCR8: Self = Self(8);
     /// How many indexes there are.
     pub const COUNT: usize = 32;
 

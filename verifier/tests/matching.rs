@@ -51,13 +51,19 @@ fn the_fast_matcher_says_what_a_naive_one_says() {
             let explained = references.explain(&pcrs, 5);
             assert_eq!(explained.matching, expected);
             assert_eq!(references.knows(&pcrs), !expected.is_empty());
-            let nearest: Vec<_> = explained.nearest.iter().map(|near| distance(near.measurement, &pcrs)).collect();
-            let mut others: Vec<_> =
-                known.iter().map(|m| distance(m, &pcrs)).filter(|(differences, _)| *differences > 0).collect();
+            let nearest: Vec<_> =
+                explained.nearest.iter().map(|near| distance(near.measurement, &pcrs)).collect();
+            let mut others: Vec<_> = known
+                .iter()
+                .map(|m| distance(m, &pcrs))
+                .filter(|(differences, _)| *differences > 0)
+                .collect();
             others.sort_unstable();
             others.truncate(5);
             assert_eq!(nearest, others);
-            assert!(explained.nearest.iter().all(|near| near.differences == differences(near.measurement, &pcrs)));
+            assert!(
+                explained.nearest.iter().all(|near| near.differences == differences(near.measurement, &pcrs))
+            );
 
             match (references.appraise(&pcrs, DebugMode::DangerAllow), expected.first()) {
                 (Ok(measurement), Some(first)) => {
@@ -88,8 +94,7 @@ fn the_fast_matcher_says_what_a_naive_one_says() {
 #[test]
 fn what_matches_does_not_depend_on_the_order_of_insertion() {
     let mut random = Xorshift(0x2545_f491_4f6c_dd1d);
-    let known: Vec<_> =
-        (0..60).map(|n| Measurement::new(format!("m{n}"), random.pcrs(2)).unwrap()).collect();
+    let known: Vec<_> = (0..60).map(|n| Measurement::new(format!("m{n}"), random.pcrs(2)).unwrap()).collect();
     let forwards: ReferenceValues = known.iter().cloned().collect();
     let backwards: ReferenceValues = known.iter().rev().cloned().collect();
     assert!(forwards.iter().eq(backwards.iter()));

@@ -39,7 +39,10 @@ impl<'r> Explanation<'r> {
         others.truncate(limit);
         let nearest = others
             .into_iter()
-            .map(|(_, measurement)| Near { measurement, differences: measurement.differences(pcrs).collect() })
+            .map(|(_, measurement)| Near {
+                measurement,
+                differences: measurement.differences(pcrs).collect(),
+            })
             .collect();
         Self { matching, nearest }
     }

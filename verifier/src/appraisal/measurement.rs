@@ -54,8 +54,8 @@ impl Measurement {
     /// {"PCR0": "<96 hex digits>", "PCR1": "…", "PCR2": "…", "PCR8": "…"}
     /// ```
     ///
-    /// Of `describe-eif`, everything beside `Measurements` is passed over; within the measurements, only PCRs and
-    /// `HashAlgorithm` may stand.
+    /// PCR8 and any other PCR that stands there is part of the measurement. Of `describe-eif`, everything beside
+    /// `Measurements` is passed over; within the measurements, only PCRs and `HashAlgorithm` may stand.
     ///
     /// # Errors
     /// What does not fit, with the key it stands under.

@@ -101,9 +101,11 @@ impl Measurement {
 
     /// How many PCRs differ; among equals, the same image with another signer is closer than another image.
     pub(super) fn distance(&self, actual: &PcrSet) -> (usize, usize) {
-        self.differences(actual).fold((0, 0), |(all, required), difference| {
-            (all + 1, required + usize::from(difference.index.get() < 3))
-        })
+        let differs = |(index, expected)| usize::from(actual.get(index) != Some(expected));
+        let indexes = [PcrIndex::PCR0, PcrIndex::PCR1, PcrIndex::PCR2];
+        let required: usize = indexes.into_iter().zip(&self.required).map(differs).sum();
+        let others: usize = self.others.iter().map(|(index, value)| differs((*index, value))).sum();
+        (required + others, required)
     }
 
     pub(super) fn differences(&self, actual: &PcrSet) -> impl Iterator<Item = Difference> {

@@ -16,6 +16,7 @@
 pub mod certificate;
 pub mod destination;
 pub mod document;
+pub mod eif;
 pub mod measurement;
 pub mod message;
 pub mod problem;
@@ -53,6 +54,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("certificate_structured", certificate::structured),
     ("measurement_raw", measurement::raw),
     ("measurement_structured", measurement::structured),
+    ("eif_raw", eif::raw),
     ("message_raw", message::raw),
     ("message_structured", message::structured),
     ("destination_raw", destination::raw),

@@ -14,7 +14,7 @@ use super::{
     Config, DocumentWindow, Listen, LogFormat, files, limits,
     mistake::Collector,
     raw::{Raw, RawDocument, RawLease, RawListen, RawLog},
-    trust, workloads,
+    session_ca, trust, workloads,
 };
 
 /// What the words mean. `None` when something that has no default is missing;
@@ -28,6 +28,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         listen,
         tls,
         trust,
+        session_ca,
         document,
         lease,
         limits,
@@ -45,6 +46,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
     let listen = ports(listen, found);
     let identity = files::identity(tls, directory, found);
     let trust = trust::trust(trust, directory, found);
+    let session_root = session_ca::session_root(session_ca, directory, found);
     let window = window(document, found);
     let limits = limits::limits(limits, found);
     let audit = limits::audit(audit, found);
@@ -59,6 +61,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         listen,
         identity: identity?,
         trust: trust?,
+        session_root: session_root?,
         window,
         lease_bounds,
         limits,

@@ -10,12 +10,15 @@ mod limits;
 mod mistake;
 mod raw;
 mod reader;
+mod session_ca;
 mod trust;
 mod workloads;
 
 use std::{collections::HashMap, net::IpAddr, net::SocketAddr, path::Path, path::PathBuf, time::Duration};
 
 use countersign_protocol::{Deployment, LeaseBounds};
+
+use crate::ca::SessionRoot;
 
 pub use files::ServerIdentity;
 pub use limits::{AuditRetention, ProxyLimits};
@@ -36,6 +39,8 @@ pub struct Config {
     pub identity: ServerIdentity,
     /// Under which root documents must stand.
     pub trust: TrustRoot,
+    /// Where the session CA's root is.
+    pub session_root: SessionRoot,
     /// How old, or how far ahead, a document may be.
     pub window: DocumentWindow,
     /// Leases given here; a workload's own bounds lie inside.

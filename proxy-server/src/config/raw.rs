@@ -19,6 +19,7 @@ pub(super) struct Raw {
     pub(super) listen: RawListen,
     pub(super) tls: RawTls,
     pub(super) trust: RawTrust,
+    pub(super) session_ca: RawSessionCa,
     pub(super) document: RawDocument,
     pub(super) lease: RawLease,
     pub(super) limits: RawLimits,
@@ -48,6 +49,13 @@ pub(super) struct RawTrust {
     pub(super) root: Text,
     pub(super) danger_simulated_root: Text,
     pub(super) span: Range<usize>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawSessionCa {
+    pub(super) file: Text,
+    pub(super) kms_key: Text,
+    pub(super) endpoint: Text,
 }
 
 #[derive(Debug, Default)]
@@ -137,6 +145,11 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
             root: s.text("root"),
             danger_simulated_root: s.text("danger_simulated_root"),
             span: s.span(),
+        }),
+        session_ca: table(&top, "session_ca", |s| RawSessionCa {
+            file: s.text("file"),
+            kms_key: s.text("kms_key"),
+            endpoint: s.text("endpoint"),
         }),
         document: table(&top, "document", |s| RawDocument {
             max_age_seconds: s.number("max_age_seconds"),

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
 
 /// How long the gateway waits and how much it holds. Every wait has a deadline
 /// and everything that grows has a bound; the defaults suit a proxy of its own machine.
@@ -65,6 +65,6 @@ pub struct GatewayTls {
     pub chain: Vec<CertificateDer<'static>>,
     /// Its key.
     pub key: PrivateKeyDer<'static>,
-    /// Roots of the session CA.
-    pub session_roots: Vec<CertificateDer<'static>>,
+    /// Roots of the session CA: their names and keys.
+    pub session_roots: Vec<TrustAnchor<'static>>,
 }

@@ -64,7 +64,7 @@ impl Fixture {
             verifier: Verifier::new(anchor, CacheCapacity::default()),
             policy: policy.clone(),
             sessions: sessions.clone(),
-            ca: SessionCa::open(&directory, now).unwrap(),
+            ca: Arc::new(SessionCa::open(&directory, now).unwrap()),
             journal,
             workers: 1,
         });

@@ -16,6 +16,7 @@ use super::{
     raw::{Raw, RawDocument, RawLease, RawListen, RawLog},
     session_ca, trust, workloads,
 };
+use crate::proxy_protocol::LoadBalancers;
 
 /// What the words mean. `None` when something that has no default is missing;
 /// whatever is wrong stands in `found`.
@@ -125,7 +126,7 @@ fn deployment_name(
 }
 
 fn ports(raw: RawListen, found: &Collector) -> Listen {
-    let RawListen { attestation, gateway } = raw;
+    let RawListen { attestation, gateway, proxy_protocol_from } = raw;
     let address = |value: Option<Spanned<String>>, field, port| {
         let default = SocketAddr::from(([0, 0, 0, 0], port));
         let Some(value) = value else { return default };
@@ -140,6 +141,7 @@ fn ports(raw: RawListen, found: &Collector) -> Listen {
     let listen = Listen {
         attestation: address(attestation, "listen.attestation", wire::ATTESTATION_PORT),
         gateway: address(gateway, "listen.gateway", wire::GATEWAY_PORT),
+        load_balancers: load_balancers(&proxy_protocol_from.unwrap_or_default(), found),
     };
     if listen.attestation == listen.gateway && listen.gateway.port() != 0 {
         let message =
@@ -147,6 +149,16 @@ fn ports(raw: RawListen, found: &Collector) -> Listen {
         found.note(both.unwrap_or_default(), "listen.gateway", message);
     }
     listen
+}
+
+fn load_balancers(networks: &[Spanned<String>], found: &Collector) -> LoadBalancers {
+    const FIELD: &str = "listen.proxy_protocol_from";
+    let span = networks.first().map(Spanned::span).unwrap_or_default();
+    let networks = workloads::networks(networks, FIELD, found);
+    LoadBalancers::new(networks).unwrap_or_else(|error| {
+        found.note(span, FIELD, error.to_string());
+        LoadBalancers::default()
+    })
 }
 
 fn window(raw: RawDocument, found: &Collector) -> DocumentWindow {

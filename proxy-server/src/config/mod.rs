@@ -18,7 +18,7 @@ use std::{collections::HashMap, net::IpAddr, net::SocketAddr, path::Path, path::
 
 use countersign_protocol::{Deployment, LeaseBounds};
 
-use crate::ca::SessionRoot;
+use crate::{ca::SessionRoot, proxy_protocol::LoadBalancers};
 
 pub use files::ServerIdentity;
 pub use limits::{AuditRetention, ProxyLimits};
@@ -110,12 +110,14 @@ fn beside(path: &Path) -> &Path {
 }
 
 /// Where the two ports listen. Port 0 asks the system for a free one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// The attestation port.
     pub attestation: SocketAddr,
     /// The gateway port.
     pub gateway: SocketAddr,
+    /// Who says for both ports, in a header of the PROXY protocol, whose connection it is.
+    pub load_balancers: LoadBalancers,
 }
 
 /// How far a document's timestamp may lie from the proxy's clock.

@@ -35,6 +35,7 @@ pub(super) struct Raw {
 pub(super) struct RawListen {
     pub(super) attestation: Text,
     pub(super) gateway: Text,
+    pub(super) proxy_protocol_from: Texts,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +136,7 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
         listen: table(&top, "listen", |s| RawListen {
             attestation: s.text("attestation"),
             gateway: s.text("gateway"),
+            proxy_protocol_from: s.texts("proxy_protocol_from"),
         }),
         tls: table(&top, "tls", |s| RawTls {
             certificate: s.text("certificate"),

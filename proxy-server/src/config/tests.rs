@@ -19,6 +19,7 @@ drain_seconds = 5
 [listen]
 attestation = "127.0.0.1:0"
 gateway = "[::1]:8443"
+proxy_protocol_from = ["10.1.0.0/16", "192.0.2.1"]
 
 [tls]
 certificate = "server.pem"
@@ -73,6 +74,8 @@ state = "pending"
     assert_eq!(config.state_directory, place.0.join("state"));
     assert_eq!((config.workers, config.drain.as_secs()), (Some(2), 5));
     assert_eq!(config.listen.gateway.to_string(), "[::1]:8443");
+    let balancers = ["10.1.0.0/16", "192.0.2.1/32"].map(|net| net.parse().unwrap());
+    assert_eq!(config.listen.load_balancers, LoadBalancers::new(balancers).unwrap());
     assert_eq!(config.trust.to_string(), "aws-us-gov");
     assert_eq!(config.session_root, SessionRoot::File(place.0.join("shared/root.pem")));
     assert_eq!((config.window.past.as_secs(), config.window.future.as_secs()), (30, 10));
@@ -315,6 +318,19 @@ fn a_kms_key_is_an_arn_and_its_endpoint_is_safe() {
     assert!(mistakes.list[0].message.starts_with("expected the ARN of a key, not of an alias"), "{mistakes}");
     let mistakes = with(&format!("kms_key = \"{arn}\"\nendpoint = \"http://kms.internal\"")).unwrap_err();
     assert!(mistakes.to_string().contains("session_ca.endpoint: expected an https:// URL"), "{mistakes}");
+}
+
+#[test]
+fn nobody_may_trust_every_address() {
+    let place = Place::new("config-balancers");
+    let text = format!("{}[listen]\nproxy_protocol_from = [\"::/0\"]\n", place.good());
+    assert_eq!(
+        place.mistakes(&text),
+        [
+            "9:24: listen.proxy_protocol_from: expected the load balancers' networks; found every address, and every \
+          client could then choose his own"
+        ]
+    );
 }
 
 #[test]

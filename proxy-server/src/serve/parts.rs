@@ -71,6 +71,7 @@ impl Parts {
         let limits = PortLimits {
             connections: config.limits.attestation_connections,
             handshakes: config.limits.handshakes,
+            load_balancers: config.listen.load_balancers.clone(),
         };
         let attestation =
             AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
@@ -212,6 +213,7 @@ fn gateway(
         max_handshakes: config.limits.handshakes as usize,
         max_connections: config.limits.gateway_connections as usize,
         own_addresses: vec![addresses.attestation, addresses.gateway],
+        load_balancers: config.listen.load_balancers.clone(),
         static_hosts: config.hosts.clone(),
         ..GatewayConfig::default()
     };

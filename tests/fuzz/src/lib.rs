@@ -32,6 +32,8 @@ pub mod local_head;
 #[cfg(feature = "programs")]
 pub mod manifest;
 #[cfg(feature = "programs")]
+pub mod proxy_header;
+#[cfg(feature = "programs")]
 pub mod records;
 
 mod cbor;
@@ -70,6 +72,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("local_head_raw", local_head::raw),
     #[cfg(feature = "programs")]
     ("manifest_raw", manifest::raw),
+    #[cfg(feature = "programs")]
+    ("proxy_header_raw", proxy_header::raw),
     #[cfg(feature = "programs")]
     ("records_raw", records::raw),
     #[cfg(feature = "programs")]

@@ -85,7 +85,10 @@ pub(super) mod epoch {
     use countersign_protocol::Epoch;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(in crate::audit) fn serialize<S: Serializer>(epoch: &Epoch, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::audit) fn serialize<S: Serializer>(
+        epoch: &Epoch,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(epoch.0)
     }
 

@@ -53,9 +53,8 @@ pub(super) fn write(path: &Path, bytes: &[u8], place: Place) -> Result<(), Audit
     let unfinished = path.with_extension(format!("{}.unfinished", hex::encode(random)));
     let written = fill(&unfinished, bytes).and_then(|()| match place {
         // A link instead of a rename: it fails when another process was faster.
-        Place::New => fs::hard_link(&unfinished, path).and_then(|()| {
-            path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-        }),
+        Place::New => fs::hard_link(&unfinished, path)
+            .and_then(|()| path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())),
         Place::Replace => fs::rename(&unfinished, path),
     });
     if place == Place::New || written.is_err() {

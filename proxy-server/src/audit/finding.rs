@@ -192,9 +192,15 @@ impl fmt::Display for Finding {
                 Start(expected),
                 Start(actual)
             ),
-            Self::RowsMissing { chain, seq, last } if seq == last => write!(f, "{chain} {seq}: the row is missing"),
-            Self::RowsMissing { chain, seq, last } => write!(f, "{chain} {seq} to {last}: these rows are missing"),
-            Self::RowMoved { chain, seq, after } => write!(f, "{chain} {seq}: the row stands behind row {after}"),
+            Self::RowsMissing { chain, seq, last } if seq == last => {
+                write!(f, "{chain} {seq}: the row is missing")
+            }
+            Self::RowsMissing { chain, seq, last } => {
+                write!(f, "{chain} {seq} to {last}: these rows are missing")
+            }
+            Self::RowMoved { chain, seq, after } => {
+                write!(f, "{chain} {seq}: the row stands behind row {after}")
+            }
             Self::RowInserted { chain, seq, expected } => {
                 write!(f, "{chain} {seq}: a row too many; expected row {expected} here")
             }
@@ -213,7 +219,10 @@ impl fmt::Display for Finding {
                 Start(actual)
             ),
             Self::CheckpointMisplaced { chain, seq, after } => {
-                write!(f, "{chain} {seq}: the checkpoint stands behind row {after}, so its row cannot be compared")
+                write!(
+                    f,
+                    "{chain} {seq}: the checkpoint stands behind row {after}, so its row cannot be compared"
+                )
             }
             Self::CheckpointDistrusted { chain, seq, reason } => {
                 write!(f, "{chain} {seq}: the checkpoint cannot be believed: {reason}")

@@ -66,7 +66,8 @@ impl FromStr for AuditPublicKey {
         } else {
             URL_SAFE_NO_PAD.decode(text).ok()
         };
-        let key = der.as_deref().and_then(|der| der.strip_prefix(&SPKI[..])).and_then(|key| key.try_into().ok());
+        let key =
+            der.as_deref().and_then(|der| der.strip_prefix(&SPKI[..])).and_then(|key| key.try_into().ok());
         key.map(Self).ok_or(NotAnAuditKey)
     }
 }
@@ -132,7 +133,9 @@ pub struct NotAnAuditKey;
 
 impl fmt::Display for NotAnAuditKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an audit key is the SubjectPublicKeyInfo of an Ed25519 key, PEM or base64url without padding")
+        f.write_str(
+            "an audit key is the SubjectPublicKeyInfo of an Ed25519 key, PEM or base64url without padding",
+        )
     }
 }
 

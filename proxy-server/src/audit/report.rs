@@ -54,6 +54,9 @@ impl Report {
 
 /// Checks every chain and puts the outcomes together.
 ///
+/// While others write, the order matters: first the known heads, then one snapshot of the store with its rows,
+/// checkpoints, heads and epoch. Else an honest row looks missing.
+///
 /// ```text
 ///   chain() ──► ChainCheck: row, checkpoint, …, finish() ──► add() ──► the next chain … ──► finish() ──► Report
 /// ```
@@ -68,7 +71,7 @@ pub struct Verification<'a> {
 }
 
 impl<'a> Verification<'a> {
-    /// Believes these keys, and what was noted outside of the database: by one replica or by several.
+    /// Believes these keys, and what was noted outside of the database, by one replica or by several.
     pub fn new(trusted: &'a TrustedKeys, known: &'a [Known]) -> Self {
         let epoch = known.iter().map(Known::epoch).max().map(|epoch| (epoch, EpochWitness::Known));
         Self {

@@ -174,7 +174,7 @@ impl Chain {
 
 /// The n-th row of any chain: with an even number every optional field is there, with an odd one none.
 fn event(n: u64) -> Event {
-    let text = |what: &str| (n % 2 == 0).then(|| format!("{what} {n}"));
+    let text = |what: &str| n.is_multiple_of(2).then(|| format!("{what} {n}"));
     Event {
         at: UnixMs(1_780_000_000_000 + i64::try_from(n).unwrap()),
         kind: "policy".into(),
@@ -182,12 +182,12 @@ fn event(n: u64) -> Event {
         epoch: Epoch(n),
         workload: text("workload"),
         measurement: text("measurement"),
-        session: (n % 2 == 0).then(|| SessionId::from_bytes([n as u8; 16])),
+        session: n.is_multiple_of(2).then(|| SessionId::from_bytes([n as u8; 16])),
         request_id: text("request"),
         actor: text("token:ü"),
         before: text("{\"state\": \"active\"}"),
         after: text("{\"state\":\"revoked\"}"),
-        evidence: (n % 2 == 0).then_some([n as u8; 32]),
+        evidence: n.is_multiple_of(2).then_some([n as u8; 32]),
         detail: text("line one\nline two \u{0}"),
     }
 }

@@ -82,7 +82,10 @@ impl fmt::Display for ExportError {
                 write!(f, "line {line} of the export is {what}, expected {expected}")
             }
             Self::NotBegun { line, chain } => {
-                write!(f, "line {line} of the export speaks of the chain {chain}, which no line before it begins")
+                write!(
+                    f,
+                    "line {line} of the export speaks of the chain {chain}, which no line before it begins"
+                )
             }
             Self::Twice { line, chain, what } => {
                 write!(f, "line {line} of the export has {what} of the chain {chain} a second time")

@@ -143,7 +143,9 @@ struct Lines<R> {
 enum Next {
     Line(Line<'static>),
     /// The end, or a line without its end.
-    Cut { whole: u64 },
+    Cut {
+        whole: u64,
+    },
 }
 
 impl<R: BufRead> Lines<R> {

@@ -32,7 +32,10 @@ fn an_export_gives_back_what_was_written() {
 fn an_export_cut_anywhere_is_cut_and_nothing_else() {
     let bytes = Audit::sample().export();
     let header = bytes.iter().position(|byte| *byte == b'\n').unwrap();
-    for at in header + 1..bytes.len() {
+    // At every line's end and beside it, and here and there inside of lines.
+    let near_an_end = |at: usize| bytes[at - 1..=at + 1].contains(&b'\n');
+    let cuts = (header + 1..bytes.len() - 1).filter(|at| near_an_end(*at) || at % 97 == 0);
+    for at in cuts.chain([bytes.len() - 1]) {
         let report = verify(&bytes[..at]).unwrap();
         let lines = bytes[..at].iter().filter(|byte| **byte == b'\n').count() as u64;
         assert_eq!(report.findings, [Finding::ExportCut { lines }], "cut at {at}");
@@ -57,7 +60,11 @@ fn a_line_that_was_removed_is_found() {
             _ => {
                 let findings = found.unwrap().findings;
                 assert_eq!(findings.last(), Some(&Finding::ExportLines { expected: 41, actual: 40 }));
-                assert_eq!(findings.len(), if matches!(kind, "key" | "checkpoint") { 1 } else { 2 }, "{kind}");
+                assert_eq!(
+                    findings.len(),
+                    if matches!(kind, "key" | "checkpoint") { 1 } else { 2 },
+                    "{kind}"
+                );
             }
         }
     }
@@ -71,23 +78,35 @@ fn junk_is_an_error_that_names_its_line() {
         lines[at] = junk.to_owned();
         refusal(&lines)
     };
-    assert_eq!(
-        with(4, "hello"),
-        "line 5 is none of an export: expected value at line 1 column 1",
-    );
+    assert_eq!(with(4, "hello"), "line 5 is none of an export: expected value at line 1 column 1",);
     let replaced = |at: usize, from: &str, to: &str| {
         assert!(lines[at].contains(from), "{}", lines[at]);
         with(at, &lines[at].replacen(from, to, 1))
     };
     let starts = |text: String, start: &str| assert!(text.starts_with(start), "{text}");
-    starts(replaced(3, r#""seq":1,"#, r#""seq":1,"seq":1,"#), "line 4 is none of an export: duplicate field `seq`");
-    starts(replaced(3, r#""seq":1,"#, r#""\u001b[2J":1,"#), r"line 4 is none of an export: unknown field `\u{1b}[2J`");
-    starts(replaced(3, r#""seq":1,"#, r#""seq":-1,"#), "line 4 is none of an export: invalid value: integer `-1`");
+    starts(
+        replaced(3, r#""seq":1,"#, r#""seq":1,"seq":1,"#),
+        "line 4 is none of an export: duplicate field `seq`",
+    );
+    starts(
+        replaced(3, r#""seq":1,"#, r#""\u001b[2J":1,"#),
+        r"line 4 is none of an export: unknown field `\u{1b}[2J`",
+    );
+    starts(
+        replaced(3, r#""seq":1,"#, r#""seq":-1,"#),
+        "line 4 is none of an export: invalid value: integer `-1`",
+    );
     let beyond = format!(r#""seq":{},"#, u64::MAX);
-    starts(replaced(3, r#""seq":1,"#, &beyond), "line 4 is none of an export: expected a row number of at most 63");
+    starts(
+        replaced(3, r#""seq":1,"#, &beyond),
+        "line 4 is none of an export: expected a row number of at most 63",
+    );
     starts(replaced(3, r#""policy""#, r#""Policy""#), "line 4 is none of an export: a chain is named");
     starts(replaced(3, r#""hash":""#, r#""hash":"0"#), "line 4 is none of an export: expected 64 hex digits");
-    starts(replaced(0, r#""version":1"#, r#""version":2"#), "the file is countersign-audit version 2, expected");
+    starts(
+        replaced(0, r#""version":1"#, r#""version":2"#),
+        "the file is countersign-audit version 2, expected",
+    );
     starts(with(5, &lines[0]), "line 6 of the export is a header, expected any other line");
     starts(with(5, &lines[2]), "line 6 of the export has the beginning of the chain policy a second time");
     let mut more = lines.clone();
@@ -118,7 +137,9 @@ fn keys_in_the_file_are_not_trusted_for_being_there() {
     // Six checkpoints and one anchor.
     assert_eq!(report.findings.len(), 7);
     for finding in &report.findings {
-        let Finding::CheckpointDistrusted { reason, .. } | Finding::AnchorDistrusted { reason, .. } = finding else {
+        let (Finding::CheckpointDistrusted { reason, .. } | Finding::AnchorDistrusted { reason, .. }) =
+            finding
+        else {
             panic!("{finding:?}");
         };
         assert_eq!(*reason, Distrust::UnknownKey { trusted: Vec::new(), actual: key().public().id() });
@@ -129,7 +150,8 @@ fn keys_in_the_file_are_not_trusted_for_being_there() {
 #[test]
 fn chains_may_be_mixed_line_by_line() {
     let lines = sample_lines();
-    let (first, rest): (Vec<_>, Vec<_>) = lines.iter().cloned().partition(|line| line.contains(r#""policy""#));
+    let (first, rest): (Vec<_>, Vec<_>) =
+        lines.iter().cloned().partition(|line| line.contains(r#""policy""#));
     let (header, rest) = rest.split_at(2);
     let mut mixed = header.to_vec();
     let (mut first, mut rest) = (first.into_iter(), rest.iter().cloned());

@@ -46,7 +46,10 @@ fn head(seq: u64) -> Head {
 fn a_key_is_made_once_and_found_again() {
     let directory = Directory::new("key");
     let made = AuditKey::open(&directory.0).unwrap();
-    assert_eq!((directory.files(), mode(&directory.0.join("audit.key"))), (vec!["audit.key".to_owned()], 0o600));
+    assert_eq!(
+        (directory.files(), mode(&directory.0.join("audit.key"))),
+        (vec!["audit.key".to_owned()], 0o600)
+    );
     let bytes = fs::read(directory.0.join("audit.key")).unwrap();
     let found = AuditKey::open(&directory.0).unwrap();
     assert_eq!(found.public(), made.public());
@@ -111,7 +114,10 @@ fn known_heads_only_grow_and_outlive_the_process() {
     known.note_epoch(Epoch(9));
     known.note_epoch(Epoch(8));
     known.flush().unwrap();
-    assert_eq!((directory.files(), mode(&directory.0.join("audit-heads"))), (vec!["audit-heads".to_owned()], 0o600));
+    assert_eq!(
+        (directory.files(), mode(&directory.0.join("audit-heads"))),
+        (vec!["audit-heads".to_owned()], 0o600)
+    );
 
     let mut again = KnownHeads::open(&directory.0).unwrap();
     assert_eq!(again.known(), known.known());

@@ -30,8 +30,7 @@ fn an_edited_hash_is_found_at_its_row_and_at_the_next() {
         |before, r, after| {
             let chain = before.name;
             let (seq, _, actual) = after.rows[r];
-            let mut found =
-                vec![Finding::RowChanged { chain, seq, expected: before.rows[r].2, actual }];
+            let mut found = vec![Finding::RowChanged { chain, seq, expected: before.rows[r].2, actual }];
             if seq == 4 || seq == 8 {
                 let (expected, witness) = (before.hash(seq), Witness::Checkpoint);
                 found.push(Finding::Disagrees { chain, seq, witness, expected, actual });

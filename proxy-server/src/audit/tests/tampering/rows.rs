@@ -151,7 +151,13 @@ fn rows_swapped_between_two_chains_are_found_in_both() {
                 expected.push(Finding::Disagrees { chain, seq, witness, expected: own, actual });
             }
             if seq == 10 {
-                expected.push(Finding::Disagrees { chain, seq, witness: Witness::Head, expected: own, actual });
+                expected.push(Finding::Disagrees {
+                    chain,
+                    seq,
+                    witness: Witness::Head,
+                    expected: own,
+                    actual,
+                });
             } else {
                 let next = &tampered.chains[c].rows[r + 1];
                 let (expected_hash, actual) = (follows(&tampered.chains[c], r + 1), next.2);

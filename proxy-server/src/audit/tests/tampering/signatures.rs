@@ -17,8 +17,11 @@ fn a_chain_written_anew_contradicts_its_checkpoints_and_known_heads() {
                 let (expected, actual) = (before.hash(seq), after.hash(seq));
                 Finding::Disagrees { chain, seq, witness, expected, actual }
             };
-            let mut expected: Vec<_> =
-                [4, 8].into_iter().filter(|seq| *seq >= from).map(|seq| found(seq, Witness::Checkpoint)).collect();
+            let mut expected: Vec<_> = [4, 8]
+                .into_iter()
+                .filter(|seq| *seq >= from)
+                .map(|seq| found(seq, Witness::Checkpoint))
+                .collect();
             let head = found(10, Witness::KnownHead);
             // Behind the last checkpoint only a known head can tell.
             assert_eq!(tampered.verify(&[]), expected);

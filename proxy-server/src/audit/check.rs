@@ -6,10 +6,12 @@ use super::{
     chain::{ChainName, Head},
     checkpoint::{Checkpoint, Distrust, Purpose},
     event::Event,
-    finding::{EpochWitness, Finding, Witness},
-    findings::{Findings, MOST},
+    finding::Finding,
+    findings::Findings,
+    gaps::{Gap, Gaps},
     public_key::TrustedKeys,
     report::ChainSummary,
+    witness::{EpochWitness, Witness},
 };
 
 /// Checks one chain, row by row, in memory that does not grow with it.
@@ -25,7 +27,7 @@ pub struct ChainCheck<'a> {
     position: Position,
     /// What is said of rows that have not come yet, lowest first.
     waiting: VecDeque<(Witness, Head)>,
-    gaps: Vec<Gap>,
+    gaps: Gaps,
     findings: Findings,
     rows: u64,
     checkpoints: u64,
@@ -39,13 +41,6 @@ enum Position {
     At(Head),
     /// The anchor cannot be believed, so the first row is taken as it is.
     Adrift,
-}
-
-/// Rows that had not come when a later one came.
-#[derive(Clone, Copy, Debug)]
-struct Gap {
-    first: u64,
-    last: u64,
 }
 
 /// What one chain came to, for [`super::Verification::add`].
@@ -71,7 +66,7 @@ impl<'a> ChainCheck<'a> {
             base: 0,
             position: Position::At(Head::genesis(&chain)),
             waiting: VecDeque::new(),
-            gaps: Vec::new(),
+            gaps: Gaps::default(),
             findings: Findings::default(),
             rows: 0,
             checkpoints: 0,
@@ -172,8 +167,7 @@ impl<'a> ChainCheck<'a> {
 
     fn outcome(mut self, last: u64) -> ChainOutcome {
         let chain = self.chain;
-        self.gaps.sort_unstable_by_key(|gap| gap.first);
-        for Gap { first, last } in std::mem::take(&mut self.gaps) {
+        for Gap { first, last } in self.gaps.into_sorted() {
             self.findings.push(Finding::RowsMissing { chain, seq: first, last });
         }
         let summary = ChainSummary {
@@ -244,9 +238,7 @@ impl<'a> ChainCheck<'a> {
     }
 
     fn gap(&mut self, first: u64, last: u64) {
-        if self.gaps.len() < MOST {
-            self.gaps.push(Gap { first, last });
-        } else {
+        if let Some(Gap { first, last }) = self.gaps.open(Gap { first, last }) {
             self.findings.push(Finding::RowsMissing { chain: self.chain, seq: first, last });
         }
     }
@@ -254,12 +246,11 @@ impl<'a> ChainCheck<'a> {
     /// A row that should have come before: it was moved when its place is empty, and is one too many when not.
     fn late(&mut self, seq: u64, after: u64) {
         let chain = self.chain;
-        let Some(at) = self.gaps.iter().position(|gap| (gap.first..=gap.last).contains(&seq)) else {
+        let Some(Gap { first, last }) = self.gaps.take(seq) else {
             let expected = after.saturating_add(1);
             return self.findings.push(Finding::RowInserted { chain, seq, expected });
         };
         self.findings.push(Finding::RowMoved { chain, seq, after });
-        let Gap { first, last } = self.gaps.swap_remove(at);
         if first < seq {
             self.gap(first, seq - 1);
         }

@@ -25,11 +25,13 @@ mod fields;
 mod file;
 mod finding;
 mod findings;
+mod gaps;
 mod key;
 mod known;
 mod known_file;
 mod public_key;
 mod report;
+mod witness;
 
 pub use chain::{ChainName, Head, NotAChain};
 pub use check::{ChainCheck, ChainOutcome};
@@ -37,12 +39,13 @@ pub use checkpoint::{Checkpoint, Distrust, Purpose};
 pub use event::Event;
 pub use export::{ExportError, ExportHeader, ExportWriter, verify_export};
 pub use file::AuditFileError;
-pub use finding::{EpochWitness, Finding, Witness};
+pub use finding::Finding;
 pub use key::AuditKey;
 pub use known::{Known, RolledBack, Standing};
 pub use known_file::KnownHeads;
 pub use public_key::{AuditPublicKey, KeyId, NotAnAuditKey, TrustedKeys};
 pub use report::{ChainSummary, Report, Verification};
+pub use witness::{EpochWitness, Witness};
 
 #[cfg(test)]
 mod tests;

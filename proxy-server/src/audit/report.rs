@@ -7,10 +7,11 @@ use super::{
     chain::ChainName,
     check::{ChainCheck, ChainOutcome},
     checkpoint::Checkpoint,
-    finding::{EpochWitness, Finding},
+    finding::Finding,
     findings::Findings,
     known::Known,
     public_key::TrustedKeys,
+    witness::EpochWitness,
 };
 
 /// What a check of the whole audit came to.

@@ -135,8 +135,11 @@ impl Audit {
     }
 
     fn export(&self) -> Vec<u8> {
-        let header =
-            ExportHeader { deployment: "test".to_owned(), epoch: self.epoch, at: UnixMs(1_790_000_000_000) };
+        let header = ExportHeader {
+            deployment: "test".parse().unwrap(),
+            epoch: self.epoch,
+            at: UnixMs(1_790_000_000_000),
+        };
         let mut writer = ExportWriter::new(Vec::new(), &header).unwrap();
         writer.key(&key().public()).unwrap();
         for chain in &self.chains {

@@ -1,6 +1,8 @@
 //! An audit that was exported, as `audit verify` reads it from a file.
 
-use countersign_proxy::audit::{AuditPublicKey, ExportError, Finding, Known, Report, TrustedKeys, verify_export};
+use countersign_proxy::audit::{
+    AuditPublicKey, ExportError, Finding, Known, Report, TrustedKeys, verify_export,
+};
 
 /// Any bytes as an export. Junk has its line; what holds has an end, signatures by the one key that is trusted, and no
 /// findings under any key but more with none.

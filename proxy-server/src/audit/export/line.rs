@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use countersign_protocol::{Epoch, SessionId};
+use countersign_protocol::{Deployment, Epoch, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -26,7 +26,7 @@ pub(super) enum Line<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportHeader {
     /// The deployment whose audit it is.
-    pub deployment: String,
+    pub deployment: Deployment,
     /// The policy's epoch in the same transaction as the rows.
     pub epoch: Epoch,
     /// When it was made.

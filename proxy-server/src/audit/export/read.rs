@@ -3,7 +3,7 @@ use std::{
     io::{BufRead, Read},
 };
 
-use countersign_protocol::Epoch;
+use countersign_protocol::{Deployment, Epoch};
 
 use super::{
     error::ExportError,
@@ -45,11 +45,14 @@ fn header(line: Line<'_>) -> Result<Epoch, ExportError> {
     let Line::Header(header) = line else {
         return Err(ExportError::Misplaced { line: 1, what: name(&line), expected: "the header" });
     };
-    let HeaderLine { format, version, deployment: _, epoch, at: _ } = header;
+    let HeaderLine { format, version, deployment, epoch, at: _ } = header;
     if format != FORMAT || version != VERSION {
         return Err(ExportError::OtherFormat { format: printable(&format), version });
     }
-    Ok(epoch)
+    match deployment.parse::<Deployment>() {
+        Ok(_) => Ok(epoch),
+        Err(error) => Err(ExportError::Junk { line: 1, problem: error.to_string() }),
+    }
 }
 
 struct Chains<'a> {

@@ -17,8 +17,9 @@ impl<W: Write> ExportWriter<W> {
     /// # Errors
     /// What `out` says; so do all others.
     pub fn new(out: W, header: &ExportHeader) -> io::Result<Self> {
-        let ExportHeader { deployment, epoch, at } = header.clone();
-        let header = HeaderLine { format: FORMAT.to_owned(), version: VERSION, deployment, epoch, at };
+        let ExportHeader { deployment, epoch, at } = header;
+        let (format, deployment) = (FORMAT.to_owned(), deployment.as_str().to_owned());
+        let header = HeaderLine { format, version: VERSION, deployment, epoch: *epoch, at: *at };
         let mut writer = Self { out, line: Vec::new(), lines: 0 };
         writer.put(&Line::Header(header))?;
         Ok(writer)

@@ -107,6 +107,7 @@ fn junk_is_an_error_that_names_its_line() {
         replaced(0, r#""version":1"#, r#""version":2"#),
         "the file is countersign-audit version 2, expected",
     );
+    starts(replaced(0, r#""test""#, r#""a b""#), "line 1 is none of an export: a deployment is 1 to 64 of");
     starts(with(5, &lines[0]), "line 6 of the export is a header, expected any other line");
     starts(with(5, &lines[2]), "line 6 of the export has the beginning of the chain policy a second time");
     let mut more = lines.clone();
@@ -124,7 +125,7 @@ fn a_line_has_a_bound() {
     assert!(matches!(verify(&bytes), Err(ExportError::TooLong { line: 4 })));
 
     let long = Event { detail: Some("x".repeat(1 << 20)), ..event(1) };
-    let header = ExportHeader { deployment: "test".to_owned(), epoch: Epoch(1), at: UnixMs(1) };
+    let header = ExportHeader { deployment: "test".parse().unwrap(), epoch: Epoch(1), at: UnixMs(1) };
     let mut writer = ExportWriter::new(Vec::new(), &header).unwrap();
     let refused = writer.row(ChainName::Policy, 1, &long, [0; 32]).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::InvalidData);

@@ -131,6 +131,14 @@ fn stranger() -> String {
 const HERE: &str = "192.0.2.1";
 const ELSEWHERE: &str = "192.0.2.2";
 
+/// Handlers run on any thread.
+#[test]
+fn a_login_may_move_between_threads() {
+    fn may_move<T: Send>(_: T) {}
+    let rig = Rig::new();
+    may_move(rig.authenticator.authenticate(&bearer("x"), address(HERE), NOW));
+}
+
 #[tokio::test]
 async fn a_token_is_somebody_until_it_ends() {
     let rig = Rig::new();

@@ -18,6 +18,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod attest;
+pub mod audit;
 pub mod ca;
 pub mod cli;
 pub mod config;

@@ -43,14 +43,8 @@ codes! {
     BadHeader = "bad-header", BAD_REQUEST;
     /// The cursor is none that this list gave.
     BadCursor = "bad-cursor", BAD_REQUEST;
-    /// No credentials came with the request.
-    NoCredentials = "no-credentials", UNAUTHORIZED;
-    /// The credentials are worth nothing, or nothing any more.
-    BadCredentials = "bad-credentials", UNAUTHORIZED;
     /// The request comes from a page of another origin.
     ForeignOrigin = "foreign-origin", FORBIDDEN;
-    /// The credentials are genuine, and nobody gave them a role here.
-    NoRole = "no-role", FORBIDDEN;
     /// None of the caller's roles gives this permission.
     RoleMissing = "role-missing", FORBIDDEN;
     /// This concerns the whole installation; the caller has some workloads only.
@@ -99,8 +93,6 @@ codes! {
     IdempotencyMismatch = "idempotency-mismatch", UNPROCESSABLE_ENTITY;
     /// Something that exists is changed with If-Match only, so that nobody overwrites what they have not read.
     PreconditionRequired = "precondition-required", PRECONDITION_REQUIRED;
-    /// Too many failed logins from there.
-    LoginsThrottled = "logins-throttled", TOO_MANY_REQUESTS;
     /// As many listeners to events as there may be.
     TooManyListeners = "too-many-listeners", TOO_MANY_REQUESTS;
     /// Nothing the caller did.
@@ -111,8 +103,6 @@ codes! {
     TooSlow = "too-slow", SERVICE_UNAVAILABLE;
     /// The store did not answer.
     StoreUnavailable = "store-unavailable", SERVICE_UNAVAILABLE;
-    /// The identity provider's keys cannot be had.
-    ProviderUnavailable = "provider-unavailable", SERVICE_UNAVAILABLE;
     /// The proxy has not seen its store lately.
     Stale = "stale", SERVICE_UNAVAILABLE;
 }

@@ -13,14 +13,15 @@ use utoipa::ToSchema;
 
 use super::{
     code::Code,
-    identity::{Denied, Scope},
+    identity::{AuthError, Denied, Scope},
 };
 use crate::store::{ChangeError, StoreError};
 
 /// Why a request was not answered as asked. Rendered once, by [`render`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
-    code: Code,
+    code: &'static str,
+    status: StatusCode,
     detail: Cow<'static, str>,
     field: Option<Cow<'static, str>>,
     known: Vec<String>,
@@ -32,7 +33,8 @@ pub struct ApiError {
 impl ApiError {
     /// An error whose sentence is all there is to say.
     pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), field: None, known: Vec::new(), retry_after: None, cause: None }
+        let (code, status) = (code.as_str(), code.status());
+        Self { code, status, detail: detail.into(), field: None, known: Vec::new(), retry_after: None, cause: None }
     }
 
     /// What the request says in `field` makes no sense.
@@ -63,7 +65,7 @@ impl ApiError {
     }
 
     /// The stable code.
-    pub(super) fn code(&self) -> Code {
+    pub(super) fn code(&self) -> &'static str {
         self.code
     }
 
@@ -89,19 +91,6 @@ impl ApiError {
         }
     }
 
-    /// What the caller's roles and scope do not allow.
-    pub(super) fn of_denied(denied: &Denied) -> Self {
-        let code = match denied {
-            Denied::Role { .. } => Code::RoleMissing,
-            Denied::OutsideScope { asked: Scope::Everything } => Code::InstallationWide,
-            // Whoever names the workload says it in his own words: this says nothing of it.
-            Denied::OutsideScope { asked: Scope::Workloads(_) } => return Self::not_found("workload of that name"),
-            Denied::Escalation { .. } => Code::Escalation,
-            Denied::TooDeep => Code::LineageTooLong,
-        };
-        Self::new(code, denied.to_string())
-    }
-
     /// A refused change for somebody who sees some workloads only: a clash with another
     /// team's measurement cannot be hidden, but whose it is can.
     pub(super) fn of_change_for_some(error: ChangeError, sees: impl Fn(&str) -> bool) -> Self {
@@ -118,6 +107,38 @@ impl ApiError {
             }
             other => Self::of_change(other),
         }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let answer = Self { code: error.code(), status, ..Self::new(Code::Internal, error.to_string()) };
+        let answer = match &error {
+            AuthError::TooManyFailures { retry_after } => answer.retry_after(retry_after.as_secs() + 1),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => answer.retry_after(1),
+            _ => answer,
+        };
+        if std::error::Error::source(&error).is_some() {
+            return answer.because(crate::log::Chain(&error));
+        }
+        answer
+    }
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        let code = match &denied {
+            Denied::Role { .. } => Code::RoleMissing,
+            Denied::OutsideScope { asked: Scope::Everything } => Code::InstallationWide,
+            // The same words as for one that does not exist.
+            Denied::OutsideScope { asked: asked @ Scope::Workloads(_) } => {
+                return Self::not_found(format_args!("workload {asked}"));
+            }
+            Denied::Escalation { .. } => Code::Escalation,
+            Denied::TooDeep => Code::LineageTooLong,
+        };
+        Self::new(code, denied.to_string())
     }
 }
 
@@ -139,7 +160,7 @@ impl From<StoreError> for ApiError {
 /// the request id is known.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = self.code.status().into_response();
+        let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
         response
     }
@@ -151,11 +172,11 @@ pub(super) fn render(response: Response, request_id: &str) -> Response {
     let Some(error) = parts.extensions.remove::<ApiError>() else {
         return Response::from_parts(parts, body);
     };
-    let ApiError { code, detail, field, known, retry_after, cause } = error;
-    log(code, &detail, cause.as_deref(), request_id);
+    let ApiError { code, status, detail, field, known, retry_after, cause } = error;
+    log(code, status, &detail, cause.as_deref(), request_id);
     let problem = Problem {
-        status: code.status().as_u16(),
-        code: code.as_str().to_owned(),
+        status: status.as_u16(),
+        code: code.to_owned(),
         detail: detail.into_owned(),
         request_id: request_id.to_owned(),
         field: field.map(Cow::into_owned),
@@ -175,11 +196,11 @@ pub(super) fn render(response: Response, request_id: &str) -> Response {
     Response::from_parts(parts, body.into())
 }
 
-fn log(code: Code, detail: &str, cause: Option<&str>, request_id: &str) {
-    if code.status().is_server_error() {
-        tracing::error!(code = code.as_str(), request_id, reason = detail, cause, "admin request failed");
+fn log(code: &str, status: StatusCode, detail: &str, cause: Option<&str>, request_id: &str) {
+    if status.is_server_error() {
+        tracing::error!(code, request_id, reason = detail, cause, "admin request failed");
     } else {
-        tracing::debug!(code = code.as_str(), request_id, reason = detail, cause, "admin request refused");
+        tracing::debug!(code, request_id, reason = detail, cause, "admin request refused");
     }
 }
 

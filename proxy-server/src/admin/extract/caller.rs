@@ -5,7 +5,7 @@ use http::request::Parts;
 
 use crate::{
     admin::{
-        identity::{Denied, Disclosure, Permission, Principal, Scope},
+        identity::{Permission, Principal, Scope},
         problem::ApiError,
     },
     policy::WorkloadName,
@@ -53,10 +53,7 @@ impl Caller {
     /// Whether he may do this to this workload. A workload outside his scope
     /// does not exist, as far as he can tell.
     pub(in crate::admin) fn may(&self, permission: Permission, workload: &WorkloadName) -> Result<(), ApiError> {
-        self.principal.may(permission, Some(workload)).map_err(|denied| match denied.disclosure() {
-            Disclosure::NotFound => ApiError::not_found(format_args!("workload {workload}")),
-            Disclosure::Forbidden => denied.into(),
-        })
+        self.principal.may(permission, Some(workload)).map_err(ApiError::from)
     }
 
     /// Whether he may do this to the installation as a whole.
@@ -91,11 +88,5 @@ impl Caller {
             }
             (error, _) => error.into(),
         }
-    }
-}
-
-impl From<Denied> for ApiError {
-    fn from(denied: Denied) -> Self {
-        Self::of_denied(&denied)
     }
 }

@@ -89,8 +89,20 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
+/// Where a listener to events was (HTML, "Server-sent events").
+pub(in crate::admin) struct LastEventId(pub(in crate::admin) Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let id = single(&parts.headers, &HeaderName::from_static("last-event-id"))?;
+        Ok(Self(id.map(str::to_owned)))
+    }
+}
+
 /// The one value of a header.
-pub(super) fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, ApiError> {
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, ApiError> {
     let mut values = headers.get_all(name).iter();
     let (first, more) = (values.next(), values.next());
     match (first.map(|value| value.to_str()), more) {

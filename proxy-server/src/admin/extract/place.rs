@@ -2,10 +2,12 @@ use std::{collections::HashMap, convert::Infallible};
 
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
+use countersign_protocol::SessionId;
+use countersign_verifier::PcrSet;
 use utoipa::IntoParams;
 
 use crate::{
-    admin::problem::ApiError,
+    admin::{identity::TokenId, model::set_of, problem::ApiError},
     policy::{WorkloadName, check_name},
 };
 
@@ -43,8 +45,52 @@ impl<S: Send + Sync> FromRequestParts<S> for MeasurementPlace {
     }
 }
 
+/// `{session}` of the path.
+pub(in crate::admin) struct SessionPlace(pub(in crate::admin) SessionId);
+
+impl<S: Send + Sync> FromRequestParts<S> for SessionPlace {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Ok(path) = read_path(parts, state).await;
+        let id = path.get("session").filter(|text| is_lower_hex(text)).and_then(|text| text.parse().ok());
+        id.map(Self).ok_or_else(|| ApiError::not_found("session of that id"))
+    }
+}
+
+/// `{token}` of the path.
+pub(in crate::admin) struct TokenPlace(pub(in crate::admin) TokenId);
+
+impl<S: Send + Sync> FromRequestParts<S> for TokenPlace {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Ok(path) = read_path(parts, state).await;
+        let id = path.get("token").and_then(|text| text.parse().ok());
+        id.map(Self).ok_or_else(|| ApiError::not_found("token of that id"))
+    }
+}
+
+/// `{tombstone}` of the path.
+pub(in crate::admin) struct TombstonePlace(pub(in crate::admin) PcrSet);
+
+impl<S: Send + Sync> FromRequestParts<S> for TombstonePlace {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Ok(path) = read_path(parts, state).await;
+        let set = path.get("tombstone").and_then(|text| set_of(text));
+        set.map(Self).ok_or_else(|| ApiError::not_found("tombstone of that id"))
+    }
+}
+
+/// One id has one spelling.
+fn is_lower_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
 /// What the path names, percent-decoded; empty when it is no UTF-8.
-pub(in crate::admin) async fn read_path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<HashMap<String, String>, Infallible> {
+async fn read_path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<HashMap<String, String>, Infallible> {
     Ok(Path::from_request_parts(parts, state).await.map(|Path(path)| path).unwrap_or_default())
 }
 
@@ -95,4 +141,14 @@ pub(in crate::admin) struct TokenPath {
     /// The token's id.
     #[param(pattern = "^[0-9a-f]{32}$", example = "9cc4e1b7a25d1f0a9cc4e1b7a25d1f0a")]
     token: String,
+}
+
+/// For the OpenAPI document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code)]
+pub(in crate::admin) struct TombstonePath {
+    /// The tombstone's `id`: the set of PCRs itself.
+    #[param(pattern = "^[A-Za-z0-9_-]{66,2096}$")]
+    tombstone: String,
 }

@@ -21,7 +21,7 @@ mod workload;
 pub(super) use audit::{AuditEntry, Chain};
 pub(super) use change::{Noun, Outcome, words};
 pub(super) use cursor::Cursor;
-pub(super) use explain::{Difference, DocumentView, Explained, Match, Nearest, Verification};
+pub(super) use explain::{Difference, DocumentView, Explain, Explained, Match, Nearest, Verification, meaning, moment};
 pub(super) use measurement::{AddMeasurement, Labels, MeasurementPatch, MeasurementView, StateWord};
 pub(super) use page::{
     AuditListing, ChainListing, MeasurementListing, ReplicaListing, SessionListing, TokenListing, TombstoneListing,
@@ -30,10 +30,10 @@ pub(super) use page::{
 pub(super) use parsed::{Moment, NetworkText, Prose, Text};
 pub(super) use pcrs::{Pcrs, PcrsIn};
 pub(super) use policy::PolicyView;
-pub(super) use replica::{Cut, ReplicaView};
+pub(super) use replica::{Cut, ReplicaState, ReplicaView};
 pub(super) use revocation::{Revocation, RevocationOutcome, RevocationShape, Target};
 pub(super) use session::SessionView;
 pub(super) use token::{NewToken, TokenMade, TokenView};
-pub(super) use tombstone::{LiftTombstone, TombstoneView};
+pub(super) use tombstone::{TombstoneView, set_of};
 pub(super) use whoami::Whoami;
 pub(super) use workload::{NewWorkload, OriginWord, Rules, WorkloadView};

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -15,9 +14,9 @@ use tokio::time::timeout;
 use utoipa::{
     OpenApi,
     openapi::{
-        HttpMethod, Info, License, OpenApi as Document, PathItem, RefOr,
+        Info, License, OpenApi as Document, PathItem, RefOr,
         path::Operation,
-        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+        security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -27,7 +26,6 @@ use super::{
     answers::{problem_response, refused_credentials},
     code::Code,
     extract::RequestId,
-    model,
     problem::{ApiError, Problem, render},
     routes::{
         approvals, audit, events, explain, health, measurements, policy, replicas, revocations, sessions, tokens, tombstones,
@@ -131,7 +129,7 @@ impl utoipa::Modify for Whole {
         document.info = info;
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-        components.add_security_scheme("certificate", SecurityScheme::MutualTls { description: None, extensions: None });
+        components.add_security_scheme("certificate", SecurityScheme::MutualTls { description: None, deprecated: None, extensions: None });
     }
 }
 

@@ -28,6 +28,21 @@ pub struct ChangeRequest {
     pub now: UnixMs,
 }
 
+impl ChangeRequest {
+    /// A change by whoever needs nobody's approval and knows no revision: it is made at once.
+    pub fn at_once(change: Change, actor: Actor, now: UnixMs) -> Self {
+        Self {
+            change,
+            actor,
+            precondition: Precondition::None,
+            mode: Mode::Commit,
+            approvals: 0,
+            idempotency: None,
+            now,
+        }
+    }
+}
+
 /// Who changes something, for the audit, and because nobody approves what is theirs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
@@ -310,7 +325,10 @@ impl fmt::Display for ChangeError {
                 write!(f, "these PCRs were revoked as {measurement}: lift the tombstone first")
             }
             Self::Overlaps { other } => {
-                write!(f, "an enclave could match this and {other} of another workload: pin a PCR that tells them apart")
+                write!(
+                    f,
+                    "an enclave could match this and {other} of another workload: pin a PCR that tells them apart"
+                )
             }
             Self::SamePcrs { other } => write!(f, "{other} has the same PCRs"),
             Self::AlreadyRevoked { what } => write!(f, "{what} is revoked already"),

@@ -145,7 +145,7 @@ struct Run {
 impl Run {
     fn start(stored: StoredPolicy) -> Self {
         let handle = PolicyHandle::new(Policy::from_store(stored.clone()).unwrap());
-        let sessions = Sessions::new(SessionsLimits { max_sessions: 10 });
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 10, max_per_instance: 10 });
         let store = Arc::new(FakeStore(Mutex::new((stored, false))));
         let shutdown = CancellationToken::new();
         let watcher = Watcher::new(Arc::clone(&store) as Arc<dyn Store>, handle.clone(), sessions.clone());
@@ -162,6 +162,7 @@ impl Run {
             sequence: 1,
             lease: Lease::MAX,
             epoch: self.handle.epoch(),
+            instance: None,
         };
         self.sessions.admit(admission, Instant::now()).unwrap().session.id()
     }

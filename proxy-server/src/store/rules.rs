@@ -91,3 +91,18 @@ pub(super) fn pcrs(text: &str, row: &str) -> Result<PcrSet, StoreError> {
 pub(super) fn corrupt(table: &str, key: &str, reason: impl ToString) -> StoreError {
     StoreError::Corrupt { row: format!("{table} {key}"), reason: reason.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_come_back_and_rules_without_a_rate_are_read_as_ever() {
+        let old = r#"{"destinations":[],"addresses":[],"lease_min_seconds":30,"lease_max_seconds":600,"max_sessions":5,"max_tunnels_per_session":6}"#;
+        let mut known = workload("demo", old).unwrap();
+        assert_eq!(known.limits.max_bytes_per_second, None);
+        assert_eq!(rules_text(&known).unwrap(), old, "a workload without a rate has not changed");
+        known.limits.max_bytes_per_second = NonZeroU64::new(70_000);
+        assert_eq!(workload("demo", &rules_text(&known).unwrap()).unwrap(), known);
+    }
+}

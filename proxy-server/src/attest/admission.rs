@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::{
     connection::{Connection, NoNonce},
     gate::Gate,
+    instance_rate::InstanceRate,
     judgement::{answers, appraise, lease, might_pass, revoked},
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
     log::{Chain, Sample, Sampler},
     policy::{Admitting, Policy, PolicyHandle},
     refusal::Refused,
-    session::{Admission, EndReason, Granted, Renewal, Sessions},
+    session::{Admission, EndReason, Granted, Instance, Renewal, Sessions},
     store::{AuditEvent, Journal, JournalError, SessionRow, UnixMs},
 };
 
@@ -33,6 +34,7 @@ use crate::{
 pub struct Admitter {
     parts: AdmitterParts,
     gate: Gate,
+    rate: InstanceRate,
     lines: Sampler,
     rows: Sampler,
 }
@@ -57,6 +59,8 @@ pub struct AdmitterParts {
     pub ca: Arc<SessionCa>,
     /// Takes audit rows.
     pub journal: Journal,
+    /// Documents of one EC2 instance that are looked at in a minute.
+    pub attestations_per_instance: u32,
     /// Threads that serve connections.
     pub workers: usize,
 }
@@ -65,7 +69,8 @@ impl Admitter {
     /// Puts the parts together.
     pub fn new(parts: AdmitterParts) -> Self {
         let gate = Gate::new(parts.workers);
-        Self { parts, gate, lines: Sampler::new(LINES_PER_SECOND), rows: Sampler::new(ROWS_PER_SECOND) }
+        let rate = InstanceRate::new(parts.attestations_per_instance);
+        Self { parts, gate, rate, lines: Sampler::new(LINES_PER_SECOND), rows: Sampler::new(ROWS_PER_SECOND) }
     }
 
     /// A new nonce for this connection.
@@ -195,6 +200,8 @@ impl Admitter {
         now: UnixMs,
         request_id: &str,
     ) -> Result<Admitted, Refused> {
+        let instance = Instance::of_module(evidence.module_id());
+        self.rate.take(&instance, Instant::now())?;
         let admitting = appraise(policy, evidence)?;
         let lease = lease(admitting.workload.lease_bounds, attest.lease, evidence.not_after(), now)?;
         let admission = Admission {
@@ -205,6 +212,7 @@ impl Admitter {
             sequence: attest.sequence,
             lease,
             epoch: policy.epoch,
+            instance: Some(instance),
         };
         let Granted { session, renewed, .. } = self
             .parts

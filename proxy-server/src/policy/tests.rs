@@ -1,6 +1,7 @@
 //! The watcher beside a store that the test drives, and what a policy is made of.
 
 use std::{
+    num::NonZeroU64,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -54,6 +55,8 @@ async fn sessions_end_when_what_admitted_them_is_no_more() {
     let mut wider = policy(2, &[("v1", 1, MeasurementState::Active, 1)]);
     wider.workloads[0].destinations =
         ["a.example:443", "b.example:443"].map(destination).into_iter().collect();
+    let mut slower = policy(2, &[("v1", 1, MeasurementState::Active, 1)]);
+    slower.workloads[0].limits.max_bytes_per_second = NonZeroU64::new(100_000);
     let pending = policy(2, &[("v1", 1, MeasurementState::Pending, 2)]);
     let other_pcrs = policy(2, &[("v1", 9, MeasurementState::Active, 2)]);
     // Another measurement was revoked that differs only in a PCR which v1 leaves open.
@@ -66,6 +69,7 @@ async fn sessions_end_when_what_admitted_them_is_no_more() {
         ("the workload left", without_workload, Some(EndReason::WorkloadRemoved)),
         ("a destination left", narrower, Some(EndReason::RulesChanged)),
         ("a destination came", wider, None),
+        ("its bytes became fewer", slower, Some(EndReason::RulesChanged)),
         ("the measurement is pending", pending, Some(EndReason::MeasurementRevoked)),
         ("the name means other PCRs", other_pcrs, Some(EndReason::MeasurementRevoked)),
         ("the session might have matched what was revoked", near, Some(EndReason::MeasurementRevoked)),
@@ -148,7 +152,7 @@ struct Run {
 impl Run {
     fn start(stored: StoredPolicy) -> Self {
         let handle = PolicyHandle::new(Policy::from_store(stored.clone()).unwrap());
-        let sessions = Sessions::new(SessionsLimits { max_sessions: 10 });
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 10, max_per_instance: 10 });
         let store = Arc::new(FakeStore(Mutex::new((stored, false))));
         let shutdown = CancellationToken::new();
         let watcher = Watcher::new(Arc::clone(&store) as Arc<dyn Store>, handle.clone(), sessions.clone());
@@ -165,6 +169,7 @@ impl Run {
             sequence: 1,
             lease: Lease::MAX,
             epoch: self.handle.epoch(),
+            instance: None,
         };
         self.sessions.admit(admission, Instant::now()).unwrap().session.id()
     }

@@ -48,7 +48,10 @@ impl Parts {
         let store = store::open(&place, identity, Missing::Make).await?;
         report(&store.seed(&config.workloads, UnixMs::now()).await?);
         let loaded = Policy::from_store(store.load().await?).map_err(ServeError::Policy)?;
-        let sessions = Sessions::new(SessionsLimits { max_sessions: config.limits.sessions as usize });
+        let sessions = Sessions::new(SessionsLimits {
+            max_sessions: config.limits.sessions as usize,
+            max_per_instance: config.limits.sessions_per_instance,
+        });
         restore(&sessions, &loaded, store.sessions(UnixMs::now()).await?);
         let policy = PolicyHandle::new(loaded);
         let ca = SessionCa::start(&config.session_root, &config.state_directory, OffsetDateTime::now_utc());
@@ -67,6 +70,7 @@ impl Parts {
             sessions: sessions.clone(),
             ca: Arc::clone(&ca),
             journal,
+            attestations_per_instance: config.limits.attestations_per_instance,
             workers: tokio::runtime::Handle::current().metrics().num_workers(),
         });
         let limits = PortLimits {
@@ -263,5 +267,6 @@ fn admission(policy: &Policy, row: &SessionRow) -> Option<Admission> {
         sequence: row.sequence,
         lease: row.lease,
         epoch: row.epoch,
+        instance: None,
     })
 }

@@ -20,6 +20,7 @@ mod deadlines;
 mod end;
 mod epitaphs;
 mod error;
+mod instances;
 mod permit;
 mod record;
 mod registry;
@@ -27,6 +28,7 @@ mod watchers;
 
 pub use end::{EndReason, Ended};
 pub use error::{AdmitError, RegisterError};
+pub use instances::Instance;
 pub use permit::{SessionWatch, TunnelPermit};
 pub use record::{Session, SessionView};
 pub use registry::{Admission, Granted, Renewal, Sessions, SessionsLimits};

@@ -11,7 +11,7 @@ use countersign_protocol::{BootId, Epoch, KeyThumbprint, SessionId};
 use tokio::time::Instant;
 
 use super::{
-    Admission, EndReason, RegisterError, SessionWatch, TunnelPermit,
+    Admission, EndReason, Instance, RegisterError, SessionWatch, TunnelPermit,
     watchers::{Kind, Watchers},
 };
 use crate::policy::Workload;
@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) lease_ends: Instant,
     /// The deadline entry that is this session's; any other one is stale.
     pub(super) scheduled: Instant,
+    /// What the registry counts it under.
+    pub(super) instance: Option<Instance>,
     watchers: Watchers,
 }
 
@@ -59,15 +61,19 @@ pub struct SessionView {
     pub epoch: Epoch,
     /// When it lapses.
     pub lease_ends: Instant,
+    /// The EC2 instance, once it has attested to this process.
+    pub instance: Option<Instance>,
     /// How many tunnels it has.
     pub tunnels: u32,
 }
 
 impl Session {
     pub(super) fn new(id: SessionId, admission: Admission, lease_ends: Instant) -> Self {
-        let Admission { workload, measurement, key, boot_id, sequence, lease: _, epoch } = admission;
+        let Admission { workload, measurement, key, boot_id, sequence, lease: _, epoch, instance } =
+            admission;
         let watchers = Watchers::default();
-        let state = State { workload, sequence, epoch, lease_ends, scheduled: lease_ends, watchers };
+        let state =
+            State { workload, sequence, epoch, lease_ends, scheduled: lease_ends, instance, watchers };
         Self { id, key, boot_id, measurement, ended: AtomicU8::new(0), state: Mutex::new(state) }
     }
 
@@ -126,6 +132,7 @@ impl Session {
             sequence: state.sequence,
             epoch: state.epoch,
             lease_ends: state.lease_ends,
+            instance: state.instance.clone(),
             tunnels: state.watchers.tunnels(),
         }
     }

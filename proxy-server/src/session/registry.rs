@@ -12,7 +12,10 @@ use tokio::time::Instant;
 use tokio::{sync::Notify, time};
 use tokio_util::sync::CancellationToken;
 
-use super::{AdmitError, EndReason, Ended, Session, SessionView, deadlines::Deadlines, epitaphs::Epitaphs};
+use super::{
+    AdmitError, EndReason, Ended, Instance, Session, SessionView, deadlines::Deadlines, epitaphs::Epitaphs,
+    instances::Instances,
+};
 use crate::policy::{Workload, WorkloadName};
 
 /// Every live session. Cheap to clone; all clones are one registry.
@@ -28,6 +31,8 @@ pub struct Sessions(Arc<Registry>);
 pub struct SessionsLimits {
     /// Live sessions of all workloads together.
     pub max_sessions: usize,
+    /// Live sessions of one EC2 instance, of all workloads together.
+    pub max_per_instance: u32,
 }
 
 /// Evidence that matched a measurement, as far as a session needs to know it.
@@ -47,6 +52,9 @@ pub struct Admission {
     pub lease: Lease,
     /// The policy that admitted it.
     pub epoch: Epoch,
+    /// The EC2 instance that the evidence names. `None` for a session that another
+    /// process admitted: it is counted once it attests here.
+    pub instance: Option<Instance>,
 }
 
 /// A session given, or given again.
@@ -82,6 +90,7 @@ struct Registry {
 struct Book {
     by_key: HashSet<ByKey>,
     of_workload: HashMap<WorkloadName, u32>,
+    of_instance: Instances,
     deadlines: Deadlines,
 }
 
@@ -239,12 +248,17 @@ impl Sessions {
         let mut state = session.state();
         let same = session.boot_id() == admission.boot_id
             && *session.measurement() == admission.measurement
-            && state.workload.name == admission.workload.name;
+            && state.workload.name == admission.workload.name
+            && (state.instance.is_none() || state.instance == admission.instance);
         if !same {
             return Err(AdmitError::Conflict);
         }
         if admission.sequence <= state.sequence {
             return Err(AdmitError::SequenceReplayed { last: state.sequence, got: admission.sequence });
+        }
+        if state.instance.is_none() {
+            // It stands already: to count it late must not end it.
+            state.instance = admission.instance.map(|instance| book.of_instance.enter(instance));
         }
         state.workload = admission.workload;
         state.sequence = admission.sequence;
@@ -265,11 +279,14 @@ impl Sessions {
         &self,
         book: &mut Book,
         id: SessionId,
-        admission: Admission,
+        mut admission: Admission,
         lease_ends: Instant,
     ) -> Result<Granted, AdmitError> {
         if book.by_key.len() >= self.0.limits.max_sessions {
             return Err(AdmitError::Full { limit: self.0.limits.max_sessions });
+        }
+        if let Some(instance) = &admission.instance {
+            book.of_instance.check(instance, self.0.limits.max_per_instance)?;
         }
         let limit = admission.workload.limits.max_sessions;
         let standing = book.of_workload.entry(admission.workload.name.clone()).or_default();
@@ -277,6 +294,7 @@ impl Sessions {
             return Err(AdmitError::TooManySessions { limit });
         }
         *standing += 1;
+        admission.instance = admission.instance.map(|instance| book.of_instance.enter(instance));
         let session = Arc::new(Session::new(id, admission, lease_ends));
         book.by_key.insert(ByKey(Arc::clone(&session)));
         self.shard(&id).write().unwrap_or_else(PoisonError::into_inner).insert(ById(Arc::clone(&session)));
@@ -313,7 +331,11 @@ impl Sessions {
         }
         shard.remove(&id);
         book.by_key.remove(&session.key());
-        let name = &session.state().workload.name;
+        let state = session.state();
+        if let Some(instance) = &state.instance {
+            book.of_instance.leave(instance);
+        }
+        let name = &state.workload.name;
         if let Some(standing) = book.of_workload.get_mut(name) {
             *standing -= 1;
             if *standing == 0 {

@@ -71,7 +71,7 @@ impl Rig {
         let mut policy = Policy::default();
         policy.workloads.insert(workload.name.clone(), Arc::clone(&workload));
         let policy = PolicyHandle::new(policy);
-        let sessions = Sessions::new(SessionsLimits { max_sessions: 100 });
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 100, max_per_instance: 100 });
         let tls = GatewayTls {
             chain: vec![server.clone()],
             key: private(&server_key),
@@ -104,6 +104,7 @@ impl Rig {
             sequence: 1,
             lease: Lease::from_secs(lease).unwrap(),
             epoch: Epoch(1),
+            instance: None,
         };
         self.sessions.admit(admission, Instant::now()).unwrap().session
     }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# What `make test` needs beyond `make run`: Python for the independent verifier, cargo tools.
+# What `make test` needs beyond `make run`: Python for the independent verifier, PostgreSQL, cargo tools.
+# Tests start PostgreSQL servers of their own; the one that the package may start is not used.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/common.sh
-need_packages curl gcc g++ make ca-certificates python3 python3-venv
+need_packages curl gcc g++ make ca-certificates python3 python3-venv postgresql
 need_cargo
 need_cargo_tool cargo-deny 0.20.2
 need_cargo_tool cargo-fuzz 0.13.2

@@ -26,6 +26,7 @@ mod handshakes;
 pub mod log;
 pub mod policy;
 pub mod refusal;
+pub mod replica;
 pub mod serve;
 pub mod session;
 pub mod store;

@@ -61,6 +61,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     handshakes::Handshakes,
     policy::PolicyHandle,
+    replica::Elsewhere,
     session::{EndReason, Session, Sessions},
 };
 
@@ -75,6 +76,7 @@ struct Shared {
     tls: Arc<ServerConfig>,
     sessions: Sessions,
     policy: PolicyHandle,
+    elsewhere: Elsewhere,
     resolver: Resolver,
     handshakes: Arc<Handshakes>,
     connections: Arc<Semaphore>,
@@ -85,7 +87,8 @@ struct Shared {
 }
 
 impl Gateway {
-    /// A gateway that admits the sessions of `sessions` by the rules of `policy`.
+    /// A gateway that admits the sessions of `sessions`, and those that stand
+    /// `elsewhere`, by the rules of `policy`.
     ///
     /// # Errors
     /// [`GatewayError`] when the certificates cannot be used.
@@ -94,6 +97,7 @@ impl Gateway {
         tls: GatewayTls,
         sessions: Sessions,
         policy: PolicyHandle,
+        elsewhere: Elsewhere,
     ) -> Result<Self, GatewayError> {
         let shared = Shared {
             tls: tls::server_config(tls)?,
@@ -105,6 +109,7 @@ impl Gateway {
             config,
             sessions,
             policy,
+            elsewhere,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -160,7 +165,7 @@ async fn connection(shared: Arc<Shared>, tcp: TcpStream, place: OwnedSemaphorePe
     let Some(Accepted { stream, leaf, protocol }) = Box::pin(shake_hands(&shared, tcp)).await else {
         return;
     };
-    let who = identity::find_session(&shared.sessions, &leaf);
+    let who = Box::pin(identity::find_session(&shared.sessions, &shared.elsewhere, &leaf)).await;
     drop(leaf);
     match protocol {
         HttpVersion::One => Box::pin(http1::serve(&shared, stream, who)).await,

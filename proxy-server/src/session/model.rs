@@ -21,7 +21,7 @@ async fn generated_events_end_as_in_the_model() {
 async fn a_lapse_cuts_within_a_few_milliseconds_and_a_renewal_puts_it_off() {
     let sessions = registry(10);
     let stop = CancellationToken::new();
-    let looping = tokio::spawn(sessions.clone().lapse_loop(stop.clone()));
+    let looping = tokio::spawn(sessions.clone().lapse_loop(Arc::new(NobodyElse), stop.clone()));
     let start = Instant::now();
     let granted = sessions.admit(admission(1, 1, 30), start).unwrap();
     let mut permit = granted.session.register_tunnel().unwrap();
@@ -43,7 +43,7 @@ async fn a_lapse_cuts_within_a_few_milliseconds_and_a_renewal_puts_it_off() {
 async fn a_renewal_with_a_shorter_lease_ends_sooner() {
     let sessions = registry(10);
     let stop = CancellationToken::new();
-    tokio::spawn(sessions.clone().lapse_loop(stop.clone()));
+    tokio::spawn(sessions.clone().lapse_loop(Arc::new(NobodyElse), stop.clone()));
     let start = Instant::now();
     let granted = sessions.admit(admission(1, 1, 600), start).unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;

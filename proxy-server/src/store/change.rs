@@ -310,7 +310,10 @@ impl fmt::Display for ChangeError {
                 write!(f, "these PCRs were revoked as {measurement}: lift the tombstone first")
             }
             Self::Overlaps { other } => {
-                write!(f, "an enclave could match this and {other} of another workload: pin a PCR that tells them apart")
+                write!(
+                    f,
+                    "an enclave could match this and {other} of another workload: pin a PCR that tells them apart"
+                )
             }
             Self::SamePcrs { other } => write!(f, "{other} has the same PCRs"),
             Self::AlreadyRevoked { what } => write!(f, "{what} is revoked already"),

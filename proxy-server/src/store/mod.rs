@@ -31,12 +31,10 @@ pub use change::{
 pub use error::StoreError;
 pub use journal::{Journal, JournalError};
 pub use query::{
-    AuditFilter, AuditPage, AuditRow, ChainRow, CheckpointRow, Load, MeasurementFilter, MeasurementRow, Origin, Page, Paged,
-    ReplicaRow, SessionFilter, TokenRow, TombstoneRow, Visible, WorkloadRow,
+    AuditFilter, AuditPage, AuditRow, ChainRow, CheckpointRow, Load, MeasurementFilter, MeasurementRow,
+    Origin, Page, Paged, ReplicaRow, SessionFilter, TokenRow, TombstoneRow, Visible, WorkloadRow,
 };
-pub use record::{
-    AuditEvent, Batch, Committed, Seeded, SessionRow, StoredMeasurement, StoredPolicy, UnixMs,
-};
+pub use record::{AuditEvent, Batch, Committed, Seeded, SessionRow, StoredMeasurement, StoredPolicy, UnixMs};
 pub use sqlite::{Missing, SqliteStore};
 
 use crate::config::{AuditRetention, WorkloadSpec};

@@ -26,7 +26,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     gateway::{Gateway, GatewayConfig, GatewayTls},
     policy::{Destinations, Limits, Policy, PolicyHandle, Workload},
-    session::{Admission, Session, Sessions, SessionsLimits},
+    replica::Elsewhere,
+    session::{Admission, NobodyElse, Session, Sessions, SessionsLimits},
 };
 
 pub(super) type Client = TlsStream<TcpStream>;
@@ -77,13 +78,14 @@ impl Rig {
             key: private(&server_key),
             session_roots: vec![ca.der().clone()],
         };
-        let gateway = Gateway::new(config, tls, sessions.clone(), policy.clone()).unwrap();
+        let gateway =
+            Gateway::new(config, tls, sessions.clone(), policy.clone(), Elsewhere::Nowhere).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let served = tokio::spawn(gateway.serve(listener, stop.clone()));
         tokio::spawn(keep_fresh(policy, stop.clone()));
-        tokio::spawn(sessions.clone().lapse_loop(stop.clone()));
+        tokio::spawn(sessions.clone().lapse_loop(Arc::new(NobodyElse), stop.clone()));
         Self { address, sessions, stop, served, ca, server, workload }
     }
 

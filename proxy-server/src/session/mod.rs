@@ -39,3 +39,5 @@ pub use registry::{Admission, Granted, Renewal, Sessions, SessionsLimits};
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod races;

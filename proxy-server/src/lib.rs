@@ -17,7 +17,9 @@
 //! never ends TLS to a destination, and no policy in it allows by default.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod admin;
 pub mod attest;
+pub mod audit;
 pub mod ca;
 pub mod cli;
 pub mod config;
@@ -25,6 +27,7 @@ pub mod gateway;
 mod handshakes;
 pub mod log;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod refusal;
 pub mod replica;
 pub mod serve;

@@ -9,10 +9,10 @@ use time::OffsetDateTime;
 
 use super::{
     list,
-    words::{Cli, Command, ConfigCommand, ConfigFile, MeasurementCommand, SessionCommand},
+    words::{Cli, Command, ConfigCommand, ConfigFile, MeasurementCommand, SessionCaCommand, SessionCommand},
 };
 use crate::{
-    ca::make_trial_certificate,
+    ca::{make_session_root, make_trial_certificate},
     config::{Config, Mistakes},
     log::{self, Chain},
     serve::{Stopped, serve},
@@ -38,6 +38,7 @@ pub fn run(cli: Cli) -> ExitCode {
             let now = UnixMs::now();
             print(&list::sessions(&store.sessions(now).await?, now, args.output))
         }),
+        Command::SessionCa(SessionCaCommand::Make { out }) => session_root(&out),
         Command::DevCertificate { dir, names } => trial_certificate(&dir, &names),
     };
     done.unwrap_or_else(|failure| {
@@ -116,6 +117,11 @@ fn with_store(
         let store: Result<SqliteStore, StoreError> = SqliteStore::open(&directory, Missing::Fail).await;
         act(store?).await
     })
+}
+
+fn session_root(out: &Path) -> Result<ExitCode, Failure> {
+    make_session_root(out, OffsetDateTime::now_utc())?;
+    print(&format!("give every replica this file:\n\n[session_ca]\nfile = \"{}\"\n", out.display()))
 }
 
 fn trial_certificate(directory: &Path, names: &[String]) -> Result<ExitCode, Failure> {

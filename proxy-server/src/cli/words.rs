@@ -30,6 +30,9 @@ pub(super) enum Command {
     /// List sessions.
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Make the root that several replicas share.
+    #[command(subcommand)]
+    SessionCa(SessionCaCommand),
     /// Make a CA and a server certificate for trials: ca.pem (the anchor in the
     /// enclave's manifest), server.pem and server.key.
     #[command(after_help = CERTIFICATE_EXAMPLES)]
@@ -72,6 +75,18 @@ pub(super) enum MeasurementCommand {
 pub(super) enum SessionCommand {
     /// List sessions whose lease has not lapsed.
     List(ListArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionCaCommand {
+    /// Write a new root, certificate and key, to a file that only its owner can read (mode 0600).
+    /// A file that stands there is never written over.
+    #[command(after_help = SESSION_CA_EXAMPLES)]
+    Make {
+        /// The file, as the configuration's [session_ca] file names it.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -145,6 +160,13 @@ Examples:
   countersign-proxy measurement revoke payments/v1.2 --config /etc/countersign.toml --reason 'CVE-2026-1234'
 
 The PCRs stay revoked, whatever the configuration lists later.";
+
+const SESSION_CA_EXAMPLES: &str = "\
+Examples:
+  countersign-proxy session-ca make --out session-ca.pem
+  kubectl create secret generic session-ca --from-file=session-ca.pem
+
+Whoever holds the file can issue session certificates, which are worth nothing without a session's record.";
 
 const CERTIFICATE_EXAMPLES: &str = "\
 Examples:

@@ -1,0 +1,134 @@
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use rustls::pki_types::CertificateDer;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    ApiToken, AuthError, CertificateRules, ClientNetwork, Credentials, FailedLogin, FailedLogins, Oidc,
+    OidcError, Principal, Tokens, known_good::KnownGood, sampler::Sampler, throttle::Throttle,
+};
+use crate::store::UnixMs;
+
+/// From credentials to a [`Principal`]. Shared by all connections of the admin port.
+///
+/// Of one network, failed logins make the next ones wait ([`AuthError::TooManyFailures`]).
+/// Successes are not counted, and forgive nothing. While a network waits, only
+/// credentials that were right within the last day are looked at, so that an
+/// attacker behind an administrator's address cannot lock him out; a right
+/// token that was never used before waits like a guess, since to look at it
+/// would mean to look at every guess. Requests under way at the same time are
+/// all looked at: the bound on those is the port's bound on requests.
+pub struct Authenticator {
+    tokens: Arc<dyn Tokens>,
+    oidc: Option<Arc<Oidc>>,
+    certificates: CertificateRules,
+    throttle: Throttle,
+    known_good: KnownGood,
+    sampler: Sampler,
+    audit: Arc<dyn FailedLogins>,
+}
+
+impl Authenticator {
+    /// One that knows API tokens only.
+    pub fn new(tokens: Arc<dyn Tokens>, audit: Arc<dyn FailedLogins>) -> Self {
+        Self {
+            tokens,
+            oidc: None,
+            certificates: CertificateRules::default(),
+            throttle: Throttle::default(),
+            known_good: KnownGood::default(),
+            sampler: Sampler::new(Instant::now()),
+            audit,
+        }
+    }
+
+    /// The same, with JWTs of a provider. Somebody must run [`Oidc::keep_fresh`].
+    #[must_use]
+    pub fn with_oidc(self, oidc: Arc<Oidc>) -> Self {
+        Self { oidc: Some(oidc), ..self }
+    }
+
+    /// The same, with client certificates. TLS must verify them ([`super::client_verifier`]).
+    #[must_use]
+    pub fn with_certificates(self, certificates: CertificateRules) -> Self {
+        Self { certificates, ..self }
+    }
+
+    /// Who sent this. `client` is the address of the connection, or what a
+    /// trusted load balancer says it is; never a header's.
+    ///
+    /// # Errors
+    /// [`AuthError`], which was reported to the audit if it counts as a failed login.
+    pub async fn authenticate(
+        &self,
+        credentials: &Credentials,
+        client: IpAddr,
+        now: UnixMs,
+    ) -> Result<Principal, AuthError> {
+        let network = ClientNetwork::of(client);
+        let fingerprint = credentials.fingerprint();
+        let started = Instant::now();
+        if let Err(retry_after) = self.throttle.check(network, started)
+            && !self.known_good.has(&fingerprint, started)
+        {
+            self.sampler.skip();
+            return Err(AuthError::TooManyFailures { retry_after });
+        }
+        let judged = match credentials {
+            Credentials::Bearer(bearer) => self.bearer(bearer.as_str(), now).await,
+            Credentials::Certificate(certificate) => self.certificate(certificate),
+        };
+        match &judged {
+            Ok(_) => self.known_good.note(fingerprint, started),
+            Err(error) if error.is_failed_login() => {
+                self.known_good.forget(&fingerprint);
+                self.failed(network, error);
+            }
+            Err(_) => {}
+        }
+        judged
+    }
+
+    async fn bearer(&self, text: &str, now: UnixMs) -> Result<Principal, AuthError> {
+        if text.starts_with(ApiToken::PREFIX) {
+            return self.api_token(&text.parse().map_err(AuthError::Mistyped)?, now).await;
+        }
+        let oidc = self.oidc.as_ref().ok_or(AuthError::NotAnApiToken)?;
+        oidc.authenticate(text, now).await.map_err(|error| match error {
+            OidcError::Refused(refused) => AuthError::Jwt(refused),
+            OidcError::Unavailable(unavailable) => AuthError::Provider(unavailable),
+        })
+    }
+
+    async fn api_token(&self, token: &ApiToken, now: UnixMs) -> Result<Principal, AuthError> {
+        let hash = token.hash();
+        let answer = timeout(STORE_DEADLINE, self.tokens.find(&hash)).await;
+        let record = answer.map_err(|_| AuthError::StoreDeadline)?.map_err(AuthError::Store)?;
+        // The store says it is this one; compared again here, in constant time, so that
+        // a collation or a prefix match in a database never becomes a login.
+        let record = record.filter(|record| record.hash == hash).ok_or(AuthError::UnknownToken)?;
+        record.usable(now).map_err(|reason| AuthError::UnusableToken { id: record.id, reason })?;
+        if record.last_used.is_none_or(|last| now.since(last) >= USE_NOTED_EVERY_MS) {
+            self.tokens.used(&record.id, now);
+        }
+        Ok(Principal::holding(&record))
+    }
+
+    fn certificate(&self, verified: &CertificateDer<'_>) -> Result<Principal, AuthError> {
+        self.certificates.identify(verified).map_err(AuthError::Certificate)
+    }
+
+    fn failed(&self, network: ClientNetwork, error: &AuthError) {
+        let now = Instant::now();
+        let failures = self.throttle.failed(network, now);
+        if let Some(unreported) = self.sampler.sample(failures, now) {
+            let (code, subject) = (error.code(), error.subject());
+            self.audit.failed(FailedLogin { network, code, subject, failures, unreported });
+        }
+    }
+}
+
+/// A lookup by an index takes milliseconds; a store that is away must not hold requests.
+const STORE_DEADLINE: Duration = Duration::from_secs(2);
+
+const USE_NOTED_EVERY_MS: u64 = 60_000;

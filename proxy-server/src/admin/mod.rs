@@ -1,0 +1,3 @@
+//! The administrators' side of the proxy.
+
+pub mod identity;

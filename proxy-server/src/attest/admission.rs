@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::{
     connection::{Connection, NoNonce},
     gate::Gate,
+    instance_rate::InstanceRate,
     judgement::{answers, appraise, lease, might_pass, revoked},
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     log::{Chain, Sample, Sampler},
     policy::{Admitting, Policy, PolicyHandle},
     refusal::Refused,
-    session::{Admission, EndReason, Granted, Renewal, Sessions},
+    session::{Admission, EndReason, Granted, Instance, Renewal, Sessions},
     store::{AuditEvent, Journal, SessionRow, UnixMs},
 };
 
@@ -32,6 +33,7 @@ use crate::{
 pub struct Admitter {
     parts: AdmitterParts,
     gate: Gate,
+    rate: InstanceRate,
     lines: Sampler,
     rows: Sampler,
 }
@@ -56,6 +58,8 @@ pub struct AdmitterParts {
     pub ca: Arc<SessionCa>,
     /// Takes audit rows.
     pub journal: Journal,
+    /// Documents of one EC2 instance that are looked at in a minute.
+    pub attestations_per_instance: u32,
     /// Threads that serve connections.
     pub workers: usize,
 }
@@ -64,7 +68,8 @@ impl Admitter {
     /// Puts the parts together.
     pub fn new(parts: AdmitterParts) -> Self {
         let gate = Gate::new(parts.workers);
-        Self { parts, gate, lines: Sampler::new(LINES_PER_SECOND), rows: Sampler::new(ROWS_PER_SECOND) }
+        let rate = InstanceRate::new(parts.attestations_per_instance);
+        Self { parts, gate, rate, lines: Sampler::new(LINES_PER_SECOND), rows: Sampler::new(ROWS_PER_SECOND) }
     }
 
     /// A new nonce for this connection.
@@ -194,6 +199,8 @@ impl Admitter {
         now: UnixMs,
         request_id: &str,
     ) -> Result<Admitted, Refused> {
+        let instance = Instance::of_module(evidence.module_id());
+        self.rate.take(&instance, Instant::now())?;
         let admitting = appraise(policy, evidence)?;
         let lease = lease(admitting.workload.lease_bounds, attest.lease, evidence.not_after(), now)?;
         let admission = Admission {
@@ -204,6 +211,7 @@ impl Admitter {
             sequence: attest.sequence,
             lease,
             epoch: policy.epoch,
+            instance: Some(instance),
         };
         let Granted { session, renewed, .. } = self
             .parts

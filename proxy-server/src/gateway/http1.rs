@@ -29,10 +29,10 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
         let request = RequestId::next();
         let attempt = Box::pin(attempt(shared, &mut stream, &mut head, &who)).await;
         let (refusal, again) = match attempt {
-            Attempt::Opened { opened: Opened { upstream, permit, destination }, head: length } => {
+            Attempt::Opened { opened: Opened { upstream, permit, destination, meters }, head: length } => {
                 let record = Record::opened(request, permit.session().id(), destination);
                 let early = head.get(length..).unwrap_or_default();
-                let mut tunnel = Box::new(OwnTunnel::new(stream, upstream, permit, early));
+                let mut tunnel = Box::new(OwnTunnel::new(stream, upstream, permit, meters, early));
                 drop(head);
                 let end = (&mut tunnel).await;
                 record.ended(&end, tunnel.traffic());

@@ -140,10 +140,10 @@ async fn stream(
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     match opened {
-        Ok(Opened { upstream, permit, destination }) => {
+        Ok(Opened { upstream, permit, destination, meters }) => {
             let Ok(to_client) = respond.send_response(Response::new(()), false) else { return };
             let record = Record::opened(id, permit.session().id(), destination);
-            let mut tunnel = StreamTunnel::new(request.into_body(), to_client, upstream, permit);
+            let mut tunnel = StreamTunnel::new(request.into_body(), to_client, upstream, permit, meters);
             let end = (&mut tunnel).await;
             record.ended(&end, tunnel.traffic());
         }

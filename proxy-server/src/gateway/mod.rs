@@ -57,6 +57,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tunnel::Rates;
 
 use crate::{
     handshakes::Handshakes,
@@ -78,6 +79,7 @@ struct Shared {
     policy: PolicyHandle,
     elsewhere: Elsewhere,
     resolver: Resolver,
+    rates: Rates,
     handshakes: Arc<Handshakes>,
     connections: Arc<Semaphore>,
     /// Cancelled when nothing new is to be opened.
@@ -102,6 +104,7 @@ impl Gateway {
         let shared = Shared {
             tls: tls::server_config(tls)?,
             resolver: Resolver::new(&config),
+            rates: Rates::default(),
             handshakes: Handshakes::new(config.max_handshakes),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             stopping: CancellationToken::new(),

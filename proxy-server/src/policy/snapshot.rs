@@ -171,4 +171,8 @@ fn is_narrower(was: &Workload, is: &Workload) -> bool {
         || !addresses.iter().all(|net| is.addresses.contains(net))
         || lease_bounds.max() > is.lease_bounds.max()
         || limits.max_tunnels_per_session > is.limits.max_tunnels_per_session
+        || is
+            .limits
+            .max_bytes_per_second
+            .is_some_and(|is| limits.max_bytes_per_second.is_none_or(|was| was > is))
 }

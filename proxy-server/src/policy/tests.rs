@@ -310,7 +310,7 @@ impl Run {
     fn start(stored: StoredPolicy) -> Self {
         let clock = Arc::new(AtomicI64::new(0));
         let handle = PolicyHandle::new(Policy::from_store(&stored, UnixMs(0)).unwrap());
-        let sessions = Sessions::new(SessionsLimits { max_sessions: 10 });
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 10, max_per_instance: 10 });
         let store = FakeStore::new(stored.clone());
         let shutdown = CancellationToken::new();
         let now = Arc::clone(&clock);
@@ -329,6 +329,7 @@ impl Run {
             sequence: 1,
             lease: Lease::MAX,
             epoch: self.handle.epoch(),
+            instance: None,
         };
         self.sessions.admit(admission, Instant::now()).unwrap().session.id()
     }

@@ -28,6 +28,8 @@ pub fn admission(policy: &Policy, row: &SessionRow) -> Result<Admission, NotWort
         sequence: row.sequence,
         lease: row.lease,
         epoch: row.epoch,
+        // Its instance counts it where it attests.
+        instance: None,
     })
 }
 

@@ -351,7 +351,7 @@ impl Rig {
 
     fn with(stored: StoredPolicy) -> Self {
         let handle = PolicyHandle::new(Policy::from_store(&stored, UnixMs::now()).unwrap());
-        let sessions = Sessions::new(SessionsLimits { max_sessions: 100 });
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 100, max_per_instance: 100 });
         let store = FakeStore::new(stored);
         let neighbours = Neighbours::new(Arc::clone(&store) as _, handle.clone(), sessions.clone());
         Self { store, handle, sessions, neighbours, stop: CancellationToken::new() }
@@ -374,6 +374,7 @@ impl Rig {
             sequence,
             lease: Lease::from_secs(60).unwrap(),
             epoch: Epoch(1),
+            instance: None,
         }
     }
 

@@ -47,7 +47,10 @@ impl Parts {
             Arc::new(SqliteStore::open(&config.state_directory, Missing::Make).await?);
         report(&store.seed(&config.workloads, UnixMs::now()).await?);
         let loaded = Policy::from_store(store.load().await?).map_err(ServeError::Policy)?;
-        let sessions = Sessions::new(SessionsLimits { max_sessions: config.limits.sessions as usize });
+        let sessions = Sessions::new(SessionsLimits {
+            max_sessions: config.limits.sessions as usize,
+            max_per_instance: config.limits.sessions_per_instance,
+        });
         restore(&sessions, &loaded, store.sessions(UnixMs::now()).await?);
         let policy = PolicyHandle::new(loaded);
         let ca = SessionCa::start(&config.session_root, &config.state_directory, OffsetDateTime::now_utc());
@@ -66,6 +69,7 @@ impl Parts {
             sessions: sessions.clone(),
             ca: Arc::clone(&ca),
             journal,
+            attestations_per_instance: config.limits.attestations_per_instance,
             workers: tokio::runtime::Handle::current().metrics().num_workers(),
         });
         let limits = PortLimits {
@@ -262,5 +266,6 @@ fn admission(policy: &Policy, row: &SessionRow) -> Option<Admission> {
         sequence: row.sequence,
         lease: row.lease,
         epoch: row.epoch,
+        instance: None,
     })
 }

@@ -21,6 +21,11 @@ pub enum AdmitError {
         /// How many those are.
         limit: u32,
     },
+    /// The EC2 instance has as many sessions as it may have.
+    TooManyOfInstance {
+        /// How many those are.
+        limit: u32,
+    },
     /// The proxy has as many sessions as it may have.
     Full {
         /// How many those are.
@@ -53,6 +58,7 @@ impl AdmitError {
         match self {
             Self::SequenceReplayed { .. } => ProblemCode::SequenceReplayed,
             Self::Conflict => ProblemCode::SessionConflict,
+            Self::TooManyOfInstance { .. } => ProblemCode::TooManyOfInstance,
             Self::TooManySessions { .. } | Self::Full { .. } => ProblemCode::Overloaded,
             Self::NotRestorable | Self::PolicyChanged | Self::NoRandomness => ProblemCode::Internal,
         }
@@ -89,6 +95,9 @@ impl fmt::Display for AdmitError {
             }
             Self::TooManySessions { limit } => {
                 write!(f, "the workload has {limit} sessions, all it may have")
+            }
+            Self::TooManyOfInstance { limit } => {
+                write!(f, "the EC2 instance has {limit} sessions, all it may have")
             }
             Self::Full { limit } => write!(f, "the proxy has {limit} sessions, all it may have"),
             Self::NotRestorable => f.write_str("the stored session has a known id or a lease that is over"),

@@ -95,7 +95,7 @@ async fn every_limit_holds_and_is_named() {
     sessions.admit(admission(2, 1, 30), now).unwrap();
     assert_eq!(sessions.admit(admission(3, 1, 30), now).unwrap_err(), AdmitError::Full { limit: 2 });
 
-    let one = Limits { max_sessions: 1, max_tunnels_per_session: 1 };
+    let one = Limits { max_sessions: 1, max_tunnels_per_session: 1, ..Limits::default() };
     let narrow = |key| Admission { workload: workload("narrow", one), ..admission(key, 1, 30) };
     let sessions = registry(10);
     sessions.admit(narrow(1), now).unwrap();
@@ -109,6 +109,37 @@ async fn every_limit_holds_and_is_named() {
     drop(held);
     let _again = session.register_tunnel().unwrap();
     drop(first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_has_so_many_sessions_and_no_more() {
+    let sessions = registry(10);
+    let now = Instant::now();
+    let on = |key, sequence, module: &str| Admission {
+        instance: Some(Instance::of_module(module)),
+        ..admission(key, sequence, 30)
+    };
+    let first = sessions.admit(on(1, 1, "i-1-enc1"), now).unwrap();
+    sessions.admit(on(2, 1, "i-1-enc2"), now).unwrap();
+    let full = AdmitError::TooManyOfInstance { limit: 2 };
+    assert_eq!(sessions.admit(on(3, 1, "i-1-enc3"), now).unwrap_err(), full);
+    assert_eq!(full.code(), ProblemCode::TooManyOfInstance);
+    sessions.admit(on(2, 2, "i-1-enc2"), now).unwrap();
+    sessions.admit(on(3, 1, "i-2-enc1"), now).unwrap();
+    sessions.end(&first.session.id(), EndReason::EndedByAdmin);
+    sessions.admit(on(4, 1, "i-1-enc4"), now).unwrap();
+    assert_eq!(sessions.admit(on(5, 1, "i-1-enc5"), now).unwrap_err(), full);
+
+    // What another process admitted is counted when it attests here, and stays.
+    sessions
+        .restore(SessionId::from_bytes([9; 16]), admission(6, 1, 30), now + Duration::from_secs(30))
+        .unwrap();
+    sessions.admit(on(6, 2, "i-1-enc6"), now).unwrap();
+    assert_eq!(sessions.admit(on(6, 3, "i-2-enc6"), now).unwrap_err(), AdmitError::Conflict);
+    sessions
+        .end_where(EndReason::EndedByAdmin, |session| session.key() != KeyThumbprint::from_bytes([6; 32]));
+    sessions.admit(on(7, 1, "i-1-enc7"), now).unwrap();
+    assert_eq!(sessions.admit(on(8, 1, "i-1-enc8"), now).unwrap_err(), full);
 }
 
 #[tokio::test(start_paused = true)]
@@ -336,7 +367,7 @@ fn permit_lives(permit: &TunnelPermit) -> bool {
 }
 
 fn registry(max_sessions: usize) -> Sessions {
-    Sessions::new(SessionsLimits { max_sessions })
+    Sessions::new(SessionsLimits { max_sessions, max_per_instance: 2 })
 }
 
 fn admission(key: u8, sequence: u64, lease: u64) -> Admission {
@@ -348,6 +379,7 @@ fn admission(key: u8, sequence: u64, lease: u64) -> Admission {
         sequence,
         lease: Lease::from_secs(lease).unwrap(),
         epoch: Epoch(1),
+        instance: None,
     }
 }
 

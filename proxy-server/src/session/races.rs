@@ -81,7 +81,7 @@ impl Races {
         let [allows, denies] =
             [active, revoked].map(|stored| Arc::new(Policy::from_store(&stored, UnixMs(0)).unwrap()));
         Self {
-            sessions: Sessions::new(SessionsLimits { max_sessions: THREADS * EACH }),
+            sessions: Sessions::new(SessionsLimits { max_sessions: THREADS * EACH, max_per_instance: u32::MAX }),
             policy: PolicyHandle::new(Policy::clone(&allows)),
             allows,
             denies,
@@ -190,6 +190,7 @@ impl Races {
             sequence: 1,
             lease: Lease::MAX,
             epoch: Epoch(1),
+            instance: None,
         };
         (SessionId::from_bytes(bytes), admission, Instant::now() + Lease::MAX.duration())
     }

@@ -11,7 +11,7 @@ use countersign_protocol::{BootId, Epoch, KeyThumbprint, SessionId};
 use tokio::time::Instant;
 
 use super::{
-    Admission, EndReason, RegisterError, SessionWatch, TunnelPermit,
+    Admission, EndReason, Instance, RegisterError, SessionWatch, TunnelPermit,
     cut::Cut,
     watchers::{Kind, Watchers},
 };
@@ -40,6 +40,8 @@ pub(super) struct State {
     pub(super) scheduled: Instant,
     /// Who renewed it last: a lease given elsewhere is looked up, not known.
     pub(super) renewed: Renewed,
+    /// What the registry counts it under.
+    pub(super) instance: Option<Instance>,
     watchers: Watchers,
     /// The end it was part of, while some of its watchers are not gone.
     cut: Option<Arc<Cut>>,
@@ -71,16 +73,27 @@ pub struct SessionView {
     pub epoch: Epoch,
     /// When it lapses.
     pub lease_ends: Instant,
+    /// The EC2 instance, once it has attested to this process.
+    pub instance: Option<Instance>,
     /// How many tunnels it has.
     pub tunnels: u32,
 }
 
 impl Session {
     pub(super) fn new(id: SessionId, admission: Admission, lease_ends: Instant, renewed: Renewed) -> Self {
-        let Admission { workload, measurement, key, boot_id, sequence, lease: _, epoch } = admission;
-        let watchers = Watchers::default();
-        let scheduled = lease_ends;
-        let state = State { workload, sequence, epoch, lease_ends, scheduled, renewed, watchers, cut: None };
+        let Admission { workload, measurement, key, boot_id, sequence, lease: _, epoch, instance } =
+            admission;
+        let state = State {
+            workload,
+            sequence,
+            epoch,
+            lease_ends,
+            scheduled: lease_ends,
+            renewed,
+            instance,
+            watchers: Watchers::default(),
+            cut: None,
+        };
         Self { id, key, boot_id, measurement, ended: AtomicU8::new(0), state: Mutex::new(state) }
     }
 
@@ -139,6 +152,7 @@ impl Session {
             sequence: state.sequence,
             epoch: state.epoch,
             lease_ends: state.lease_ends,
+            instance: state.instance.clone(),
             tunnels: state.watchers.tunnels(),
         }
     }

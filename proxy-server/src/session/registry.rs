@@ -10,10 +10,11 @@ use countersign_protocol::{BootId, Epoch, KeyThumbprint, Lease, SessionId};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    AdmitError, EndReason, Ended, Session, SessionView,
+    AdmitError, EndReason, Ended, Instance, Session, SessionView,
     cut::Cut,
     deadlines::Deadlines,
     epitaphs::{Epitaph, Epitaphs},
+    instances::Instances,
     record::Renewed,
 };
 use crate::policy::{Workload, WorkloadName};
@@ -31,6 +32,8 @@ pub struct Sessions(Arc<Registry>);
 pub struct SessionsLimits {
     /// Live sessions of all workloads together.
     pub max_sessions: usize,
+    /// Live sessions of one EC2 instance, of all workloads together.
+    pub max_per_instance: u32,
 }
 
 /// Evidence that matched a measurement, as far as a session needs to know it.
@@ -50,6 +53,9 @@ pub struct Admission {
     pub lease: Lease,
     /// The policy that admitted it.
     pub epoch: Epoch,
+    /// The EC2 instance that the evidence names. `None` for a session that another
+    /// process admitted: it is counted once it attests here.
+    pub instance: Option<Instance>,
 }
 
 /// A session given, or given again.
@@ -88,6 +94,7 @@ pub(super) struct Registry {
 pub(super) struct Book {
     by_key: HashSet<ByKey>,
     of_workload: HashMap<WorkloadName, u32>,
+    of_instance: Instances,
     pub(super) deadlines: Deadlines,
 }
 
@@ -208,12 +215,20 @@ impl Sessions {
         let mut state = session.state();
         let same = session.boot_id() == admission.boot_id
             && *session.measurement() == admission.measurement
-            && state.workload.name == admission.workload.name;
+            && state.workload.name == admission.workload.name
+            // A row of the store does not name it.
+            && (renewed == Renewed::Elsewhere
+                || state.instance.is_none()
+                || state.instance == admission.instance);
         if !same {
             return Err(AdmitError::Conflict);
         }
         if admission.sequence <= state.sequence {
             return Err(AdmitError::SequenceReplayed { last: state.sequence, got: admission.sequence });
+        }
+        if state.instance.is_none() {
+            // It stands already: to count it late must not end it.
+            state.instance = admission.instance.map(|instance| book.of_instance.enter(instance));
         }
         state.workload = admission.workload;
         state.sequence = admission.sequence;
@@ -235,12 +250,15 @@ impl Sessions {
         &self,
         book: &mut Book,
         id: SessionId,
-        admission: Admission,
+        mut admission: Admission,
         lease_ends: Instant,
         renewed: Renewed,
     ) -> Result<Granted, AdmitError> {
         if book.by_key.len() >= self.0.limits.max_sessions {
             return Err(AdmitError::Full { limit: self.0.limits.max_sessions });
+        }
+        if let Some(instance) = &admission.instance {
+            book.of_instance.check(instance, self.0.limits.max_per_instance)?;
         }
         let limit = admission.workload.limits.max_sessions;
         let standing = book.of_workload.entry(admission.workload.name.clone()).or_default();
@@ -248,6 +266,7 @@ impl Sessions {
             return Err(AdmitError::TooManySessions { limit });
         }
         *standing += 1;
+        admission.instance = admission.instance.map(|instance| book.of_instance.enter(instance));
         let session = Arc::new(Session::new(id, admission, lease_ends, renewed));
         book.by_key.insert(ByKey(Arc::clone(&session)));
         self.shard(&id).write().unwrap_or_else(PoisonError::into_inner).insert(ById(Arc::clone(&session)));
@@ -285,7 +304,11 @@ impl Sessions {
         }
         shard.remove(&id);
         book.by_key.remove(&session.key());
-        let name = &session.state().workload.name;
+        let state = session.state();
+        if let Some(instance) = &state.instance {
+            book.of_instance.leave(instance);
+        }
+        let name = &state.workload.name;
         if let Some(standing) = book.of_workload.get_mut(name) {
             *standing -= 1;
             if *standing == 0 {

@@ -53,7 +53,7 @@ impl Fixture {
         let store = SqliteStore::open(&directory, Missing::Make).await.unwrap();
         store.seed(&[spec()], UnixMs::now()).await.unwrap();
         let policy = PolicyHandle::new(Policy::from_store(store.load().await.unwrap()).unwrap());
-        let sessions = Sessions::new(SessionsLimits { max_sessions: 10 });
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 10, max_per_instance: 10 });
         let (journal, _) = Journal::start(Arc::new(store.clone()));
         let root = SimulatedRoot::generate(UnixMs::now().as_millis()).unwrap();
         let anchor = TrustAnchor::danger_from_der(root.root_der()).unwrap();
@@ -67,6 +67,7 @@ impl Fixture {
             sessions: sessions.clone(),
             ca: Arc::new(SessionCa::open(&directory, now).unwrap()),
             journal,
+            attestations_per_instance: 600,
             workers: 1,
         });
         let limits = PortLimits { connections: 20, handshakes: 20, load_balancers: LoadBalancers::default() };

@@ -271,7 +271,7 @@ async fn send(mut to: SendStream<Bytes>, mut data: Bytes) {
     }
 }
 
-async fn drain(mut from: RecvStream) -> Result<Vec<u8>, h2::Error> {
+pub(super) async fn drain(mut from: RecvStream) -> Result<Vec<u8>, h2::Error> {
     let mut heard = Vec::new();
     while let Some(data) = from.data().await {
         let data = data?;

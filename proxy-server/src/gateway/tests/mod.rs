@@ -6,4 +6,5 @@ mod handshake;
 mod http1;
 mod http2;
 mod opening;
+mod rate;
 mod rig;

@@ -92,7 +92,7 @@ impl Rig {
         let mut stored = fake::policy(1, &[("v1", 1, MeasurementState::Active, 1)]);
         stored.workloads = vec![Workload::clone(&workload)];
         let policy = PolicyHandle::new(Policy::from_store(&stored, UnixMs::now()).unwrap());
-        let sessions = Sessions::new(SessionsLimits { max_sessions: 100 });
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 100, max_per_instance: 100 });
         let tls = GatewayTls {
             chain: vec![server.clone()],
             key: private(&server_key),
@@ -131,6 +131,7 @@ impl Rig {
             sequence: 1,
             lease: Lease::from_secs(lease).unwrap(),
             epoch: Epoch(1),
+            instance: None,
         };
         self.sessions.admit(admission, Instant::now()).unwrap().session
     }

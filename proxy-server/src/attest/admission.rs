@@ -3,6 +3,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use countersign_protocol::{
     Binder, Deployment, LeaseBounds, Nonce, ProblemCode, Role,
     message::{Attest, Challenge, Grant},
@@ -25,8 +26,9 @@ use crate::{
     log::{Chain, Sample, Sampler},
     policy::{Admitting, Policy, PolicyHandle},
     refusal::Refused,
+    replica::{Elsewhere, LookupError, ReplicaId},
     session::{Admission, EndReason, Granted, Instance, Renewal, Sessions},
-    store::{AuditEvent, Journal, SessionRow, UnixMs},
+    store::{AuditEvent, Journal, JournalError, SessionRow, UnixMs},
 };
 
 /// Decides who is given a session. One for all connections.
@@ -54,6 +56,10 @@ pub struct AdmitterParts {
     pub policy: PolicyHandle,
     /// Who has.
     pub sessions: Sessions,
+    /// Who has at another replica.
+    pub elsewhere: Elsewhere,
+    /// Which replica this is.
+    pub replica: ReplicaId,
     /// Issues certificates.
     pub ca: Arc<SessionCa>,
     /// Takes audit rows.
@@ -213,6 +219,7 @@ impl Admitter {
             epoch: policy.epoch,
             instance: Some(instance),
         };
+        self.catch_up(connection, key).await?;
         let Granted { session, renewed, .. } = self
             .parts
             .sessions
@@ -229,8 +236,12 @@ impl Admitter {
             lease,
             lease_ends: UnixMs(now.0.saturating_add_unsigned(lease.duration().as_millis() as u64)),
             epoch: policy.epoch,
+            module_id: Some(evidence.module_id().to_owned()),
+            replica: Some(self.parts.replica.to_bytes()),
+            admitted: now,
         };
-        let finished = self.finish(policy, evidence, admitting, key, row, renewed, request_id).await;
+        let finished =
+            self.finish(policy, evidence, attest.document, admitting, key, row, renewed, request_id).await;
         let certificates = match finished {
             Ok(certificates) => certificates,
             Err(refused) => {
@@ -255,12 +266,31 @@ impl Admitter {
         })
     }
 
+    /// Brings in what other replicas know of this key, so that its session, its boot and
+    /// its sequence number go on from there. A connection that renews what it was given
+    /// on this connection asks nobody.
+    async fn catch_up(&self, connection: &Connection, key: &ClientKey) -> Result<(), Refused> {
+        let Elsewhere::Replicas(neighbours) = &self.parts.elsewhere else { return Ok(()) };
+        if connection.session().is_some_and(|id| self.parts.sessions.find(&id).is_some()) {
+            return Ok(());
+        }
+        neighbours.refresh(key.thumbprint()).await.map_err(|error| match &error {
+            LookupError::NotAdopted(refused) => Refused::new(refused.code(), refused.to_string()),
+            _ => Refused::because(
+                ProblemCode::Stale,
+                "the proxy could not ask its store about this key: try again",
+                Chain(&error),
+            ),
+        })
+    }
+
     /// What can still fail once the session stands in the registry.
     #[allow(clippy::too_many_arguments)]
     async fn finish(
         &self,
         policy: &Arc<Policy>,
         evidence: &Evidence<'_>,
+        document: &[u8],
         admitting: &Admitting,
         key: &ClientKey,
         row: SessionRow,
@@ -289,18 +319,25 @@ impl Admitter {
             .map_err(|error| Refused::because(ProblemCode::Internal, "try again", Chain(&error)))?;
         let event = AuditEvent {
             at: UnixMs::now(),
-            kind: "admission",
-            code: word(renewed),
+            kind: "admission".into(),
+            code: word(renewed).into(),
             epoch: policy.epoch,
             workload: Some(row.workload.clone()),
             measurement: Some(row.measurement.clone()),
             session: Some(row.id),
-            request_id: request_id.to_owned(),
+            request_id: Some(request_id.to_owned()),
+            actor: None,
+            before: None,
+            after: None,
+            evidence: Some(sha256(document)),
             detail: Some(evidence.module_id().to_owned()),
         };
         let recorded = self.parts.journal.record(event, row).await;
-        recorded.map_err(|error| {
-            Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error)
+        recorded.map_err(|error| match error {
+            JournalError::Revoked => revoked("the measurement was revoked while the enclave attested"),
+            error => {
+                Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error)
+            }
         })?;
         Ok(issued.into_iter().map(|certificate| certificate.to_vec()).collect())
     }
@@ -313,13 +350,17 @@ impl Admitter {
         }
         self.parts.journal.note(AuditEvent {
             at: now,
-            kind: "refusal",
-            code: refused.code(),
+            kind: "refusal".into(),
+            code: refused.code().into(),
             epoch: policy.epoch,
             workload: None,
             measurement: None,
             session: None,
-            request_id: request_id.to_owned(),
+            request_id: Some(request_id.to_owned()),
+            actor: None,
+            before: None,
+            after: None,
+            evidence: None,
             detail: Some(refused.to_string()),
         });
     }
@@ -354,6 +395,12 @@ struct Admitted {
     workload: String,
     measurement: Arc<str>,
     renewed: Renewal,
+}
+
+fn sha256(document: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, document).as_ref());
+    hash
 }
 
 fn word(renewed: Renewal) -> &'static str {

@@ -7,7 +7,7 @@ use crate::store::{MeasurementRow, SessionRow, UnixMs};
 pub(super) fn measurements(rows: &[MeasurementRow], output: Output) -> String {
     match output {
         Output::Json => lines(rows.iter().map(|row| {
-            let MeasurementRow { workload, name, version, state, epoch, pcrs, reason } = row;
+            let MeasurementRow { workload, name, version, state, epoch, pcrs, reason, .. } = row;
             let pcrs: Map<String, Value> =
                 pcrs.iter().map(|(index, value)| (index.to_string(), value.to_string().into())).collect();
             json!({
@@ -35,12 +35,25 @@ pub(super) fn measurements(rows: &[MeasurementRow], output: Output) -> String {
 pub(super) fn sessions(rows: &[SessionRow], now: UnixMs, output: Output) -> String {
     match output {
         Output::Json => lines(rows.iter().map(|row| {
-            let SessionRow { id, key, workload, measurement, boot_id, sequence, lease, lease_ends, epoch } =
-                row;
+            let SessionRow {
+                id,
+                key,
+                workload,
+                measurement,
+                boot_id,
+                sequence,
+                lease,
+                lease_ends,
+                epoch,
+                module_id,
+                replica: _,
+                admitted: _,
+            } = row;
             json!({
                 "session": id.to_string(), "workload": workload, "measurement": measurement,
                 "key": key.to_string(), "boot_id": boot_id.to_string(), "sequence": sequence,
                 "lease_seconds": lease.as_secs(), "lease_ends": lease_ends.to_string(), "epoch": epoch.0,
+                "module_id": module_id,
             })
         })),
         Output::Table => table(

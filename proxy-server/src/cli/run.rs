@@ -3,6 +3,7 @@ use std::{
     io::{self, IsTerminal, Write},
     path::Path,
     process::ExitCode,
+    sync::Arc,
 };
 
 use time::OffsetDateTime;
@@ -16,7 +17,10 @@ use crate::{
     config::{Config, Mistakes},
     log::{self, Chain},
     serve::{Stopped, serve},
-    store::{Missing, SqliteStore, Store, StoreError, UnixMs},
+    store::{
+        self, Actor, AuditWriter, Change, ChangeRequest, MeasurementFilter, MeasurementRow, Missing, Page,
+        Store, StoreConfig, StoreError, UnixMs, Visible,
+    },
 };
 
 /// Does what the command line says.
@@ -26,13 +30,14 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Config(ConfigCommand::Check(config)) => check(&config),
         Command::Measurement(MeasurementCommand::Revoke { measurement, config, reason }) => {
             with_store(&config, async |store| {
-                let (workload, name) = (measurement.workload.as_str(), measurement.name.as_str());
-                let revoked = store.revoke(workload, name, reason.as_deref(), UnixMs::now()).await?;
-                print(&format!("revoked {workload}/{name} in epoch {}\n", revoked.committed.epoch))
+                let (workload, name) = (measurement.workload.parse()?, measurement.name);
+                let done = format!("revoked {workload}/{name} in epoch");
+                let request = local(Change::RevokeMeasurement { workload, name, reason });
+                print(&format!("{done} {}\n", store.change(request).await?.committed.epoch))
             })
         }
         Command::Measurement(MeasurementCommand::List(args)) => with_store(&args.config, async |store| {
-            print(&list::measurements(&store.measurements().await?, args.output))
+            print(&list::measurements(&every_measurement(store.as_ref()).await?, args.output))
         }),
         Command::Session(SessionCommand::List(args)) => with_store(&args.config, async |store| {
             let now = UnixMs::now();
@@ -109,19 +114,40 @@ fn check(config: &ConfigFile) -> Result<ExitCode, Failure> {
 
 fn with_store(
     config: &ConfigFile,
-    act: impl AsyncFnOnce(SqliteStore) -> Result<ExitCode, Failure>,
+    act: impl AsyncFnOnce(Arc<dyn Store>) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     let directory = Config::state_directory(&config.path).map_err(Failure::Configuration)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let store: Result<SqliteStore, StoreError> = SqliteStore::open(&directory, Missing::Fail).await;
-        act(store?).await
+        let identity = AuditWriter::unnamed();
+        act(store::open(&StoreConfig::Sqlite { directory }, identity, Missing::Fail).await?).await
     })
 }
 
 fn session_root(out: &Path) -> Result<ExitCode, Failure> {
     make_session_root(out, OffsetDateTime::now_utc())?;
     print(&format!("give every replica this file:\n\n[session_ca]\nfile = \"{}\"\n", out.display()))
+}
+
+/// A change by whoever may write the store's file.
+fn local(change: Change) -> ChangeRequest {
+    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+    let subject = format!("local:{}", user.as_deref().unwrap_or("unknown"));
+    let request_id = format!("cli-{}", std::process::id());
+    ChangeRequest::at_once(change, Actor { subject, request_id }, UnixMs::now())
+}
+
+async fn every_measurement(store: &dyn Store) -> Result<Vec<MeasurementRow>, StoreError> {
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let page = Page { after, limit: Page::MOST };
+        let page = store.measurements(&Visible::Everything, &MeasurementFilter::default(), page).await?;
+        rows.extend(page.rows);
+        after = page.next;
+        if after.is_none() {
+            return Ok(rows);
+        }
+    }
 }
 
 fn trial_certificate(directory: &Path, names: &[String]) -> Result<ExitCode, Failure> {

@@ -16,9 +16,10 @@ use super::{Limits, Workload};
 use crate::{
     config::{MeasurementState, WorkloadSpec},
     store::{
-        Answer, Batch, ChangeRequest, Changed, Committed, EndedSession, MeasurementFilter, MeasurementRow,
-        Page, Paged, PolicyStore, ReplicaRow, ReplicaStore, Seeded, SessionFilter, SessionRow, SessionStore,
-        StoreError, StoredMeasurement, StoredPolicy, TombstoneRow, UnixMs, Visible, WorkloadRow,
+        Answer, Appended, Batch, ChangeRequest, Changed, Committed, EndedSession, MeasurementFilter,
+        MeasurementRow, Page, Paged, PolicyStore, ReplicaRow, ReplicaStore, Seeded, SessionFilter,
+        SessionRow, SessionStore, StoreError, StoredMeasurement, StoredPolicy, TombstoneRow, UnixMs, Visible,
+        WorkloadRow,
     },
 };
 
@@ -174,7 +175,7 @@ impl PolicyStore for FakeStore {
 }
 
 impl SessionStore for FakeStore {
-    fn append(&self, _: Batch) -> Answer<'_, ()> {
+    fn append(&self, _: Batch) -> Answer<'_, Appended> {
         unreachable!("followers only read")
     }
 

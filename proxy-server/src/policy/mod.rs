@@ -21,8 +21,9 @@ mod window;
 mod workload;
 
 pub use handle::{Freshness, PolicyHandle};
+pub(crate) use snapshot::is_narrower;
 pub use snapshot::{Admitting, Policy};
-pub use staleness::{CUT_AFTER, WhenStale, guard};
+pub use staleness::{CUT_AFTER, guard};
 pub use watcher::Watcher;
 pub(crate) use workload::check_name;
 pub use workload::{BadName, Destinations, Limits, Workload, WorkloadName};

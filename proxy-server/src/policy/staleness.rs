@@ -4,24 +4,17 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::PolicyHandle;
-use crate::session::{EndReason, Sessions};
-
-/// What becomes of open tunnels when the store stays silent. New ones and new
-/// sessions are refused either way, after [`PolicyHandle::STALE_AFTER`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenStale {
-    /// After [`CUT_AFTER`] every session ends here and its tunnels are cut: a
-    /// revocation that cannot arrive must not leave anything open.
-    #[default]
-    Strict,
-    /// Tunnels go on to the end of their lease.
-    BestEffort,
-}
+use crate::{
+    config::WhenStale,
+    session::{EndReason, Sessions},
+};
 
 /// How long a strict replica keeps tunnels without a word from its store.
 pub const CUT_AFTER: Duration = Duration::from_secs(15);
 
-/// Ends sessions as `when` says, until told to stop. It asks nobody: a watcher that
+/// Ends sessions as `when` says, until told to stop. New tunnels and new sessions are
+/// refused either way, after [`PolicyHandle::STALE_AFTER`]; this is for what is open: a
+/// revocation that cannot arrive must not leave it so. It asks nobody: a watcher that
 /// hangs does not keep it from its work.
 pub async fn guard(handle: PolicyHandle, sessions: Sessions, when: WhenStale, shutdown: CancellationToken) {
     match when {

@@ -17,7 +17,7 @@ use super::{
     *,
 };
 use crate::{
-    config::MeasurementState,
+    config::{MeasurementState, WhenStale},
     session::{Admission, EndReason, Sessions, SessionsLimits, TunnelPermit},
     store::{EndedSession, StoredMeasurement, StoredPolicy, UnixMs},
 };

@@ -38,6 +38,14 @@ impl Heartbeat {
         Self { store, identity, policy, sessions, audit_key, started: UnixMs::now() }
     }
 
+    /// Says for the first time that this replica is there. What fails is said again by
+    /// [`Self::run`].
+    pub async fn announce(&self) {
+        if let Err(error) = self.beat(None).await {
+            tracing::warn!(code = "heartbeat-failed", error, "other replicas do not know of this one yet");
+        }
+    }
+
     /// Beats until told to stop, and then says that it stops.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut enforcement = self.policy.enforcement();

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::config::ReplicaName;
+
 /// Who a replica is: the same after a restart, another one for each state directory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReplicaId([u8; 16]);
@@ -14,7 +16,7 @@ pub struct ReplicaId([u8; 16]);
 pub struct ReplicaIdentity {
     /// Its id.
     pub id: ReplicaId,
-    /// Its host's name, or as configured: at most [`ReplicaIdentity::MAX_NAME`] bytes of
+    /// As configured, or its host's name: at most [`ReplicaIdentity::MAX_NAME`] bytes of
     /// printable ASCII. Two replicas may have one name; nothing is decided by it.
     pub name: String,
 }
@@ -28,7 +30,7 @@ impl ReplicaIdentity {
     /// # Errors
     /// [`IdentityError`]. A file that holds something else is never replaced: the
     /// store knows this replica by what stood in it.
-    pub fn open(state_directory: &Path, name: Option<&str>) -> Result<Self, IdentityError> {
+    pub fn open(state_directory: &Path, name: Option<&ReplicaName>) -> Result<Self, IdentityError> {
         let path = state_directory.join(FILE);
         let failed = |source| IdentityError::File { path: path.clone(), source };
         let text = match fs::read_to_string(&path) {
@@ -40,7 +42,7 @@ impl ReplicaIdentity {
         let digits = text.strip_suffix('\n').unwrap_or(&text);
         hex::decode_to_slice(digits, &mut id).map_err(|_| IdentityError::NotAnId { path: path.clone() })?;
         let name = match name {
-            Some(name) => printable(name),
+            Some(name) => name.to_string(),
             None => printable(&host_name()),
         };
         Ok(Self { id: ReplicaId(id), name })
@@ -128,7 +130,7 @@ fn host_name() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default()
 }
 
-/// Names come from files, and go to logs, pages and databases.
+/// A host's name goes to logs, pages and databases, where it must be harmless.
 fn printable(name: &str) -> String {
     let kept: String =
         name.trim().chars().filter(char::is_ascii_graphic).take(ReplicaIdentity::MAX_NAME).collect();
@@ -146,10 +148,10 @@ mod tests {
     #[test]
     fn an_id_is_made_once() {
         let directory = scratch("once");
-        let first = ReplicaIdentity::open(&directory, Some("one")).unwrap();
-        let again = ReplicaIdentity::open(&directory, Some("another name")).unwrap();
+        let first = ReplicaIdentity::open(&directory, Some(&"one".parse().unwrap())).unwrap();
+        let again = ReplicaIdentity::open(&directory, Some(&"two".parse().unwrap())).unwrap();
         assert_eq!(first.id, again.id);
-        assert_eq!((first.name.as_str(), again.name.as_str()), ("one", "anothername"));
+        assert_eq!((first.name.as_str(), again.name.as_str()), ("one", "two"));
         let mode = fs::metadata(directory.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let other = scratch("other");

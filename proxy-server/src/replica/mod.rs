@@ -10,10 +10,10 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`identity`] | 16 random bytes in the state directory, and a name |
-//! | [`heartbeat`] | says that this replica lives, and which epoch it enforces |
-//! | [`neighbours`] | looks up sessions that other replicas admitted |
-//! | [`leases`] | follows renewals that other replicas gave |
+//! | `identity` | 16 random bytes in the state directory, and a name |
+//! | `heartbeat` | says that this replica lives, and which epoch it enforces |
+//! | `neighbours` | looks up sessions that other replicas admitted |
+//! | `leases` | follows renewals that other replicas gave |
 //! | `row` | what a stored session is worth under the policy in force |
 //! | `unknown` | what was not found a moment ago |
 //!
@@ -21,10 +21,10 @@
 //! is looked up counts only as far as the policy *here* has what admitted it.
 //! Decisions: `docs/decisions/0041-replicas.md`.
 
-pub mod heartbeat;
-pub mod identity;
-pub mod leases;
-pub mod neighbours;
+mod heartbeat;
+mod identity;
+mod leases;
+mod neighbours;
 mod row;
 mod unknown;
 

@@ -81,7 +81,10 @@ impl Races {
         let [allows, denies] =
             [active, revoked].map(|stored| Arc::new(Policy::from_store(&stored, UnixMs(0)).unwrap()));
         Self {
-            sessions: Sessions::new(SessionsLimits { max_sessions: THREADS * EACH, max_per_instance: u32::MAX }),
+            sessions: Sessions::new(SessionsLimits {
+                max_sessions: THREADS * EACH,
+                max_per_instance: u32::MAX,
+            }),
             policy: PolicyHandle::new(Policy::clone(&allows)),
             allows,
             denies,

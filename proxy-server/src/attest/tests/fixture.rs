@@ -14,8 +14,9 @@ use crate::{
     config::{DocumentWindow, MeasurementSpec, MeasurementState, ServerIdentity, WorkloadSpec},
     policy::{Limits, Policy, PolicyHandle, Workload},
     proxy_protocol::LoadBalancers,
+    replica::{Elsewhere, ReplicaId},
     session::{Sessions, SessionsLimits},
-    store::{Journal, Missing, SqliteStore, Store, UnixMs},
+    store::{AuditWriter, Journal, Missing, PolicyStore, SqlStore, StoreConfig, UnixMs},
 };
 
 /// A port that admits the image `payments` and knows that `retired` was revoked.
@@ -24,7 +25,7 @@ pub(super) struct Fixture {
     pub(super) root: SimulatedRoot,
     pub(super) anchor: CertificateDer<'static>,
     pub(super) server_spki: Vec<u8>,
-    pub(super) store: SqliteStore,
+    pub(super) store: SqlStore,
     pub(super) sessions: Sessions,
     pub(super) policy: PolicyHandle,
     directory: PathBuf,
@@ -50,9 +51,11 @@ impl Fixture {
         let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
         let identity = ServerIdentity::new(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap();
 
-        let store = SqliteStore::open(&directory, Missing::Make).await.unwrap();
+        let place = StoreConfig::Sqlite { directory: directory.clone() };
+        let store = SqlStore::open(&place, AuditWriter::unnamed(), Missing::Make).await.unwrap();
         store.seed(&[spec()], UnixMs::now()).await.unwrap();
-        let policy = PolicyHandle::new(Policy::from_store(store.load().await.unwrap()).unwrap());
+        let policy =
+            PolicyHandle::new(Policy::from_store(&store.load().await.unwrap(), UnixMs::now()).unwrap());
         let sessions = Sessions::new(SessionsLimits { max_sessions: 10, max_per_instance: 10 });
         let (journal, _) = Journal::start(Arc::new(store.clone()));
         let root = SimulatedRoot::generate(UnixMs::now().as_millis()).unwrap();
@@ -65,6 +68,8 @@ impl Fixture {
             verifier: Verifier::new(anchor, CacheCapacity::default()),
             policy: policy.clone(),
             sessions: sessions.clone(),
+            elsewhere: Elsewhere::Nowhere,
+            replica: ReplicaId::from_bytes([1; 16]),
             ca: Arc::new(SessionCa::open(&directory, now).unwrap()),
             journal,
             attestations_per_instance: 600,

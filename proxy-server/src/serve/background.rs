@@ -4,6 +4,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::housekeeping;
 use crate::{
+    audit::AuditPublicKey,
     ca::SessionCa,
     config::Config,
     policy::{PolicyHandle, Watcher, guard},
@@ -20,6 +21,8 @@ pub(super) struct Background {
     pub(super) sessions: Sessions,
     pub(super) elsewhere: Elsewhere,
     pub(super) identity: ReplicaIdentity,
+    /// Whoever checks this replica's audit chain needs it.
+    pub(super) audit: AuditPublicKey,
     pub(super) ca: Arc<SessionCa>,
 }
 
@@ -27,7 +30,7 @@ impl Background {
     /// Starts all of it. Returns when the store knows of this replica: whoever revokes
     /// from then on waits for it, too.
     pub(super) async fn start(self, config: &Config, stopped: &CancellationToken) -> TaskTracker {
-        let Self { store, stored, policy, sessions, elsewhere, identity, ca } = self;
+        let Self { store, stored, policy, sessions, elsewhere, identity, audit, ca } = self;
         let tasks = TaskTracker::new();
         let watcher = Watcher::new(Arc::clone(&store) as _, stored, policy.clone(), sessions.clone());
         tasks.spawn(watcher.run(stopped.clone()));
@@ -41,7 +44,8 @@ impl Background {
             }
         };
         tasks.spawn(sessions.clone().lapse_loop(last_look, stopped.clone()));
-        let heartbeat = Heartbeat::new(Arc::clone(&store) as _, identity, policy, sessions, String::new());
+        let heartbeat =
+            Heartbeat::new(Arc::clone(&store) as _, identity, policy, sessions, audit.to_string());
         heartbeat.announce().await;
         tasks.spawn(heartbeat.run(stopped.clone()));
         tasks.spawn(ca.rotate_loop(stopped.clone()));

@@ -13,6 +13,7 @@ use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use super::{ServeError, background::Background};
 use crate::{
     attest::{Admitter, AdmitterParts, AttestationPort, PortLimits},
+    audit::AuditKey,
     ca::SessionCa,
     config::{Config, StorePlace, TrustRoot},
     gateway::{Gateway, GatewayConfig, GatewayTls},
@@ -42,7 +43,9 @@ impl Parts {
         let lock = lock(&config.state_directory)?;
         let identity = ReplicaIdentity::open(&config.state_directory, config.replica_name.as_ref());
         let identity = identity.map_err(ServeError::Identity)?;
-        let writer = AuditWriter::new(identity.id.to_bytes());
+        let audit_key = Arc::new(AuditKey::open(&config.state_directory).map_err(ServeError::AuditKey)?);
+        let audit = audit_key.public();
+        let writer = AuditWriter::new(identity.id.to_bytes(), audit_key);
         let store = store::open(&place(config), writer, Missing::Make).await?;
         report(&store.seed(&config.workloads, UnixMs::now()).await?);
         let stored = store.load().await?;
@@ -92,7 +95,7 @@ impl Parts {
         };
         let attestation =
             AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
-        let background = Background { store, stored, policy, sessions, elsewhere, identity, ca };
+        let background = Background { store, stored, policy, sessions, elsewhere, identity, audit, ca };
         Ok(Self { background, attestation, gateway, listeners, journal: writing, lock })
     }
 }

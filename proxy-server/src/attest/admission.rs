@@ -26,6 +26,7 @@ use crate::{
     log::{Chain, Sample, Sampler},
     policy::{Admitting, Policy, PolicyHandle},
     refusal::Refused,
+    replica::{Elsewhere, LookupError, ReplicaId},
     session::{Admission, EndReason, Granted, Instance, Renewal, Sessions},
     store::{AuditEvent, Journal, JournalError, SessionRow, UnixMs},
 };
@@ -55,6 +56,10 @@ pub struct AdmitterParts {
     pub policy: PolicyHandle,
     /// Who has.
     pub sessions: Sessions,
+    /// Who has at another replica.
+    pub elsewhere: Elsewhere,
+    /// Which replica this is.
+    pub replica: ReplicaId,
     /// Issues certificates.
     pub ca: Arc<SessionCa>,
     /// Takes audit rows.
@@ -214,6 +219,7 @@ impl Admitter {
             epoch: policy.epoch,
             instance: Some(instance),
         };
+        self.catch_up(connection, key).await?;
         let Granted { session, renewed, .. } = self
             .parts
             .sessions
@@ -231,7 +237,7 @@ impl Admitter {
             lease_ends: UnixMs(now.0.saturating_add_unsigned(lease.duration().as_millis() as u64)),
             epoch: policy.epoch,
             module_id: Some(evidence.module_id().to_owned()),
-            replica: None,
+            replica: Some(self.parts.replica.to_bytes()),
             admitted: now,
         };
         let finished =
@@ -257,6 +263,24 @@ impl Admitter {
             measurement: Arc::clone(&admitting.name),
             renewed,
             grant: Grant { session: id, lease, epoch: policy.epoch, certificates },
+        })
+    }
+
+    /// Brings in what other replicas know of this key, so that its session, its boot and
+    /// its sequence number go on from there. A connection that renews what it was given
+    /// on this connection asks nobody.
+    async fn catch_up(&self, connection: &Connection, key: &ClientKey) -> Result<(), Refused> {
+        let Elsewhere::Replicas(neighbours) = &self.parts.elsewhere else { return Ok(()) };
+        if connection.session().is_some_and(|id| self.parts.sessions.find(&id).is_some()) {
+            return Ok(());
+        }
+        neighbours.refresh(key.thumbprint()).await.map_err(|error| match &error {
+            LookupError::NotAdopted(refused) => Refused::new(refused.code(), refused.to_string()),
+            _ => Refused::because(
+                ProblemCode::Stale,
+                "the proxy could not ask its store about this key: try again",
+                Chain(&error),
+            ),
         })
     }
 

@@ -62,6 +62,7 @@ use tunnel::Rates;
 use crate::{
     handshakes::Handshakes,
     policy::PolicyHandle,
+    replica::Elsewhere,
     session::{EndReason, Session, Sessions},
 };
 
@@ -76,6 +77,7 @@ struct Shared {
     tls: Arc<ServerConfig>,
     sessions: Sessions,
     policy: PolicyHandle,
+    elsewhere: Elsewhere,
     resolver: Resolver,
     rates: Rates,
     handshakes: Arc<Handshakes>,
@@ -87,7 +89,8 @@ struct Shared {
 }
 
 impl Gateway {
-    /// A gateway that admits the sessions of `sessions` by the rules of `policy`.
+    /// A gateway that admits the sessions of `sessions`, and those that stand
+    /// `elsewhere`, by the rules of `policy`.
     ///
     /// # Errors
     /// [`GatewayError`] when the certificates cannot be used.
@@ -96,6 +99,7 @@ impl Gateway {
         tls: GatewayTls,
         sessions: Sessions,
         policy: PolicyHandle,
+        elsewhere: Elsewhere,
     ) -> Result<Self, GatewayError> {
         let shared = Shared {
             tls: tls::server_config(tls)?,
@@ -108,6 +112,7 @@ impl Gateway {
             config,
             sessions,
             policy,
+            elsewhere,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -163,7 +168,7 @@ async fn connection(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr, place
     let Some(Accepted { stream, leaf, protocol }) = Box::pin(shake_hands(&shared, tcp, peer)).await else {
         return;
     };
-    let who = identity::find_session(&shared.sessions, &leaf);
+    let who = Box::pin(identity::find_session(&shared.sessions, &shared.elsewhere, &leaf)).await;
     drop(leaf);
     match protocol {
         HttpVersion::One => Box::pin(http1::serve(&shared, stream, who)).await,

@@ -14,6 +14,7 @@ use crate::{
     config::{DocumentWindow, MeasurementSpec, MeasurementState, ServerIdentity, WorkloadSpec},
     policy::{Limits, Policy, PolicyHandle, Workload},
     proxy_protocol::LoadBalancers,
+    replica::{Elsewhere, ReplicaId},
     session::{Sessions, SessionsLimits},
     store::{AuditWriter, Journal, Missing, PolicyStore, SqlStore, StoreConfig, UnixMs},
 };
@@ -53,7 +54,8 @@ impl Fixture {
         let place = StoreConfig::Sqlite { directory: directory.clone() };
         let store = SqlStore::open(&place, AuditWriter::unnamed(), Missing::Make).await.unwrap();
         store.seed(&[spec()], UnixMs::now()).await.unwrap();
-        let policy = PolicyHandle::new(Policy::from_store(store.load().await.unwrap()).unwrap());
+        let policy =
+            PolicyHandle::new(Policy::from_store(&store.load().await.unwrap(), UnixMs::now()).unwrap());
         let sessions = Sessions::new(SessionsLimits { max_sessions: 10, max_per_instance: 10 });
         let (journal, _) = Journal::start(Arc::new(store.clone()));
         let root = SimulatedRoot::generate(UnixMs::now().as_millis()).unwrap();
@@ -66,6 +68,8 @@ impl Fixture {
             verifier: Verifier::new(anchor, CacheCapacity::default()),
             policy: policy.clone(),
             sessions: sessions.clone(),
+            elsewhere: Elsewhere::Nowhere,
+            replica: ReplicaId::from_bytes([1; 16]),
             ca: Arc::new(SessionCa::open(&directory, now).unwrap()),
             journal,
             attestations_per_instance: 600,

@@ -231,7 +231,7 @@ pub(super) async fn open(rig: &Rig, enclave: &Enclave) -> (SendRequest<Bytes>, C
     (requests, tokio::spawn(connection))
 }
 
-fn connect_to(target: &str) -> Request<()> {
+pub(super) fn connect_to(target: &str) -> Request<()> {
     let uri = Uri::builder().authority(target).build();
     let mut request = Request::new(());
     *request.method_mut() = Method::CONNECT;
@@ -249,7 +249,7 @@ pub(super) async fn tunnel(
     (to, response.into_body())
 }
 
-async fn refused(requests: &mut SendRequest<Bytes>, request: Request<()>) -> (Problem, u16) {
+pub(super) async fn refused(requests: &mut SendRequest<Bytes>, request: Request<()>) -> (Problem, u16) {
     let (response, _to) = ask(requests, request).await;
     let response = response.await.unwrap();
     assert_eq!(response.headers()["content-type"], "application/problem+json");

@@ -1,6 +1,7 @@
 //! The whole gateway, driven by real rustls and h2 clients over loopback.
 
 mod abuse;
+mod elsewhere;
 mod handshake;
 mod http1;
 mod http2;

@@ -29,6 +29,8 @@ pub(crate) struct OwnTunnel {
     upstream: TcpStream,
     /// Plaintext that the destination did not take yet.
     backlog: Backlog,
+    /// Behind the sockets, which are dropped before it: when it is given back, no byte
+    /// of the tunnel can move any more.
     permit: TunnelPermit,
     meters: Option<Box<Meters>>,
     up: Direction,

@@ -27,6 +27,8 @@ pub(crate) struct StreamTunnel {
     upstream: TcpStream,
     /// Data that the destination did not take yet; its window is not given back before.
     pending: Bytes,
+    /// Behind the socket, which is dropped before it. What stands in the connection's
+    /// buffers is the connection's: it watches the session's end itself.
     permit: TunnelPermit,
     meters: Option<Box<Meters>>,
     up: Direction,

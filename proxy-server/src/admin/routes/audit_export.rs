@@ -29,7 +29,7 @@ use crate::{
 /// The last line is `end`; without it the file was cut off. It is made from
 /// what the store had when it was asked for; rows that come meanwhile are not in it.
 #[utoipa::path(
-    get, path = "/v1/audit/export", tag = "audit",
+    get, path = "/v1/audit/export", operation_id = "export_audit", tag = "audit",
     responses((status = 200, description = "The export, one JSON object on each line", body = String, content_type = "application/jsonl"), Listing)
 )]
 pub(in crate::admin) async fn export(

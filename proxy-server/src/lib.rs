@@ -19,6 +19,7 @@
 
 pub mod admin;
 pub mod attest;
+pub mod audit;
 pub mod ca;
 pub mod cli;
 pub mod config;

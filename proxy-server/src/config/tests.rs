@@ -137,7 +137,7 @@ state = "on"
             ),
             "13:8: trust.root: expected \"aws\" or \"aws-us-gov\"; found \"azure\"",
             "16:15: lease.min_seconds: expected 30 to 600; found 20",
-            "19:8: workload[0].name: a name is 1 to 64 of a-z 0-9 . _ -; found \"Payments\"",
+            "19:8: workload[0].name: a name is 1 to 64 of a-z 0-9 . _ -, a letter or digit first; found \"Payments\"",
             "20:17: workload[0].destinations[0]: destination lacks its port (write host:port); found \"kms.example\"",
             "20:32: workload[0].destinations[1]: host is no DNS name; found \"a b:443\"",
             "20:43: workload[0].destinations[2]: expected text in quotes; found a number",

@@ -21,6 +21,8 @@ pub mod message;
 pub mod problem;
 
 #[cfg(feature = "programs")]
+pub mod audit_export;
+#[cfg(feature = "programs")]
 pub mod config;
 #[cfg(feature = "programs")]
 pub mod dial;
@@ -58,6 +60,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("destination_raw", destination::raw),
     ("destination_structured", destination::structured),
     ("problem_raw", problem::raw),
+    #[cfg(feature = "programs")]
+    ("audit_export_raw", audit_export::raw),
     #[cfg(feature = "programs")]
     ("config_raw", config::raw),
     #[cfg(feature = "programs")]

@@ -55,7 +55,8 @@ impl KeyCache {
         kid: &str,
         now: Instant,
     ) -> Result<Arc<KeySet>, KeysUnavailable> {
-        match self.state().usable(now) {
+        let known = self.state().usable(now);
+        match known {
             Some(keys) if keys.has(kid) => return Ok(keys),
             _ => self.ask(now, QUIET).await,
         }

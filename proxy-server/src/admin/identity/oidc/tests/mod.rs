@@ -1,0 +1,8 @@
+//! Tokens that are really signed, by a provider that really listens.
+
+mod claims;
+mod forgery;
+mod keys;
+pub(in crate::admin::identity) mod signer;
+mod transport;
+pub(in crate::admin::identity) mod world;

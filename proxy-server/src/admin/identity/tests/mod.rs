@@ -1,0 +1,2 @@
+mod authenticator;
+mod principal;

@@ -27,6 +27,7 @@ pub mod gateway;
 mod handshakes;
 pub mod log;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod refusal;
 pub mod serve;
 pub mod session;

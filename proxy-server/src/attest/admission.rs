@@ -53,7 +53,7 @@ pub struct AdmitterParts {
     /// Who has.
     pub sessions: Sessions,
     /// Issues certificates.
-    pub ca: SessionCa,
+    pub ca: Arc<SessionCa>,
     /// Takes audit rows.
     pub journal: Journal,
     /// Threads that serve connections.

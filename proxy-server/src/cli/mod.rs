@@ -19,6 +19,7 @@ mod acts;
 mod client;
 mod failure;
 mod input;
+mod machine;
 mod run;
 mod show;
 mod words;

@@ -14,8 +14,9 @@ use super::{
     Config, DocumentWindow, Listen, LogFormat, ReplicaName, admin, files, limits,
     mistake::Collector,
     raw::{Raw, RawDocument, RawLease, RawListen, RawLog},
-    store, trust, workloads,
+    session_ca, store, trust, workloads,
 };
+use crate::proxy_protocol::LoadBalancers;
 
 /// What the words mean. `None` when something that has no default is missing;
 /// whatever is wrong stands in `found`.
@@ -28,6 +29,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         listen,
         tls,
         trust,
+        session_ca,
         document,
         lease,
         limits,
@@ -48,6 +50,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
     let listen = ports(listen, found);
     let identity = files::identity(tls, "tls", directory, found);
     let trust = trust::trust(trust, directory, found);
+    let session_root = session_ca::session_root(session_ca, directory, found);
     let window = window(document, found);
     let limits = limits::limits(limits, found);
     let audit = limits::audit(audit, found);
@@ -65,6 +68,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         listen,
         identity: identity?,
         trust: trust?,
+        session_root: session_root?,
         window,
         lease_bounds,
         limits,
@@ -132,7 +136,7 @@ pub(super) fn deployment_name(
 }
 
 fn ports(raw: RawListen, found: &Collector) -> Listen {
-    let RawListen { attestation, gateway } = raw;
+    let RawListen { attestation, gateway, proxy_protocol_from } = raw;
     let address = |value: Option<Spanned<String>>, field, port| {
         let default = SocketAddr::from(([0, 0, 0, 0], port));
         let Some(value) = value else { return default };
@@ -147,6 +151,7 @@ fn ports(raw: RawListen, found: &Collector) -> Listen {
     let listen = Listen {
         attestation: address(attestation, "listen.attestation", wire::ATTESTATION_PORT),
         gateway: address(gateway, "listen.gateway", wire::GATEWAY_PORT),
+        load_balancers: load_balancers(&proxy_protocol_from.unwrap_or_default(), found),
     };
     if listen.attestation == listen.gateway && listen.gateway.port() != 0 {
         let message =
@@ -154,6 +159,16 @@ fn ports(raw: RawListen, found: &Collector) -> Listen {
         found.note(both.unwrap_or_default(), "listen.gateway", message);
     }
     listen
+}
+
+fn load_balancers(networks: &[Spanned<String>], found: &Collector) -> LoadBalancers {
+    const FIELD: &str = "listen.proxy_protocol_from";
+    let span = networks.first().map(Spanned::span).unwrap_or_default();
+    let networks = workloads::networks(networks, FIELD, found);
+    LoadBalancers::new(networks).unwrap_or_else(|error| {
+        found.note(span, FIELD, error.to_string());
+        LoadBalancers::default()
+    })
 }
 
 fn window(raw: RawDocument, found: &Collector) -> DocumentWindow {

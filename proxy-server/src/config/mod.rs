@@ -13,6 +13,7 @@ mod mistake;
 mod raw;
 mod reader;
 mod replica;
+mod session_ca;
 mod store;
 mod trust;
 mod workloads;
@@ -20,6 +21,8 @@ mod workloads;
 use std::{collections::HashMap, net::IpAddr, net::SocketAddr, path::Path, path::PathBuf, time::Duration};
 
 use countersign_protocol::{Deployment, LeaseBounds};
+
+use crate::{ca::SessionRoot, proxy_protocol::LoadBalancers};
 
 pub use admin::AdminConfig;
 pub use files::ServerIdentity;
@@ -44,6 +47,8 @@ pub struct Config {
     pub identity: ServerIdentity,
     /// Under which root documents must stand.
     pub trust: TrustRoot,
+    /// Where the session CA's root is.
+    pub session_root: SessionRoot,
     /// How old, or how far ahead, a document may be.
     pub window: DocumentWindow,
     /// Leases given here; a workload's own bounds lie inside.
@@ -105,12 +110,14 @@ fn beside(path: &Path) -> &Path {
 }
 
 /// Where the two ports listen. Port 0 asks the system for a free one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// The attestation port.
     pub attestation: SocketAddr,
     /// The gateway port.
     pub gateway: SocketAddr,
+    /// Who says for both ports, in a header of the PROXY protocol, whose connection it is.
+    pub load_balancers: LoadBalancers,
 }
 
 /// How far a document's timestamp may lie from the proxy's clock.

@@ -19,6 +19,7 @@ pub(super) struct Raw {
     pub(super) listen: RawListen,
     pub(super) tls: RawTls,
     pub(super) trust: RawTrust,
+    pub(super) session_ca: RawSessionCa,
     pub(super) document: RawDocument,
     pub(super) lease: RawLease,
     pub(super) limits: RawLimits,
@@ -37,6 +38,7 @@ pub(super) struct Raw {
 pub(super) struct RawListen {
     pub(super) attestation: Text,
     pub(super) gateway: Text,
+    pub(super) proxy_protocol_from: Texts,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +53,13 @@ pub(super) struct RawTrust {
     pub(super) root: Text,
     pub(super) danger_simulated_root: Text,
     pub(super) span: Range<usize>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawSessionCa {
+    pub(super) file: Text,
+    pub(super) kms_key: Text,
+    pub(super) endpoint: Text,
 }
 
 #[derive(Debug, Default)]
@@ -170,6 +179,7 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
         listen: table(&top, "listen", |s| RawListen {
             attestation: s.text("attestation"),
             gateway: s.text("gateway"),
+            proxy_protocol_from: s.texts("proxy_protocol_from"),
         }),
         tls: table(&top, "tls", |s| RawTls {
             certificate: s.text("certificate"),
@@ -180,6 +190,11 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
             root: s.text("root"),
             danger_simulated_root: s.text("danger_simulated_root"),
             span: s.span(),
+        }),
+        session_ca: table(&top, "session_ca", |s| RawSessionCa {
+            file: s.text("file"),
+            kms_key: s.text("kms_key"),
+            endpoint: s.text("endpoint"),
         }),
         document: table(&top, "document", |s| RawDocument {
             max_age_seconds: s.number("max_age_seconds"),

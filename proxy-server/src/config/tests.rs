@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::ca::make_trial_certificate;
+use crate::ca::{SessionRoot, make_trial_certificate};
 
 #[test]
 fn a_whole_file_is_understood() {
@@ -19,6 +19,7 @@ drain_seconds = 5
 [listen]
 attestation = "127.0.0.1:0"
 gateway = "[::1]:8443"
+proxy_protocol_from = ["10.1.0.0/16", "192.0.2.1"]
 
 [tls]
 certificate = "server.pem"
@@ -26,6 +27,9 @@ key = "server.key"
 
 [trust]
 root = "aws-us-gov"
+
+[session_ca]
+file = "shared/root.pem"
 
 [document]
 max_age_seconds = 30
@@ -70,7 +74,10 @@ state = "pending"
     assert_eq!(config.state_directory, place.0.join("state"));
     assert_eq!((config.workers, config.drain.as_secs()), (Some(2), 5));
     assert_eq!(config.listen.gateway.to_string(), "[::1]:8443");
+    let balancers = ["10.1.0.0/16", "192.0.2.1/32"].map(|net| net.parse().unwrap());
+    assert_eq!(config.listen.load_balancers, LoadBalancers::new(balancers).unwrap());
     assert_eq!(config.trust.to_string(), "aws-us-gov");
+    assert_eq!(config.session_root, SessionRoot::File(place.0.join("shared/root.pem")));
     assert_eq!((config.window.past.as_secs(), config.window.future.as_secs()), (30, 10));
     assert_eq!(config.limits, ProxyLimits { sessions: 7, ..ProxyLimits::default() });
     assert_eq!(config.audit.age.as_secs(), 3 * 86_400);
@@ -263,6 +270,66 @@ fn a_development_build_takes_another_root_and_only_one() {
     assert!(
         mistakes[0].ends_with("expected one root; found \"root\" beside it, and they exclude each other"),
         "{mistakes:?}"
+    );
+}
+
+#[test]
+fn the_session_root_is_one() {
+    let place = Place::new("config-session-ca");
+    assert_eq!(place.parse(&place.good()).unwrap().session_root, SessionRoot::State);
+    let with = |lines: &str| place.mistakes(&format!("{}[session_ca]\n{lines}\n", place.good()));
+    assert_eq!(
+        with("file = \"a\"\nkms_key = \"b\""),
+        [
+            "10:11: session_ca.kms_key: expected one root; found \"file\" beside it, and they exclude each other"
+        ]
+    );
+    assert_eq!(
+        with("endpoint = \"https://kms\""),
+        ["9:12: session_ca.endpoint: expected kms_key beside it; found none"]
+    );
+}
+
+#[cfg(not(feature = "kms-root"))]
+#[test]
+fn a_build_without_kms_says_which_one_has_it() {
+    let place = Place::new("config-no-kms");
+    let text =
+        format!("{}[session_ca]\nkms_key = \"arn:aws:kms:eu-west-1:111122223333:key/1\"\n", place.good());
+    assert_eq!(
+        place.mistakes(&text),
+        [
+            "9:11: session_ca.kms_key: this build does not know AWS KMS; one with the cargo feature \"kms-root\" does \
+          (or name a file)"
+        ]
+    );
+}
+
+#[cfg(feature = "kms-root")]
+#[test]
+fn a_kms_key_is_an_arn_and_its_endpoint_is_safe() {
+    let place = Place::new("config-kms");
+    let with = |lines: &str| place.parse(&format!("{}[session_ca]\n{lines}\n", place.good()));
+    let arn = "arn:aws:kms:eu-west-1:111122223333:key/1";
+    let config = with(&format!("kms_key = \"{arn}\"\nendpoint = \"https://kms.internal\"")).unwrap();
+    assert_eq!(config.session_root.to_string(), arn);
+    let mistakes = with("kms_key = \"arn:aws:kms:eu-west-1:111122223333:alias/root\"").unwrap_err();
+    assert_eq!(mistakes.list.len(), 1);
+    assert!(mistakes.list[0].message.starts_with("expected the ARN of a key, not of an alias"), "{mistakes}");
+    let mistakes = with(&format!("kms_key = \"{arn}\"\nendpoint = \"http://kms.internal\"")).unwrap_err();
+    assert!(mistakes.to_string().contains("session_ca.endpoint: expected an https:// URL"), "{mistakes}");
+}
+
+#[test]
+fn nobody_may_trust_every_address() {
+    let place = Place::new("config-balancers");
+    let text = format!("{}[listen]\nproxy_protocol_from = [\"::/0\"]\n", place.good());
+    assert_eq!(
+        place.mistakes(&text),
+        [
+            "9:24: listen.proxy_protocol_from: expected the load balancers' networks; found every address, and every \
+          client could then choose his own"
+        ]
     );
 }
 

@@ -145,7 +145,7 @@ fn items<T: FromStr<Err: fmt::Display>>(
 }
 
 /// Networks, or single addresses.
-fn networks(values: &[Spanned<String>], field: &str, found: &Collector) -> Vec<IpNet> {
+pub(super) fn networks(values: &[Spanned<String>], field: &str, found: &Collector) -> Vec<IpNet> {
     let network = |(index, value): (usize, &Spanned<String>)| {
         let text = value.get_ref();
         let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().map(IpNet::from).ok());

@@ -40,13 +40,14 @@ pub async fn serve(
     ready_file: Option<PathBuf>,
 ) -> Result<Stopped, ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
-    let Parts { store, policy, sessions, attestation, gateway, listeners, journal, lock } =
+    let Parts { store, policy, sessions, ca, attestation, gateway, listeners, journal, lock } =
         Parts::start(&config).await?;
 
     let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
     let background = TaskTracker::new();
     background.spawn(Watcher::new(Arc::clone(&store), policy, sessions.clone()).run(stopped.clone()));
     background.spawn(sessions.lapse_loop(stopped.clone()));
+    background.spawn(ca.rotate_loop(stopped.clone()));
     background.spawn(housekeeping::tidy_loop(Arc::clone(&store), stopped.clone()));
     background.spawn(housekeeping::prune_loop(Arc::clone(&store), config.audit, stopped.clone()));
     let ports = TaskTracker::new();

@@ -28,6 +28,7 @@ pub(super) struct Parts {
     pub(super) store: Arc<dyn Store>,
     pub(super) policy: PolicyHandle,
     pub(super) sessions: Sessions,
+    pub(super) ca: Arc<SessionCa>,
     pub(super) attestation: AttestationPort,
     pub(super) gateway: Gateway,
     pub(super) listeners: Listeners,
@@ -49,8 +50,9 @@ impl Parts {
         let sessions = Sessions::new(SessionsLimits { max_sessions: config.limits.sessions as usize });
         restore(&sessions, &loaded, store.sessions(UnixMs::now()).await?);
         let policy = PolicyHandle::new(loaded);
-        let ca =
-            SessionCa::open(&config.state_directory, OffsetDateTime::now_utc()).map_err(ServeError::Ca)?;
+        let ca = SessionCa::start(&config.session_root, &config.state_directory, OffsetDateTime::now_utc());
+        let ca = Arc::new(ca.await.map_err(ServeError::Ca)?);
+        tracing::info!(code = "session-ca", root = %config.session_root, "session certificates stand under this root");
         let listeners = Listeners::bind(config).await?;
         let gateway = gateway(config, &ca, &sessions, &policy, listeners.addresses)?;
         let (journal, writing) = Journal::start(Arc::clone(&store));
@@ -62,17 +64,18 @@ impl Parts {
             verifier: Verifier::new(config.trust.anchor(), CacheCapacity::default()),
             policy: policy.clone(),
             sessions: sessions.clone(),
-            ca,
+            ca: Arc::clone(&ca),
             journal,
             workers: tokio::runtime::Handle::current().metrics().num_workers(),
         });
         let limits = PortLimits {
             connections: config.limits.attestation_connections,
             handshakes: config.limits.handshakes,
+            load_balancers: config.listen.load_balancers.clone(),
         };
         let attestation =
             AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
-        Ok(Self { store, policy, sessions, attestation, gateway, listeners, journal: writing, lock })
+        Ok(Self { store, policy, sessions, ca, attestation, gateway, listeners, journal: writing, lock })
     }
 }
 
@@ -210,13 +213,14 @@ fn gateway(
         max_handshakes: config.limits.handshakes as usize,
         max_connections: config.limits.gateway_connections as usize,
         own_addresses: vec![addresses.attestation, addresses.gateway],
+        load_balancers: config.listen.load_balancers.clone(),
         static_hosts: config.hosts.clone(),
         ..GatewayConfig::default()
     };
     let tls = GatewayTls {
         chain: config.identity.chain().to_vec(),
         key: config.identity.private_key(),
-        session_roots: vec![ca.root().clone()],
+        session_roots: vec![ca.anchor().clone()],
     };
     Gateway::new(gateway, tls, sessions.clone(), policy.clone()).map_err(ServeError::Gateway)
 }

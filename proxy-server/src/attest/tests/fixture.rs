@@ -13,6 +13,7 @@ use crate::{
     ca::{SessionCa, make_trial_certificate},
     config::{DocumentWindow, MeasurementSpec, MeasurementState, ServerIdentity, WorkloadSpec},
     policy::{Limits, Policy, PolicyHandle, Workload},
+    proxy_protocol::LoadBalancers,
     session::{Sessions, SessionsLimits},
     store::{Journal, Missing, SqliteStore, Store, UnixMs},
 };
@@ -64,11 +65,11 @@ impl Fixture {
             verifier: Verifier::new(anchor, CacheCapacity::default()),
             policy: policy.clone(),
             sessions: sessions.clone(),
-            ca: SessionCa::open(&directory, now).unwrap(),
+            ca: Arc::new(SessionCa::open(&directory, now).unwrap()),
             journal,
             workers: 1,
         });
-        let limits = PortLimits { connections: 20, handshakes: 20 };
+        let limits = PortLimits { connections: 20, handshakes: 20, load_balancers: LoadBalancers::default() };
         let server_spki = identity.spki().to_vec();
         let port = AttestationPort::new(&identity, admitter, limits).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

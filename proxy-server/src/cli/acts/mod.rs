@@ -16,4 +16,5 @@ pub(super) use others::{policy, replica};
 pub(super) use session::session;
 pub(super) use token::token;
 pub(super) use tombstone::tombstone;
+pub(super) use verify::verify;
 pub(super) use workload::workload;

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ListArgs, Moment, ReadArgs, Reach, ShortId, WorkloadPath};
+use super::{ListArgs, Moment, ReadArgs, ShortId, WorkloadPath};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum AuditCommand {
@@ -20,8 +20,6 @@ pub(in crate::cli) enum AuditCommand {
         /// Write it here, and not on standard output. A file that is there is not overwritten.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
-        #[command(flatten)]
-        reach: Reach,
     },
     /// Check every hash, checkpoint and head. Exit code 1 when the audit does not hold.
     #[command(after_help = VERIFY_EXAMPLES)]

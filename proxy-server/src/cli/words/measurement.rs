@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{ChangeArgs, Label, ListArgs, MeasurementPath, Moment, PcrSource, ReadArgs, RevokeArgs, WorkloadPath};
+use crate::cli::machine::Needs;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum MeasurementCommand {
@@ -76,6 +77,15 @@ pub(in crate::cli) enum MeasurementCommand {
         #[command(flatten)]
         read: ReadArgs,
     },
+}
+
+impl MeasurementCommand {
+    pub(in crate::cli) fn needs(&self) -> Needs {
+        match self {
+            Self::List { .. } | Self::Show { .. } | Self::Revoke { .. } | Self::Withdraw { .. } => Needs::Store,
+            Self::Add(_) | Self::Edit(_) | Self::Approve { .. } | Self::Explain { .. } => Needs::Rules,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 use clap::{Args, ValueEnum};
 
-use super::{Reach, Span};
+use super::Span;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -17,8 +17,6 @@ pub(in crate::cli) struct ReadArgs {
     /// A table for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub(in crate::cli) output: Output,
-    #[command(flatten)]
-    pub(in crate::cli) reach: Reach,
 }
 
 /// What every list takes.

@@ -1,9 +1,18 @@
 use std::{ffi::OsString, fmt, path::PathBuf, str::FromStr};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use http::Uri;
 
 use crate::cli::failure::Failure;
+
+/// A command for the admin API, and where that is.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Asked<C: Subcommand> {
+    #[command(subcommand)]
+    pub(in crate::cli) command: C,
+    #[command(flatten)]
+    pub(in crate::cli) reach: Reach,
+}
 
 /// Where a command acts.
 #[derive(Debug, Args)]
@@ -11,25 +20,25 @@ use crate::cli::failure::Failure;
 pub(in crate::cli) struct Reach {
     /// A proxy's admin API, as https://proxy.internal:9443 [env: COUNTERSIGN_SERVER].
     /// Without it the command acts on this machine's store.
-    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "config")]
     server: Option<ServerUrl>,
     /// Act on this machine's store, which this file names [env: COUNTERSIGN_CONFIG]
     /// [default: countersign.toml].
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The API token is in this file, or on standard input for - [env: COUNTERSIGN_TOKEN_FILE].
     /// COUNTERSIGN_TOKEN holds the token itself.
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "config")]
     token_file: Option<PathBuf>,
     /// The server's certificate must come from a CA in this PEM file, and not from a public one
     /// [env: COUNTERSIGN_CA].
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "config")]
     ca: Option<PathBuf>,
     /// Sign in with this client certificate, a PEM file.
-    #[arg(long, value_name = "FILE", requires = "client_key", conflicts_with = "config")]
+    #[arg(long, global = true, value_name = "FILE", requires = "client_key", conflicts_with = "config")]
     client_cert: Option<PathBuf>,
     /// The certificate's private key, a PEM file.
-    #[arg(long, value_name = "FILE", requires = "client_cert", conflicts_with = "config")]
+    #[arg(long, global = true, value_name = "FILE", requires = "client_cert", conflicts_with = "config")]
     client_key: Option<PathBuf>,
 }
 

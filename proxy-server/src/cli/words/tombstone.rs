@@ -1,8 +1,7 @@
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
 use super::{ChangeArgs, ListArgs, PcrSource, RevokeArgs};
+use crate::cli::machine::Needs;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum TombstoneCommand {
@@ -22,6 +21,15 @@ pub(in crate::cli) enum TombstoneCommand {
     Lift(TombstoneLift),
 }
 
+impl TombstoneCommand {
+    pub(in crate::cli) fn needs(&self) -> Needs {
+        match self {
+            Self::List(_) | Self::Add { .. } => Needs::Store,
+            Self::Lift(_) => Needs::Rules,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TombstoneLift {
     /// Its id, as the list prints it in JSON; or say the PCRs with the options below.
@@ -34,13 +42,6 @@ pub(in crate::cli) struct TombstoneLift {
     pub(in crate::cli) reason: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) change: ChangeArgs,
-}
-
-impl TombstoneLift {
-    /// The file that PCRs come from, if one was named.
-    pub(in crate::cli) fn file(&self) -> Option<&PathBuf> {
-        self.pcrs.from.as_ref().or(self.pcrs.eif.as_ref())
-    }
 }
 
 /// base64url, so that it stands in a path as it is.

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    AuditCommand, MeasurementCommand, PolicyCommand, ReplicaCommand, SessionCommand, TokenCommand,
+    Asked, AuditCommand, MeasurementCommand, PolicyCommand, ReplicaCommand, SessionCommand, TokenCommand,
     TombstoneCommand, WorkloadCommand,
 };
 
@@ -31,28 +31,31 @@ pub(in crate::cli) enum Command {
     Config(ConfigCommand),
     /// Workloads: what enclaves are for, and where they may go.
     #[command(subcommand)]
-    Workload(WorkloadCommand),
+    Workload(Asked<WorkloadCommand>),
     /// Measurements: which enclaves are admitted.
     #[command(subcommand)]
-    Measurement(MeasurementCommand),
+    Measurement(Asked<MeasurementCommand>),
     /// Sessions: enclaves that are admitted now.
     #[command(subcommand)]
-    Session(SessionCommand),
+    Session(Asked<SessionCommand>),
     /// API tokens: who may ask the admin API.
     #[command(subcommand)]
-    Token(TokenCommand),
+    Token(Asked<TokenCommand>),
     /// Revoked sets of PCRs, which no measurement can bring back by accident.
     #[command(subcommand)]
-    Tombstone(TombstoneCommand),
+    Tombstone(Asked<TombstoneCommand>),
     /// The proxies that serve one store.
     #[command(subcommand)]
-    Replica(ReplicaCommand),
+    Replica(Asked<ReplicaCommand>),
     /// The policy in force.
     #[command(subcommand)]
-    Policy(PolicyCommand),
+    Policy(Asked<PolicyCommand>),
     /// The audit: list, export and verify it.
     #[command(subcommand)]
-    Audit(AuditCommand),
+    Audit(Asked<AuditCommand>),
+    /// Make the root that several replicas share.
+    #[command(subcommand)]
+    SessionCa(SessionCaCommand),
     /// Make a CA and a server certificate for trials: ca.pem (the anchor in the
     /// enclave's manifest), server.pem and server.key.
     #[command(after_help = CERTIFICATE_EXAMPLES)]
@@ -70,6 +73,18 @@ pub(in crate::cli) enum Command {
 pub(in crate::cli) enum ConfigCommand {
     /// Name every mistake, with line and column. Exit code 0: none; 1: some; 2: cannot read the file.
     Check(ConfigFile),
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum SessionCaCommand {
+    /// Write a new root, certificate and key, to a file that only its owner can read (mode 0600).
+    /// A file that stands there is never written over.
+    #[command(after_help = SESSION_CA_EXAMPLES)]
+    Make {
+        /// The file, as the configuration's [session_ca] file names it.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +123,13 @@ Examples:
   kill -HUP $(pidof countersign-proxy)     # read the workloads again
 
 Log lines go to stderr; RUST_LOG narrows them (default: info).";
+
+const SESSION_CA_EXAMPLES: &str = "\
+Examples:
+  countersign-proxy session-ca make --out session-ca.pem
+  kubectl create secret generic session-ca --from-file=session-ca.pem
+
+Whoever holds the file can issue session certificates, which are worth nothing without a session's record.";
 
 const CERTIFICATE_EXAMPLES: &str = "\
 Examples:

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{ChangeArgs, ListArgs, ReadArgs, RevokeArgs, WorkloadPath};
+use crate::cli::machine::Needs;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum WorkloadCommand {
@@ -53,6 +54,15 @@ pub(in crate::cli) enum WorkloadCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
+}
+
+impl WorkloadCommand {
+    pub(in crate::cli) fn needs(&self) -> Needs {
+        match self {
+            Self::List(_) | Self::Show { .. } | Self::Revoke { .. } | Self::Withdraw { .. } => Needs::Store,
+            Self::Set(_) | Self::Approve { .. } => Needs::Rules,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -75,7 +75,7 @@ impl Rig {
         let tls = GatewayTls {
             chain: vec![server.clone()],
             key: private(&server_key),
-            session_roots: vec![ca.der().clone()],
+            session_roots: vec![webpki::anchor_from_trusted_cert(ca.der()).unwrap().to_owned()],
         };
         let gateway = Gateway::new(config, tls, sessions.clone(), policy.clone()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -22,6 +22,10 @@ CREATE TABLE workload (
     -- Rules that allow more and wait for approvals, and who wrote them.
     pending_rules  TEXT,
     pending_author TEXT,
+    -- Who revoked it, and why. NULL while it stands, or where it only left the file:
+    -- what somebody revoked, a file does not bring back.
+    revoked_by     TEXT,
+    reason         TEXT,
     -- Grows with every change of the row: what If-Match is compared with.
     revision       INTEGER NOT NULL,
     -- The epoch that made the rules what they are.
@@ -42,9 +46,14 @@ CREATE TABLE measurement (
     not_before_ms INTEGER,
     expires_ms    INTEGER,
     author        TEXT,
+    -- A validity that allows more and waits for approvals; there is one when it has an author.
+    -- In a pending row the author of the last edit.
+    pending_not_before_ms INTEGER,
+    pending_expires_ms    INTEGER,
+    pending_author        TEXT,
     created_ms    INTEGER NOT NULL,
     revision      INTEGER NOT NULL,
-    -- The epoch that made its PCRs and its state what they are.
+    -- The epoch that made its PCRs and its state what they are: sessions of an older one do not stand.
     epoch         INTEGER NOT NULL,
     PRIMARY KEY (workload, name)
 ) STRICT;
@@ -80,7 +89,7 @@ CREATE TABLE session (
     workload      TEXT NOT NULL,
     measurement   TEXT NOT NULL,
     boot_id       BLOB NOT NULL,
-    -- An unsigned number of 64 bits, kept as the signed one with the same bits.
+    -- An unsigned number of 64 bits less 2^63: as great and as small as it is, but signed.
     sequence      INTEGER NOT NULL,
     lease_seconds INTEGER NOT NULL,
     lease_ends_ms INTEGER NOT NULL,
@@ -152,7 +161,10 @@ CREATE TABLE audit_chain (
     id   INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     seq  INTEGER NOT NULL,
-    hash BLOB NOT NULL
+    hash BLOB NOT NULL,
+    -- The last policy change. Every policy change writes it into every chain, so that
+    -- rows on their way, decided by an older policy, find it and are looked at again.
+    epoch INTEGER NOT NULL
 ) STRICT;
 
 -- Append-only, bounded by the configuration's [audit].
@@ -185,9 +197,12 @@ CREATE TABLE audit (
 CREATE TABLE checkpoint (
     chain     INTEGER NOT NULL,
     seq       INTEGER NOT NULL,
+    -- "checkpoint", or "anchor": rows up to this one were dropped by retention.
+    purpose   TEXT NOT NULL CHECK (purpose IN ('checkpoint', 'anchor')),
     hash      BLOB NOT NULL,
     at_ms     INTEGER NOT NULL,
+    epoch     INTEGER NOT NULL,
     key_id    BLOB NOT NULL,
     signature BLOB NOT NULL,
-    PRIMARY KEY (chain, seq)
+    PRIMARY KEY (chain, seq, purpose)
 ) STRICT, WITHOUT ROWID;

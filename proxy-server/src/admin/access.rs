@@ -27,7 +27,7 @@ pub(super) struct Peer {
     pub(super) certificate: Option<CertificateDer<'static>>,
 }
 
-/// Credentials that were good, to be judged again later: for answers that go on for long.
+/// The caller's credentials; kept to be judged again, for answers that go on for long.
 #[derive(Clone)]
 pub(super) struct Login {
     credentials: Credentials,
@@ -35,7 +35,15 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// Whether they still are.
+    /// What came with a request; not judged yet.
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let peer = request.extensions().get::<Peer>();
+        let peer = peer.ok_or_else(|| ApiError::internal("a request came without its connection"))?;
+        let credentials = Credentials::find(request.headers(), peer.certificate.as_ref())?;
+        Ok(Self { credentials, peer: peer.address })
+    }
+
+    /// Whose they are, now.
     pub(super) async fn again(&self, api: &Shared) -> Result<Principal, ApiError> {
         let judged = api.authenticator.authenticate(&self.credentials, self.peer.ip(), UnixMs::now()).await;
         judged.map_err(ApiError::from)
@@ -53,22 +61,18 @@ impl<S: Sync> FromRequestParts<S> for Login {
 
 /// Finds out who asks, before anything else is looked at.
 pub(super) async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    match identify(&api, &request).await {
-        Ok((principal, login)) => {
+    let login = match Login::of(&request) {
+        Ok(login) => login,
+        Err(error) => return error.into_response(),
+    };
+    match login.again(&api).await {
+        Ok(principal) => {
             request.extensions_mut().insert(Arc::new(principal));
             request.extensions_mut().insert(login);
             next.run(request).await
         }
         Err(error) => error.into_response(),
     }
-}
-
-async fn identify(api: &Shared, request: &Request) -> Result<(Principal, Login), ApiError> {
-    let peer = request.extensions().get::<Peer>();
-    let peer = peer.ok_or_else(|| ApiError::internal("a request came without its connection"))?;
-    let credentials = Credentials::find(request.headers(), peer.certificate.as_ref())?;
-    let login = Login { credentials, peer: peer.address };
-    Ok((login.again(api).await?, login))
 }
 
 /// A browser sends a client certificate along for whatever page asks it to, and

@@ -164,10 +164,10 @@ pub(super) fn problem_response(status: u16, description: &str) -> utoipa::openap
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content);
     let text = || ObjectBuilder::new().schema_type(Type::String);
-    let response = response.header("x-request-id", HeaderBuilder::new().schema(text()).build());
+    let response = response.header("x-request-id", HeaderBuilder::new().schema(Some(text())).build());
     let response = match StatusCode::from_u16(status) {
         Ok(StatusCode::UNAUTHORIZED) => {
-            response.header("WWW-Authenticate", HeaderBuilder::new().schema(text()).build())
+            response.header("WWW-Authenticate", HeaderBuilder::new().schema(Some(text())).build())
         }
         _ => response,
     };

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -15,9 +14,9 @@ use tokio::time::timeout;
 use utoipa::{
     OpenApi,
     openapi::{
-        HttpMethod, Info, License, OpenApi as Document, PathItem, RefOr,
+        Info, License, OpenApi as Document, PathItem, RefOr,
         path::Operation,
-        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+        security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -27,7 +26,6 @@ use super::{
     answers::{problem_response, refused_credentials},
     code::Code,
     extract::RequestId,
-    model,
     problem::{ApiError, Problem, render},
     routes::{
         approvals, audit, events, explain, health, measurements, policy, replicas, revocations, sessions, tokens, tombstones,
@@ -39,12 +37,22 @@ use crate::refusal;
 
 /// The port's paths. [`super::access::Peer`] comes as an extension.
 pub(super) fn router(parts: AdminParts) -> Router {
+    assembled(parts, |closed, api| {
+        closed.route_layer(middleware::from_fn_with_state(Arc::clone(api), authenticate))
+    })
+}
+
+/// The paths; `guard` puts a principal before those that need one.
+pub(super) fn assembled(
+    parts: AdminParts,
+    guard: impl FnOnce(Router<Api>, &Api) -> Router<Api>,
+) -> Router {
     let (routes, document) = described();
     // Plain data: this always has a JSON form.
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     let api: Api = Arc::new(Shared::new(parts, document));
     let (open, closed) = routes;
-    let closed = closed.route_layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
+    let closed = guard(closed, &api);
     open.merge(closed)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -131,7 +139,7 @@ impl utoipa::Modify for Whole {
         document.info = info;
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-        components.add_security_scheme("certificate", SecurityScheme::MutualTls { description: None, extensions: None });
+        components.add_security_scheme("certificate", SecurityScheme::MutualTls { description: None, deprecated: None, extensions: None });
     }
 }
 

@@ -3,6 +3,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use countersign_protocol::{
     Binder, Deployment, LeaseBounds, Nonce, ProblemCode, Role,
     message::{Attest, Challenge, Grant},
@@ -25,7 +26,7 @@ use crate::{
     policy::{Admitting, Policy, PolicyHandle},
     refusal::Refused,
     session::{Admission, EndReason, Granted, Renewal, Sessions},
-    store::{AuditEvent, Journal, SessionRow, UnixMs},
+    store::{AuditEvent, Journal, JournalError, SessionRow, UnixMs},
 };
 
 /// Decides who is given a session. One for all connections.
@@ -221,8 +222,12 @@ impl Admitter {
             lease,
             lease_ends: UnixMs(now.0.saturating_add_unsigned(lease.duration().as_millis() as u64)),
             epoch: policy.epoch,
+            module_id: Some(evidence.module_id().to_owned()),
+            replica: None,
+            admitted: now,
         };
-        let finished = self.finish(policy, evidence, admitting, key, row, renewed, request_id).await;
+        let finished =
+            self.finish(policy, evidence, attest.document, admitting, key, row, renewed, request_id).await;
         let certificates = match finished {
             Ok(certificates) => certificates,
             Err(refused) => {
@@ -253,6 +258,7 @@ impl Admitter {
         &self,
         policy: &Arc<Policy>,
         evidence: &Evidence<'_>,
+        document: &[u8],
         admitting: &Admitting,
         key: &ClientKey,
         row: SessionRow,
@@ -281,18 +287,25 @@ impl Admitter {
             .map_err(|error| Refused::because(ProblemCode::Internal, "try again", Chain(&error)))?;
         let event = AuditEvent {
             at: UnixMs::now(),
-            kind: "admission",
-            code: word(renewed),
+            kind: "admission".into(),
+            code: word(renewed).into(),
             epoch: policy.epoch,
             workload: Some(row.workload.clone()),
             measurement: Some(row.measurement.clone()),
             session: Some(row.id),
-            request_id: request_id.to_owned(),
+            request_id: Some(request_id.to_owned()),
+            actor: None,
+            before: None,
+            after: None,
+            evidence: Some(sha256(document)),
             detail: Some(evidence.module_id().to_owned()),
         };
         let recorded = self.parts.journal.record(event, row).await;
-        recorded.map_err(|error| {
-            Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error)
+        recorded.map_err(|error| match error {
+            JournalError::Revoked => revoked("the measurement was revoked while the enclave attested"),
+            error => {
+                Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error)
+            }
         })?;
         Ok(issued.into_iter().map(|certificate| certificate.to_vec()).collect())
     }
@@ -305,13 +318,17 @@ impl Admitter {
         }
         self.parts.journal.note(AuditEvent {
             at: now,
-            kind: "refusal",
-            code: refused.code(),
+            kind: "refusal".into(),
+            code: refused.code().into(),
             epoch: policy.epoch,
             workload: None,
             measurement: None,
             session: None,
-            request_id: request_id.to_owned(),
+            request_id: Some(request_id.to_owned()),
+            actor: None,
+            before: None,
+            after: None,
+            evidence: None,
             detail: Some(refused.to_string()),
         });
     }
@@ -346,6 +363,12 @@ struct Admitted {
     workload: String,
     measurement: Arc<str>,
     renewed: Renewal,
+}
+
+fn sha256(document: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, document).as_ref());
+    hash
 }
 
 fn word(renewed: Renewal) -> &'static str {

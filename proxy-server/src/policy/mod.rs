@@ -16,6 +16,7 @@ mod watcher;
 mod workload;
 
 pub use handle::{Freshness, PolicyHandle};
+pub(crate) use snapshot::is_narrower;
 pub use snapshot::{Admitting, Policy};
 pub use watcher::Watcher;
 pub(crate) use workload::check_name;

@@ -142,8 +142,8 @@ pub(super) enum Verdict {
     RulesNarrower,
 }
 
-/// Whether something allowed before is not any more.
-fn is_narrower(was: &Workload, is: &Workload) -> bool {
+/// Whether something allowed before is not any more: then sessions of the workload end.
+pub(crate) fn is_narrower(was: &Workload, is: &Workload) -> bool {
     let Workload { name: _, destinations, addresses, lease_bounds, limits } = was;
     !destinations.is_subset(&is.destinations)
         || !addresses.iter().all(|net| is.addresses.contains(net))

@@ -7,7 +7,7 @@ use std::{
 
 use countersign_protocol::{BootId, Destination, Epoch, KeyThumbprint, Lease, LeaseBounds, SessionId};
 use countersign_verifier::{Pcr, PcrIndex, PcrSet};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -15,8 +15,11 @@ use crate::{
     config::{AuditRetention, MeasurementState, WorkloadSpec},
     session::{Admission, EndReason, Sessions, SessionsLimits},
     store::{
-        Answer, Batch, Committed, MeasurementRow, Revoked, Seeded, SessionRow, Store, StoreError,
-        StoredMeasurement, StoredPolicy, UnixMs,
+        Actor, Answer, Appended, AuditFilter, AuditPage, AuditRow, AuditStore, Batch, ChainRow,
+        ChangeRequest, Changed, CheckpointRow, Committed, EndedSession, MeasurementFilter, MeasurementRow,
+        Page, Paged, PolicyStore, ReplicaRow, ReplicaStore, Seeded, SessionFilter, SessionRow, SessionStore,
+        Store, StoreError, StoredMeasurement, StoredPolicy, TokenRow, TokenStore, TombstoneRow, UnixMs,
+        Visible, WorkloadRow,
     },
 };
 
@@ -195,7 +198,7 @@ impl FakeStore {
     }
 }
 
-impl Store for FakeStore {
+impl PolicyStore for FakeStore {
     fn committed(&self) -> Answer<'_, Committed> {
         Box::pin(async { self.answer().map(|stored| stored.committed) })
     }
@@ -204,32 +207,137 @@ impl Store for FakeStore {
         Box::pin(async { self.answer() })
     }
 
+    fn hints(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+
+    fn ended_since(&self, _: Epoch) -> Answer<'_, Vec<EndedSession>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn seed<'a>(&'a self, _: &'a [WorkloadSpec], _: UnixMs) -> Answer<'a, Seeded> {
-        unreachable!("the watcher only reads")
+        unreachable!("the watcher only reads the policy")
     }
 
-    fn revoke<'a>(&'a self, _: &'a str, _: &'a str, _: Option<&'a str>, _: UnixMs) -> Answer<'a, Revoked> {
-        unreachable!("the watcher only reads")
+    fn change(&self, _: ChangeRequest) -> Answer<'_, Changed> {
+        unreachable!("the watcher only reads the policy")
     }
 
-    fn append(&self, _: Batch) -> Answer<'_, ()> {
-        unreachable!("the watcher only reads")
+    fn workloads<'a>(&'a self, _: &'a Visible, _: Page) -> Answer<'a, Paged<WorkloadRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn workload<'a>(&'a self, _: &'a str) -> Answer<'a, Option<WorkloadRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn measurements<'a>(
+        &'a self,
+        _: &'a Visible,
+        _: &'a MeasurementFilter,
+        _: Page,
+    ) -> Answer<'a, Paged<MeasurementRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn measurement<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, Option<MeasurementRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn tombstones<'a>(&'a self, _: &'a Visible, _: Page) -> Answer<'a, Paged<TombstoneRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+}
+
+impl SessionStore for FakeStore {
+    fn append(&self, _: Batch) -> Answer<'_, Appended> {
+        unreachable!("the watcher only reads the policy")
     }
 
     fn sessions(&self, _: UnixMs) -> Answer<'_, Vec<SessionRow>> {
-        unreachable!("the watcher only reads")
+        unreachable!("the watcher only reads the policy")
     }
 
-    fn measurements(&self) -> Answer<'_, Vec<MeasurementRow>> {
-        unreachable!("the watcher only reads")
+    fn session_page<'a>(
+        &'a self,
+        _: &'a Visible,
+        _: &'a SessionFilter,
+        _: Page,
+        _: UnixMs,
+    ) -> Answer<'a, Paged<SessionRow>> {
+        unreachable!("the watcher only reads the policy")
     }
 
+    fn sessions_by_id<'a>(&'a self, _: &'a [SessionId], _: UnixMs) -> Answer<'a, Vec<SessionRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn session_by_key(&self, _: KeyThumbprint, _: UnixMs) -> Answer<'_, Option<SessionRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+}
+
+impl ReplicaStore for FakeStore {
+    fn heartbeat<'a>(&'a self, _: &'a ReplicaRow) -> Answer<'a, ()> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn replicas(&self, _: UnixMs) -> Answer<'_, Vec<ReplicaRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+}
+
+impl TokenStore for FakeStore {
+    fn add_token<'a>(&'a self, _: &'a TokenRow, _: &'a Actor) -> Answer<'a, ()> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn token_by_hash(&self, _: [u8; 32]) -> Answer<'_, Option<TokenRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn tokens(&self, _: Page) -> Answer<'_, Paged<TokenRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn revoke_token<'a>(&'a self, _: [u8; 16], _: &'a Actor, _: UnixMs) -> Answer<'a, ()> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn touch_token(&self, _: [u8; 16], _: UnixMs) -> Answer<'_, ()> {
+        unreachable!("the watcher only reads the policy")
+    }
+}
+
+impl AuditStore for FakeStore {
+    fn audit<'a>(&'a self, _: &'a Visible, _: &'a AuditFilter, _: Page) -> Answer<'a, AuditPage> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn chains(&self) -> Answer<'_, Vec<ChainRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn chain_rows<'a>(&'a self, _: &'a str, _: u64, _: u32) -> Answer<'a, Vec<AuditRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn checkpoints<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<CheckpointRow>> {
+        unreachable!("the watcher only reads the policy")
+    }
+
+    fn checkpoint(&self, _: UnixMs) -> Answer<'_, ()> {
+        unreachable!("the watcher only reads the policy")
+    }
+}
+
+impl Store for FakeStore {
     fn tidy(&self) -> Answer<'_, ()> {
-        Box::pin(async { Ok(()) })
+        unreachable!("the watcher only reads the policy")
     }
 
     fn prune(&self, _: AuditRetention, _: UnixMs) -> Answer<'_, u64> {
-        unreachable!("the watcher only reads")
+        unreachable!("the watcher only reads the policy")
     }
 }
 
@@ -248,6 +356,8 @@ fn policy(epoch: u64, measurements: &[(&str, u8, MeasurementState, u64)]) -> Sto
         pcrs: pcrs(&[(0, *byte), (1, *byte), (2, *byte)]),
         state: *state,
         epoch: Epoch(*epoch),
+        not_before: None,
+        expires: None,
     });
     StoredPolicy {
         committed: Committed { epoch: Epoch(epoch), at: UnixMs(0) },

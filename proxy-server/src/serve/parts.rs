@@ -20,7 +20,7 @@ use crate::{
     log::Chain,
     policy::{Policy, PolicyHandle},
     session::{Admission, Sessions, SessionsLimits},
-    store::{Journal, Missing, Seeded, SessionRow, SqliteStore, Store, UnixMs},
+    store::{self, AuditWriter, Journal, Missing, Seeded, SessionRow, Store, StoreConfig, UnixMs},
 };
 
 /// Everything that runs, started in order and not serving yet.
@@ -43,8 +43,9 @@ impl Parts {
         announce_root(&config.trust);
         warn_of_few_descriptors(config);
         let lock = lock(&config.state_directory)?;
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&config.state_directory, Missing::Make).await?);
+        let place = StoreConfig::Sqlite { directory: config.state_directory.clone() };
+        let identity = AuditWriter::unnamed();
+        let store = store::open(&place, identity, Missing::Make).await?;
         report(&store.seed(&config.workloads, UnixMs::now()).await?);
         let loaded = Policy::from_store(store.load().await?).map_err(ServeError::Policy)?;
         let sessions = Sessions::new(SessionsLimits { max_sessions: config.limits.sessions as usize });

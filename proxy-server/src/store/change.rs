@@ -28,6 +28,21 @@ pub struct ChangeRequest {
     pub now: UnixMs,
 }
 
+impl ChangeRequest {
+    /// A change by whoever needs nobody's approval and knows no revision: it is made at once.
+    pub fn at_once(change: Change, actor: Actor, now: UnixMs) -> Self {
+        Self {
+            change,
+            actor,
+            precondition: Precondition::None,
+            mode: Mode::Commit,
+            approvals: 0,
+            idempotency: None,
+            now,
+        }
+    }
+}
+
 /// Who changes something, for the audit, and because nobody approves what is theirs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {

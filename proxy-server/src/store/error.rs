@@ -7,8 +7,8 @@ use super::ChangeError;
 pub enum StoreError {
     /// The file cannot be opened, or its migrations do not apply.
     Open {
-        /// The database file.
-        path: PathBuf,
+        /// The database file, or the server and the database's name.
+        place: String,
         /// What the database says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -31,6 +31,21 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// This process's own audit chain is not where this process left it: another
+    /// one writes under the same replica id, or an older copy of the database was restored.
+    Forked {
+        /// The chain.
+        chain: String,
+        /// The last row that this process wrote.
+        expected: u64,
+        /// The last row there is.
+        actual: u64,
+    },
+    /// The address of the database makes no sense.
+    Address {
+        /// What is wrong with it; never the address, which may hold a password.
+        reason: String,
+    },
     /// The request itself cannot be done.
     Refused(ChangeError),
 }
@@ -38,7 +53,7 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Open { path, .. } => write!(f, "cannot open the store {}", path.display()),
+            Self::Open { place, .. } => write!(f, "cannot open the store {place}"),
             Self::Absent { path } => {
                 write!(
                     f,
@@ -48,6 +63,12 @@ impl fmt::Display for StoreError {
             }
             Self::Statement { doing, .. } => write!(f, "the store failed to {doing}"),
             Self::Corrupt { row, reason } => write!(f, "the store's row {row} cannot be read: {reason}"),
+            Self::Forked { chain, expected, actual } => write!(
+                f,
+                "the audit chain {chain} ends at row {actual}, and this process left it at {expected}: \
+                 another process writes under this replica's id, or an older copy of the database was restored"
+            ),
+            Self::Address { reason } => write!(f, "the database's URL cannot be used: {reason}"),
             Self::Refused(error) => error.fmt(f),
         }
     }
@@ -58,7 +79,11 @@ impl std::error::Error for StoreError {
         match self {
             Self::Open { source, .. } => Some(source.as_ref()),
             Self::Statement { source, .. } => Some(source),
-            Self::Absent { .. } | Self::Corrupt { .. } | Self::Refused(_) => None,
+            Self::Absent { .. }
+            | Self::Corrupt { .. }
+            | Self::Forked { .. }
+            | Self::Address { .. }
+            | Self::Refused(_) => None,
         }
     }
 }
@@ -67,9 +92,4 @@ impl From<ChangeError> for StoreError {
     fn from(error: ChangeError) -> Self {
         Self::Refused(error)
     }
-}
-
-/// Gives a database error the name of what was being done.
-pub(super) fn doing(doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
-    move |source| StoreError::Statement { doing, source }
 }

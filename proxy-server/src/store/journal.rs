@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{AuditEvent, Batch, SessionRow, Store};
+use super::{Appended, AuditEvent, Batch, SessionRow, Store};
 
 /// Group commit: whoever waits for its row waits together with all that came
 /// while the last batch was being written.
@@ -84,15 +84,22 @@ async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>) {
         let mut batch = Batch::default();
         let mut waiting = Vec::with_capacity(entries.len());
         for Entry { event, session, done } in entries.drain(..) {
+            waiting.extend(done.map(|done| (session.as_ref().map(|row| row.id), done)));
             batch.events.push(event);
             batch.sessions.extend(session);
-            waiting.extend(done);
         }
         let outcome = store.append(batch).await.map_err(|error| {
             tracing::error!(code = "audit-failed", error = %crate::log::Chain(&error), "audit rows were not written");
             JournalError::NotWritten
         });
-        for done in waiting {
+        for (session, done) in waiting {
+            let outcome = match &outcome {
+                Ok(Appended { refused }) if session.is_some_and(|id| refused.contains(&id)) => {
+                    Err(JournalError::Revoked)
+                }
+                Ok(_) => Ok(()),
+                Err(error) => Err(*error),
+            };
             // Whoever lost patience dropped the other end.
             let _ = done.send(outcome);
         }
@@ -104,6 +111,9 @@ async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>) {
 pub enum JournalError {
     /// The store refused the batch.
     NotWritten,
+    /// The session was ended, or what admitted it was revoked, before the row was
+    /// committed: neither was written.
+    Revoked,
     /// The store did not answer in time.
     TooSlow,
     /// The writer is gone: the proxy stops.
@@ -114,6 +124,7 @@ impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotWritten => "the audit row was not written",
+            Self::Revoked => "what admitted the session was revoked meanwhile",
             Self::TooSlow => "the audit row was not written in time",
             Self::Stopped => "the audit writer has stopped",
         })

@@ -10,14 +10,13 @@
 //! nothing else changes.
 
 mod change;
+mod decide;
 mod error;
 mod journal;
 mod query;
 mod record;
-mod rules;
-mod sqlite;
-mod sqlite_policy;
-mod sqlite_seed;
+mod sql;
+mod texts;
 
 use std::{future::Future, pin::Pin};
 
@@ -32,10 +31,13 @@ pub use error::StoreError;
 pub use journal::{Journal, JournalError};
 pub use query::{
     AuditFilter, AuditPage, AuditRow, ChainRow, CheckpointRow, Load, MeasurementFilter, MeasurementRow,
-    Origin, Page, Paged, ReplicaRow, SessionFilter, TokenRow, TombstoneRow, Visible, WorkloadRow,
+    Origin, Page, Paged, PendingValidity, ReplicaRow, SessionFilter, TokenRow, TombstoneRow, Visible,
+    WorkloadRow,
 };
-pub use record::{AuditEvent, Batch, Committed, Seeded, SessionRow, StoredMeasurement, StoredPolicy, UnixMs};
-pub use sqlite::{Missing, SqliteStore};
+pub use record::{
+    Appended, AuditEvent, Batch, Committed, Seeded, SessionRow, StoredMeasurement, StoredPolicy, UnixMs,
+};
+pub use sql::{AuditWriter, Missing, SqlStore, StoreConfig, open};
 
 use crate::config::{AuditRetention, WorkloadSpec};
 
@@ -91,7 +93,11 @@ pub trait PolicyStore: Send + Sync {
 /// Who has passed.
 pub trait SessionStore: Send + Sync {
     /// Commits audit rows and sessions together. The rows go on this process's own chain.
-    fn append(&self, batch: Batch) -> Answer<'_, ()>;
+    ///
+    /// A session that was ended, or whose measurement or workload was revoked or
+    /// made anew after the policy that admitted it, is not written, and neither is
+    /// its admission: those are told.
+    fn append(&self, batch: Batch) -> Answer<'_, Appended>;
 
     /// Sessions whose lease goes on after `now`.
     fn sessions(&self, now: UnixMs) -> Answer<'_, Vec<SessionRow>>;

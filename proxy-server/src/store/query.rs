@@ -62,6 +62,8 @@ pub struct WorkloadRow {
     pub origin: Origin,
     /// `false` as a value of its own: a revoked workload stays in the list.
     pub revoked: bool,
+    /// Why it was revoked, when somebody said.
+    pub reason: Option<String>,
     /// For If-Match.
     pub revision: u64,
     /// The epoch of its rules.
@@ -91,6 +93,8 @@ pub struct MeasurementRow {
     pub expires: Option<UnixMs>,
     /// Who added it.
     pub author: Option<String>,
+    /// A validity that allows more and waits for approvals.
+    pub pending: Option<PendingValidity>,
     /// Who approved this revision.
     pub approvers: Vec<String>,
     /// When it was added.
@@ -101,6 +105,17 @@ pub struct MeasurementRow {
     pub epoch: Epoch,
     /// Why it was revoked, when somebody said.
     pub reason: Option<String>,
+}
+
+/// From when, and before when, a measurement would admit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingValidity {
+    /// Admits from then on.
+    pub not_before: Option<UnixMs>,
+    /// Admits before then.
+    pub expires: Option<UnixMs>,
+    /// Who asks for it.
+    pub author: String,
 }
 
 /// Which measurements.
@@ -190,12 +205,16 @@ pub struct ChainRow {
 pub struct CheckpointRow {
     /// The chain's name.
     pub chain: String,
+    /// `checkpoint`, or `anchor`: rows up to this one were dropped by retention.
+    pub purpose: String,
     /// Its last row then.
     pub seq: u64,
     /// The hash of that row.
     pub hash: [u8; 32],
     /// When.
     pub at: UnixMs,
+    /// The policy in force then.
+    pub epoch: Epoch,
     /// Whose key.
     pub key_id: [u8; 8],
     /// Ed25519.

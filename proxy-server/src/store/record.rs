@@ -158,3 +158,10 @@ pub struct Batch {
     /// Sessions given or renewed; the last one of an id counts.
     pub sessions: Vec<SessionRow>,
 }
+
+/// What became of a batch that was committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Sessions that do not stand any more: nothing was written of them.
+    pub refused: Vec<SessionId>,
+}

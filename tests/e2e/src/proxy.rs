@@ -11,7 +11,7 @@ use std::{
 use countersign_protocol::{BootId, message::Grant};
 use countersign_proxy::{
     config::Config,
-    store::{Missing, SqliteStore, Store, UnixMs},
+    store::{self, Actor, AuditWriter, Change, ChangeRequest, Missing, StoreConfig, UnixMs},
 };
 use countersign_simulator::{Module, SoftwareNsm};
 use rustix::process::{Pid, Signal, kill_process};
@@ -189,9 +189,15 @@ impl Proxy {
     /// Revokes a measurement by the same way as the command: in the store,
     /// where the proxy finds it. Returns as soon as it is committed.
     pub async fn commit_revocation(&self, workload: &str, measurement: &str) {
-        let store =
-            SqliteStore::open(&self.installation.scratch.path().join("state"), Missing::Fail).await.unwrap();
-        store.revoke(workload, measurement, Some("a test"), UnixMs::now()).await.unwrap();
+        let place = StoreConfig::Sqlite { directory: self.installation.scratch.path().join("state") };
+        let store = store::open(&place, AuditWriter::unnamed(), Missing::Fail).await.unwrap();
+        let change = Change::RevokeMeasurement {
+            workload: workload.parse().unwrap(),
+            name: measurement.to_owned(),
+            reason: Some("a test".to_owned()),
+        };
+        let actor = Actor { subject: "local:test".to_owned(), request_id: "test".to_owned() };
+        store.change(ChangeRequest::at_once(change, actor, UnixMs::now())).await.unwrap();
     }
 
     /// Revokes a measurement, and returns when that is in force here.

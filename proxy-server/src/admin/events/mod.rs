@@ -16,5 +16,5 @@ mod tick;
 mod watch;
 
 pub(super) use place::Place;
-pub(super) use tick::{SessionCount, Tick};
+pub(super) use tick::Tick;
 pub(super) use watch::{Events, Listener, Next, Resumed};

@@ -19,10 +19,10 @@ mod whoami;
 mod workload;
 
 pub(super) use audit::{AuditEntry, Chain};
-pub(super) use change::{Noun, Outcome, words};
+pub(super) use change::{Noun, Outcome};
 pub(super) use cursor::Cursor;
 pub(super) use explain::{Difference, DocumentView, Explain, Explained, Match, Nearest, Verification, meaning, moment};
-pub(super) use measurement::{AddMeasurement, Labels, MeasurementPatch, MeasurementView, StateWord};
+pub(super) use measurement::{AddMeasurement, MeasurementPatch, MeasurementView, StateWord};
 pub(super) use page::{
     AuditListing, ChainListing, MeasurementListing, ReplicaListing, SessionListing, TokenListing, TombstoneListing,
     WorkloadListing,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     policy::Policy,
-    store::{Store, UnixMs},
+    store::{Actor, Change, ChangeRequest, PolicyStore, SessionStore, UnixMs},
 };
 
 #[tokio::test]
@@ -217,7 +217,13 @@ async fn a_revocation_before_the_next_attestation_is_seen() {
     let fixture = Fixture::start("revoked").await;
     let mut client = Client::connect(&fixture, "payments-v1").await;
     client.attest(1).await.unwrap();
-    fixture.store.revoke("payments", "payments-v1", None, UnixMs::now()).await.unwrap();
+    let change = Change::RevokeMeasurement {
+        workload: "payments".parse().unwrap(),
+        name: "payments-v1".into(),
+        reason: None,
+    };
+    let actor = Actor { subject: "local:test".into(), request_id: "test".into() };
+    fixture.store.change(ChangeRequest::at_once(change, actor, UnixMs::now())).await.unwrap();
     let next = Policy::from_store(fixture.store.load().await.unwrap()).unwrap();
     fixture.policy.replace(Arc::new(next));
     assert_eq!(refusal(client.attest(2).await), "measurement-revoked");

@@ -15,7 +15,7 @@ use crate::{
     policy::{Limits, Policy, PolicyHandle, Workload},
     proxy_protocol::LoadBalancers,
     session::{Sessions, SessionsLimits},
-    store::{Journal, Missing, SqliteStore, Store, UnixMs},
+    store::{AuditWriter, Journal, Missing, PolicyStore, SqlStore, StoreConfig, UnixMs},
 };
 
 /// A port that admits the image `payments` and knows that `retired` was revoked.
@@ -24,7 +24,7 @@ pub(super) struct Fixture {
     pub(super) root: SimulatedRoot,
     pub(super) anchor: CertificateDer<'static>,
     pub(super) server_spki: Vec<u8>,
-    pub(super) store: SqliteStore,
+    pub(super) store: SqlStore,
     pub(super) sessions: Sessions,
     pub(super) policy: PolicyHandle,
     directory: PathBuf,
@@ -50,7 +50,8 @@ impl Fixture {
         let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
         let identity = ServerIdentity::new(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap();
 
-        let store = SqliteStore::open(&directory, Missing::Make).await.unwrap();
+        let place = StoreConfig::Sqlite { directory: directory.clone() };
+        let store = SqlStore::open(&place, AuditWriter::unnamed(), Missing::Make).await.unwrap();
         store.seed(&[spec()], UnixMs::now()).await.unwrap();
         let policy = PolicyHandle::new(Policy::from_store(store.load().await.unwrap()).unwrap());
         let sessions = Sessions::new(SessionsLimits { max_sessions: 10 });

@@ -1,0 +1,234 @@
+//! Rows of admissions: the one path that is walked thousands of times a second.
+//!
+//! ```text
+//!   batch ──hashes after the head in memory──► one statement, guarded ──► committed
+//!                                                   │ the head, or the policy, is another
+//!                                                   ▼
+//!                                      locked, looked at row by row, written
+//! ```
+
+use std::collections::{HashMap, HashSet};
+
+use countersign_protocol::{Epoch, SessionId};
+
+use super::{
+    SqlStore,
+    chain::Head,
+    change::lock::{PolicyChange, chain},
+    connection::{Failure, Pool, Row, Transaction},
+    postgres_append, sqlite_append,
+};
+use crate::store::{Appended, AuditEvent, Batch, SessionRow, StoreError, UnixMs};
+
+/// What this process knows of its own chain.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum OwnChain {
+    /// Nothing: it has not written yet.
+    Unread,
+    /// Where it stands.
+    At { id: i64, head: Head },
+    /// A batch was on its way when the connection failed: it stands here or there.
+    Unsure { head: Head, written: Head },
+}
+
+/// A batch with its places in the chain.
+pub(super) struct Draft {
+    pub(super) chain: i64,
+    /// Where the chain must stand.
+    pub(super) from: Head,
+    /// Where it will.
+    pub(super) to: Head,
+    /// No policy newer than this may have been committed.
+    pub(super) newest_policy: Epoch,
+    pub(super) events: Vec<(Head, AuditEvent)>,
+    /// At most one of each id, in the order of ids: two replicas that renew the
+    /// same sessions then wait for each other, and not in a circle.
+    pub(super) sessions: Vec<SessionRow>,
+}
+
+/// Whether the guards of a draft held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guarded {
+    Written,
+    /// Nothing was written.
+    Refused,
+}
+
+impl SqlStore {
+    pub(super) async fn append_batch(&self, batch: Batch) -> Result<Appended, Failure> {
+        let Batch { events, mut sessions } = batch;
+        for row in &mut sessions {
+            row.replica.get_or_insert(self.identity.id);
+        }
+        let sessions = last_of_each(sessions);
+        if events.is_empty() && sessions.is_empty() {
+            return Ok(Appended::default());
+        }
+        // Held while it waits: batches of one process come one after the other.
+        let mut own = self.own_chain.lock().await;
+        if let OwnChain::At { id, head } = *own {
+            let oldest = sessions.iter().map(|row| row.epoch).min();
+            let newest_policy = oldest.unwrap_or(Epoch(i64::MAX.cast_unsigned()));
+            let draft = Draft::new(&self.own_name, id, head, newest_policy, events, sessions);
+            *own = OwnChain::Unsure { head, written: draft.to };
+            match self.write_at_once(&draft).await {
+                Ok(Guarded::Written) => {
+                    *own = OwnChain::At { id, head: draft.to };
+                    return Ok(Appended::default());
+                }
+                Err(error) if !is_deadlock(&error) => return Err(error.into()),
+                // Nothing was written: a second, closer look.
+                Ok(Guarded::Refused) | Err(_) => *own = OwnChain::At { id, head },
+            }
+            let Draft { events, sessions, .. } = draft;
+            let events = events.into_iter().map(|(_, event)| event).collect();
+            return self.look_and_append(&mut own, events, sessions).await;
+        }
+        self.look_and_append(&mut own, events, sessions).await
+    }
+
+    async fn write_at_once(&self, draft: &Draft) -> Result<Guarded, sqlx::Error> {
+        match &self.journal {
+            Pool::Sqlite(pool) => sqlite_append::at_once(pool, draft).await,
+            Pool::Postgres(pool) => postgres_append::write(&mut *pool.acquire().await?, draft).await,
+        }
+    }
+
+    /// Reads where the chain stands and which sessions do, and writes what may be.
+    async fn look_and_append(
+        &self,
+        own: &mut OwnChain,
+        events: Vec<AuditEvent>,
+        sessions: Vec<SessionRow>,
+    ) -> Result<Appended, Failure> {
+        if matches!(own, OwnChain::Unread) {
+            self.make_own_chain().await?;
+        }
+        let mut transaction = self.journal.begin().await?;
+        let lock = self.journal.either(OWN_CHAIN, OWN_CHAIN_LOCKED);
+        let row = transaction.fetch_one(lock, &[self.own_name.as_ref().into()]).await?;
+        let (id, epoch) = (row.get(0)?, row.epoch(3)?);
+        let found = self.recognise(own, &row)?;
+        let refused = refused(&mut transaction, &sessions).await?;
+        let stands = |session: &SessionId| !refused.contains(session);
+        let events = events
+            .into_iter()
+            .filter(|event| event.kind != "admission" || event.session.as_ref().is_none_or(stands));
+        let sessions = sessions.into_iter().filter(|row| stands(&row.id)).collect();
+        let draft = Draft::new(&self.own_name, id, found, epoch, events.collect(), sessions);
+        *own = OwnChain::Unsure { head: found, written: draft.to };
+        let written = match &mut transaction {
+            Transaction::Sqlite(own) => sqlite_append::write(own, &draft).await?,
+            Transaction::Postgres(own) => postgres_append::write(own, &draft).await?,
+        };
+        if written == Guarded::Refused {
+            *own = OwnChain::At { id, head: found };
+            return Err(self.forked(found, found).into());
+        }
+        transaction.commit().await?;
+        *own = OwnChain::At { id, head: draft.to };
+        let mut refused: Vec<SessionId> = refused.into_iter().collect();
+        refused.sort_unstable();
+        Ok(Appended { refused })
+    }
+
+    /// The head in the database, if it is one that this process left there.
+    fn recognise(&self, own: &OwnChain, row: &Row) -> Result<Head, Failure> {
+        let found = Head { seq: row.count(1)?, hash: row.bytes(2)? };
+        let expected = match *own {
+            OwnChain::Unread => return Ok(found),
+            OwnChain::At { head, .. } => head,
+            OwnChain::Unsure { written, .. } if written == found => return Ok(found),
+            OwnChain::Unsure { head, .. } => head,
+        };
+        if found == expected { Ok(found) } else { Err(self.forked(expected, found).into()) }
+    }
+
+    fn forked(&self, expected: Head, actual: Head) -> StoreError {
+        StoreError::Forked { chain: self.own_name.to_string(), expected: expected.seq, actual: actual.seq }
+    }
+
+    /// With the policy locked: a chain that is made while the policy changes must
+    /// not miss that change.
+    async fn make_own_chain(&self) -> Result<(), Failure> {
+        let mut change = PolicyChange::begin(self, UnixMs(0)).await?;
+        let committed = change.committed;
+        chain(&mut change.transaction, &self.own_name, committed).await?;
+        Ok(change.transaction.commit().await?)
+    }
+}
+
+impl Draft {
+    fn new(
+        name: &str,
+        chain: i64,
+        from: Head,
+        newest_policy: Epoch,
+        events: Vec<AuditEvent>,
+        sessions: Vec<SessionRow>,
+    ) -> Self {
+        let mut to = from;
+        let mut placed = Vec::with_capacity(events.len());
+        for event in events {
+            to = to.after(name, &event);
+            placed.push((to, event));
+        }
+        Self { chain, from, to, newest_policy, events: placed, sessions }
+    }
+}
+
+/// The highest sequence number of each session counts.
+fn last_of_each(mut sessions: Vec<SessionRow>) -> Vec<SessionRow> {
+    sessions.sort_by(|a, b| a.id.cmp(&b.id).then(b.sequence.cmp(&a.sequence)));
+    sessions.dedup_by_key(|row| row.id);
+    sessions
+}
+
+/// Sessions that somebody ended, or whose measurement or workload is not what it
+/// was when they were admitted.
+async fn refused(
+    transaction: &mut Transaction,
+    sessions: &[SessionRow],
+) -> Result<HashSet<SessionId>, Failure> {
+    let mut refused = HashSet::new();
+    let mut since: HashMap<(&str, &str), Option<Epoch>> = HashMap::new();
+    for session in sessions {
+        let key = (session.workload.as_str(), session.measurement.as_str());
+        let since = match since.get(&key) {
+            Some(since) => *since,
+            None => {
+                let row = transaction.fetch_optional(ADMITS_SINCE, &[key.0.into(), key.1.into()]).await?;
+                let found = row.map(|row| row.epoch(0)).transpose()?;
+                since.insert(key, found);
+                found
+            }
+        };
+        if since.is_none_or(|since| session.epoch < since) {
+            refused.insert(session.id);
+        }
+    }
+    let ended = transaction.fetch_one("SELECT count(*) FROM ended_session", &[]).await?;
+    if ended.count(0)? > 0 {
+        for session in sessions {
+            if transaction.fetch_optional(ENDED, &[session.id.as_bytes().into()]).await?.is_some() {
+                refused.insert(session.id);
+            }
+        }
+    }
+    Ok(refused)
+}
+
+/// PostgreSQL found a circle of waiting transactions and gave this one up.
+fn is_deadlock(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "40P01")
+}
+
+const OWN_CHAIN: &str = "SELECT id, seq, hash, epoch FROM audit_chain WHERE name = $1";
+const OWN_CHAIN_LOCKED: &str = "SELECT id, seq, hash, epoch FROM audit_chain WHERE name = $1 FOR UPDATE";
+
+const ADMITS_SINCE: &str = "
+SELECT m.epoch FROM measurement m JOIN workload w ON w.name = m.workload
+WHERE m.workload = $1 AND m.name = $2 AND m.state = 'active' AND w.state = 'active'";
+
+const ENDED: &str = "SELECT id FROM ended_session WHERE id = $1";

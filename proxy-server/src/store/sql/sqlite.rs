@@ -1,0 +1,112 @@
+//! SQLite: one file with a write-ahead log.
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::{
+    SqlStore,
+    connection::{Failure, Pool},
+    open::{Missing, Pools},
+};
+use crate::store::StoreError;
+
+/// Opens the store in a state directory.
+///
+/// A policy change is on the disk when it is answered (`synchronous = FULL`).
+/// Admissions and their audit rows survive the process, and a power failure can
+/// take the last ones (`NORMAL`): an fsync for each batch would cost more than the
+/// attestation. Reading never waits for either.
+pub(super) async fn open(directory: &Path, missing: Missing) -> Result<Pools, StoreError> {
+    let path = directory.join(FILE);
+    if missing == Missing::Fail && !path.exists() {
+        return Err(StoreError::Absent { path });
+    }
+    let options = |synchronous| {
+        SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(missing == Missing::Make)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+    };
+    let pool = |connections, options| {
+        SqlitePoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(BUSY)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(options)
+    };
+    let policy = pool(1, options(SqliteSynchronous::Full));
+    // Every thousandth page SQLite would copy the log into the file, and sync it, inside
+    // an admission's commit: milliseconds. `tidy` does it beside the commits.
+    let journal = pool(1, options(SqliteSynchronous::Normal).pragma("wal_autocheckpoint", "0"));
+    let reader = pool(READERS, options(SqliteSynchronous::Normal));
+    let poll = pool(1, options(SqliteSynchronous::Normal));
+    let place = path.display().to_string();
+    MIGRATIONS
+        .run(&policy)
+        .await
+        .map_err(|error| StoreError::Open { place: place.clone(), source: Box::new(error) })?;
+    restrict(&path).map_err(|error| StoreError::Open { place, source: Box::new(error) })?;
+    let [policy, journal, reader, poll] = [policy, journal, reader, poll].map(Pool::Sqlite);
+    Ok(Pools { policy, journal, reader, poll, hints: None })
+}
+
+impl SqlStore {
+    /// Copies the whole store, as it is at one point in time, into a new file. Whoever
+    /// serves goes on. For PostgreSQL there is `pg_dump`.
+    ///
+    /// # Errors
+    /// The file is there already, or cannot be written.
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let copied = async {
+            let Pool::Sqlite(pool) = &self.reader else {
+                let reason = "PostgreSQL is backed up by pg_dump".to_owned();
+                return Err(Failure::Other(StoreError::Address { reason }));
+            };
+            sqlx::query("VACUUM INTO $1").bind(to.to_string_lossy().into_owned()).execute(pool).await?;
+            restrict(&to.to_path_buf()).map_err(sqlx::Error::Io)?;
+            Ok(())
+        };
+        copied.await.map_err(Failure::doing("copy the store"))
+    }
+
+    /// Upkeep that no commit should wait for.
+    pub(super) async fn tidy_up(&self) -> Result<(), Failure> {
+        if let Pool::Sqlite(pool) = &self.reader {
+            move_log(pool).await?;
+        }
+        Ok(())
+    }
+}
+
+/// From the write-ahead log into the file.
+async fn move_log(pool: &SqlitePool) -> Result<(), sqlx::Error> {
+    sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(pool).await.map(drop)
+}
+
+/// Who may read the store can see every session and destination; nobody else needs to.
+fn restrict(path: &PathBuf) -> std::io::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
+/// The store's file in the state directory.
+const FILE: &str = "countersign.db";
+
+/// How long a writer waits for another process (`measurement revoke` beside `serve`).
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Lists of the API; nothing that cuts a tunnel waits for them.
+const READERS: u32 = 3;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");

@@ -1,0 +1,105 @@
+//! Sessions, their audit rows, and the journal before them.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    database::Database,
+    make::{event, session, spec},
+};
+use crate::{
+    config::{AuditRetention, MeasurementState},
+    store::*,
+};
+
+const SEEDED: &str = "policy policy-seeded 1";
+
+/// A store whose workload `a` has an active measurement `v1`, in epoch 1.
+async fn seeded(database: &Database) -> SqlStore {
+    let store = database.open().await;
+    store.seed(&[spec("a", &[("v1", 1, MeasurementState::Active)])], UnixMs(1)).await.unwrap();
+    store
+}
+
+pub(super) async fn sessions_are_kept_renewed_and_lapse(database: Database) {
+    let store = seeded(&database).await;
+    let renewed = SessionRow { sequence: u64::MAX, ..session(1, 2, 9_000) };
+    let batch =
+        Batch { events: vec![event("admitted")], sessions: vec![session(1, 1, 5_000), session(2, 1, 4_000)] };
+    store.append(batch).await.unwrap();
+    store
+        .append(Batch { events: vec![], sessions: vec![session(1, 2, 8_000), renewed.clone()] })
+        .await
+        .unwrap();
+    assert_eq!(store.sessions(UnixMs(0)).await.unwrap(), [renewed.clone(), session(2, 1, 4_000)]);
+    assert_eq!(store.sessions(UnixMs(4_000)).await.unwrap(), [renewed]);
+    let kept = AuditRetention { rows: 1_000, age: Duration::from_secs(3600) };
+    assert_eq!(store.prune(kept, UnixMs(4_000)).await.unwrap(), 1);
+    assert_eq!(store.sessions(UnixMs(0)).await.unwrap().len(), 1);
+}
+
+pub(super) async fn a_tidied_log_is_written_again_from_its_start(database: Database) {
+    let store = seeded(&database).await;
+    let log = || std::fs::metadata(database.directory.join("countersign.db-wal")).unwrap().len();
+    let write = async || {
+        for _ in 0..400 {
+            store.append(Batch { events: vec![event("admitted")], sessions: vec![] }).await.unwrap();
+        }
+        log()
+    };
+    let first = write().await;
+    let untidied = write().await;
+    assert!(untidied > first, "nothing moves the log inside a commit");
+    store.tidy().await.unwrap();
+    assert_eq!(write().await, untidied, "there was room in the log");
+}
+
+pub(super) async fn the_audit_is_bounded_by_count_and_by_age(database: Database) {
+    let store = seeded(&database).await;
+    let at = |ms| AuditEvent { at: UnixMs(ms), ..event("admitted") };
+    store.append(Batch { events: (1..=20).map(at).collect(), sessions: vec![] }).await.unwrap();
+    let young = Duration::from_secs(3600);
+    assert_eq!(store.prune(AuditRetention { rows: 15, age: young }, UnixMs(20)).await.unwrap(), 5);
+    assert_eq!(
+        store.prune(AuditRetention { rows: 15, age: Duration::from_millis(2) }, UnixMs(20)).await.unwrap(),
+        12
+    );
+    assert_eq!(store.audit_for_tests().await.len(), 3);
+}
+
+pub(super) async fn a_batch_that_fails_leaves_nothing_and_the_next_one_goes_through(database: Database) {
+    let store = seeded(&database).await;
+    // A database without the table that the batch's second half needs.
+    store.sql_for_tests("ALTER TABLE session RENAME TO hidden").await;
+    let batch = Batch { events: vec![event("admitted")], sessions: vec![session(1, 1, 5_000)] };
+    store.append(batch.clone()).await.unwrap_err();
+    store.sql_for_tests("ALTER TABLE hidden RENAME TO session").await;
+    assert_eq!(store.audit_for_tests().await, [SEEDED], "the audit row went with the session that failed");
+    store.append(batch).await.unwrap();
+    assert_eq!(store.audit_for_tests().await, [SEEDED, "admission admitted 1"]);
+}
+
+pub(super) async fn whoever_records_waits_for_the_commit(database: Database) {
+    let store = seeded(&database).await;
+    let (journal, writer) = Journal::start(Arc::new(store.clone()));
+    let records = (1u8..=200).map(|index| {
+        let journal = journal.clone();
+        tokio::spawn(async move { journal.record(event("admitted"), session(index, 1, 5_000)).await })
+    });
+    for record in records.collect::<Vec<_>>() {
+        assert_eq!(record.await.unwrap(), Ok(()));
+    }
+    assert_eq!(store.sessions(UnixMs(0)).await.unwrap().len(), 200);
+    journal.note(AuditEvent { kind: "refusal".into(), ..event("pcr-mismatch") });
+    drop(journal);
+    writer.await.unwrap();
+    let audit = store.audit_for_tests().await;
+    assert_eq!((audit.len(), audit.last().unwrap().as_str()), (202, "refusal pcr-mismatch 1"));
+}
+
+pub(super) async fn a_store_that_refuses_is_told_to_whoever_waits(database: Database) {
+    let store = seeded(&database).await;
+    store.sql_for_tests("DROP TABLE session").await;
+    let (journal, _writer) = Journal::start(Arc::new(store));
+    let recorded = journal.record(event("admitted"), session(1, 1, 5_000)).await;
+    assert_eq!(recorded, Err(JournalError::NotWritten));
+}

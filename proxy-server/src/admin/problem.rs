@@ -151,7 +151,7 @@ impl From<StoreError> for ApiError {
                     .retry_after(1)
                     .because(crate::log::Chain(&error))
             }
-            error @ StoreError::Corrupt { .. } => Self::internal(crate::log::Chain(&error)),
+            error @ (StoreError::Corrupt { .. } | StoreError::Forked { .. } | StoreError::Address { .. }) => Self::internal(crate::log::Chain(&error)),
         }
     }
 }

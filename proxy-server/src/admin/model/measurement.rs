@@ -257,6 +257,7 @@ impl From<MeasurementRow> for MeasurementView {
             not_before,
             expires,
             author,
+            pending: _,
             approvers,
             created,
             revision,

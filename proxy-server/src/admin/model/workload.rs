@@ -224,7 +224,7 @@ impl From<Origin> for OriginWord {
 
 impl From<WorkloadRow> for WorkloadView {
     fn from(row: WorkloadRow) -> Self {
-        let WorkloadRow { workload, pending, description, origin, revoked, revision, epoch } = row;
+        let WorkloadRow { workload, pending, description, origin, revoked, reason: _, revision, epoch } = row;
         Self {
             name: workload.name.to_string(),
             description,

@@ -40,7 +40,7 @@ async fn measurement(api: &Shared, workload: &WorkloadName, name: &str) -> Resul
 #[derive(serde::Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct ReasonParams {
+pub(in crate::admin) struct ReasonParams {
     /// Check everything, change nothing, and say what would come of it.
     #[serde(default)]
     #[param(required = false, default = false)]

@@ -1,4 +1,4 @@
-use std::{path::Path, pin::Pin, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use tokio::{
     fs::OpenOptions,
@@ -21,7 +21,7 @@ pub(in crate::cli) async fn audit(client: &Client, command: &AuditCommand) -> Re
         AuditCommand::List { filter, list } => show::list::<AuditRow>(client, asked(filter), list).await,
         AuditCommand::Export { file } => match file.as_deref().filter(|path| *path != Path::new("-")) {
             None => {
-                export(client, Pin::new(&mut stdout())).await?;
+                export(client, &mut stdout()).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Some(path) => to_file(client, path).await,
@@ -44,7 +44,7 @@ fn asked(filter: &AuditFilter) -> Call {
 }
 
 /// Writes the whole audit there.
-pub(super) async fn export(client: &Client, out: Pin<&mut (dyn AsyncWrite + Send)>) -> Result<u64, Failure> {
+pub(super) async fn export(client: &Client, out: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<u64, Failure> {
     client.stream(&Call::get("/v1/audit/export"), out).await
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn export(client: &Client, out: Pin<&mut (dyn AsyncWrite + Send
 async fn to_file(client: &Client, path: &Path) -> Result<ExitCode, Failure> {
     let file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path).await;
     let mut file = file.map_err(|error| Failure::wrong(path, format_args!("cannot be made: {error}; name a new file")))?;
-    let bytes = export(client, Pin::new(&mut file)).await?;
+    let bytes = export(client, &mut file).await?;
     file.sync_all().await.map_err(|error| Failure::wrong(path, error))?;
     show::print(&format!("{}: {bytes} bytes; check it with: countersign-proxy audit verify {0}\n", path.display()))
 }

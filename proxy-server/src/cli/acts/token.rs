@@ -25,7 +25,7 @@ pub(in crate::cli) async fn token(client: &Client, command: &TokenCommand) -> Re
 /// A new token.
 #[derive(Deserialize)]
 struct Made {
-    secret: zeroize::Zeroizing<String>,
+    secret: String,
     token: Described,
 }
 
@@ -54,7 +54,7 @@ async fn make(client: &Client, create: &TokenCreate) -> Result<ExitCode, Failure
     let Made { secret, token } = answer.json()?;
     match read.output {
         Output::Json => show::print(&format!("{}\n", answer.text().trim_end()))?,
-        Output::Table => show::print(&format!("{}\n", *secret))?,
+        Output::Table => show::print(&format!("{secret}\n"))?,
     };
     show::note(&format!(
         "made token {} ({name}: {}), good until {}; its secret is shown this one time",

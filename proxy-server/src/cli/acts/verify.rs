@@ -1,7 +1,6 @@
 use std::{
     io::{BufReader, Read},
     path::{Path, PathBuf},
-    pin::Pin,
     process::ExitCode,
 };
 
@@ -54,7 +53,7 @@ pub(in crate::cli) async fn verify(verify: AuditVerify, reach: Reach) -> Result<
 async fn check_export(client: Client, witnesses: Witnesses) -> Result<Report, Failure> {
     let (mut near, far) = duplex(PIPE);
     let checking = spawn_blocking(move || witnesses.check(SyncIoBridge::new(far)).map_err(|failure| failure.to_string()));
-    let exported = export(&client, Pin::new(&mut near)).await;
+    let exported = export(&client, &mut near).await;
     // The reader sees the end, and says what it found up to there.
     drop(near);
     let checked = checking.await?;

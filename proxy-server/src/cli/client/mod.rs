@@ -16,6 +16,6 @@ mod transport;
 
 pub(super) use answer::Answer;
 pub(super) use call::{Call, Deadline};
-pub(super) use pages::{MOST_ROWS, Pages};
+pub(super) use pages::Pages;
 pub(super) use problem::Refused;
 pub(super) use transport::{Client, Unreached};

@@ -56,11 +56,6 @@ impl Refused {
         }
     }
 
-    /// The stable code; empty when something other than the API answered.
-    pub(in crate::cli) fn code(&self) -> &str {
-        &self.code
-    }
-
     /// Whether there is no such thing.
     pub(in crate::cli) fn is_absence(&self) -> bool {
         self.code == "not-found"

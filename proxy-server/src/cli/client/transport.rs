@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, pin::Pin, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
 use axum::Router;
 use bytes::Bytes;
@@ -58,13 +58,14 @@ impl Client {
     pub(in crate::cli) async fn stream(
         &self,
         call: &Call,
-        mut out: Pin<&mut (dyn AsyncWrite + Send)>,
+        out: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<u64, Failure> {
         let head = timeout(Deadline::ANSWER, self.send(call)).await;
         let response = head.map_err(|_| self.late(call, Deadline::ANSWER))??;
         if !response.status().is_success() {
             let answer = timeout(Deadline::ANSWER, self.whole(response)).await;
-            self.accepted(answer.map_err(|_| self.late(call, Deadline::ANSWER))??)?;
+            let answer = answer.map_err(|_| self.late(call, Deadline::ANSWER))??;
+            return self.accepted(answer).map(|_| 0);
         }
         let mut body = response.into_body();
         let mut written = 0;
@@ -105,11 +106,12 @@ impl Client {
 
     async fn whole(&self, response: Response) -> Result<Answer, Failure> {
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|error| match error.downcast_ref() {
-            Some(LengthLimitError) => Unreached::NotUnderstood {
-                reason: format!("an answer of more than {MOST_BYTES} bytes"),
-            },
-            None => Unreached::Broken { place: self.place(), call: "the answer".to_owned(), source: error },
+        let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                let reason = format!("an answer of more than {MOST_BYTES} bytes");
+                return Unreached::NotUnderstood { reason };
+            }
+            Unreached::Broken { place: self.place(), call: "the answer".to_owned(), source: error }
         })?;
         Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
     }
@@ -196,7 +198,7 @@ impl Error for Unreached {}
 
 /// What most often is wrong.
 fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let mut causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
     causes.find_map(|cause| {
         // An I/O error that TLS made shows its cause inside, and not as its source.
         let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);

@@ -122,13 +122,6 @@ fn named(text: &OsString) -> Result<ServerUrl, Failure> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct ServerUrl(String);
 
-impl ServerUrl {
-    /// `host:port` as it stands in the URL.
-    pub(in crate::cli) fn authority(&self) -> &str {
-        &self.0
-    }
-}
-
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "https://{}", self.0)

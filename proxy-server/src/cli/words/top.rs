@@ -30,28 +30,20 @@ pub(in crate::cli) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Workloads: what enclaves are for, and where they may go.
-    #[command(subcommand)]
     Workload(Asked<WorkloadCommand>),
     /// Measurements: which enclaves are admitted.
-    #[command(subcommand)]
     Measurement(Asked<MeasurementCommand>),
     /// Sessions: enclaves that are admitted now.
-    #[command(subcommand)]
     Session(Asked<SessionCommand>),
     /// API tokens: who may ask the admin API.
-    #[command(subcommand)]
     Token(Asked<TokenCommand>),
     /// Revoked sets of PCRs, which no measurement can bring back by accident.
-    #[command(subcommand)]
     Tombstone(Asked<TombstoneCommand>),
     /// The proxies that serve one store.
-    #[command(subcommand)]
     Replica(Asked<ReplicaCommand>),
     /// The policy in force.
-    #[command(subcommand)]
     Policy(Asked<PolicyCommand>),
     /// The audit: list, export and verify it.
-    #[command(subcommand)]
     Audit(Asked<AuditCommand>),
     /// Make the root that several replicas share.
     #[command(subcommand)]

@@ -19,7 +19,7 @@ use crate::store::{ChangeError, StoreError};
 
 /// Why a request was not answered as asked. Rendered once, by [`render`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiError {
+pub(super) struct ApiError {
     code: &'static str,
     status: StatusCode,
     detail: Cow<'static, str>,
@@ -87,6 +87,7 @@ impl ApiError {
             ChangeError::KeptByFile { .. } => of(Code::KeptByFile),
             ChangeError::TooMany { .. } => of(Code::TooMany),
             ChangeError::IdempotencyMismatch { .. } => of(Code::IdempotencyMismatch),
+            ChangeError::Invalid { field: "cursor", .. } => of(Code::BadCursor),
             ChangeError::Invalid { field, reason } => Self::invalid(field, reason),
         }
     }
@@ -146,12 +147,16 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refused(error) => Self::of_change(error),
-            error @ (StoreError::Open { .. } | StoreError::Absent { .. } | StoreError::Statement { .. }) => {
+            error @ (StoreError::Open { .. }
+            | StoreError::Absent { .. }
+            | StoreError::Statement { .. }
+            | StoreError::Address { .. }
+            | StoreError::Forked { .. }) => {
                 Self::new(Code::StoreUnavailable, "the store did not answer: try again")
                     .retry_after(1)
                     .because(crate::log::Chain(&error))
             }
-            error @ (StoreError::Corrupt { .. } | StoreError::Forked { .. } | StoreError::Address { .. }) => Self::internal(crate::log::Chain(&error)),
+            error @ StoreError::Corrupt { .. } => Self::internal(crate::log::Chain(&error)),
         }
     }
 }
@@ -206,7 +211,7 @@ fn log(code: &str, status: StatusCode, detail: &str, cause: Option<&str>, reques
 
 /// What went wrong (RFC 9457). The code is stable, the words are not.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Problem {
+pub(super) struct Problem {
     /// The HTTP status, repeated.
     #[schema(minimum = 400, maximum = 599, example = 412)]
     status: u16,

@@ -28,7 +28,7 @@ use super::{
     extract::RequestId,
     problem::{ApiError, Problem, render},
     routes::{
-        approvals, audit, events, explain, health, measurements, policy, replicas, revocations, sessions, tokens, tombstones,
+        approvals, audit, audit_export, events, explain, health, measurements, policy, replicas, revocations, sessions, tokens, tombstones,
         whoami, workloads,
     },
     state::{AdminParts, Api, Shared},
@@ -90,6 +90,7 @@ fn described() -> ((Router<Api>, Router<Api>), Document) {
         .routes(routes!(tokens::revoke))
         .routes(routes!(audit::list))
         .routes(routes!(audit::chains))
+        .routes(routes!(audit_export::export))
         .routes(routes!(replicas::list))
         .routes(routes!(policy::show))
         .routes(routes!(whoami::show))

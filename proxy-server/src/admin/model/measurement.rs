@@ -20,7 +20,7 @@ use crate::{
     },
     config::MeasurementState,
     policy::check_name,
-    store::{MeasurementEdit, MeasurementRow, NewMeasurement, UnixMs},
+    store::{MeasurementEdit, MeasurementRow, NewMeasurement, PendingValidity, UnixMs},
 };
 
 /// A measurement to add.
@@ -33,7 +33,7 @@ pub(in crate::admin) struct AddMeasurement {
     pcrs: PcrsIn,
     /// For people: a release, a commit.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "1.4.2")]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "1.4.2")]
     version: Option<String>,
     /// For people and programs.
     #[serde(default)]
@@ -53,7 +53,7 @@ pub(in crate::admin) struct AddMeasurement {
 pub(in crate::admin) struct MeasurementPatch {
     /// For people: a release, a commit.
     #[serde(default, deserialize_with = "said")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "1.4.2")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "1.4.2")]
     version: Option<Option<String>>,
     /// All of them: labels that are not here go.
     #[serde(default, deserialize_with = "said")]
@@ -114,7 +114,7 @@ fn check(edit: MeasurementEdit) -> Result<MeasurementEdit, ApiError> {
         (1..=MOST_VERSION).contains(&length) && !text.chars().any(char::is_control)
     };
     if edit.version.as_deref().is_some_and(|version| !readable(version)) {
-        let reason = format_args!("expected 1 to {MOST_VERSION} characters without control characters").to_string();
+        let reason = format!("expected 1 to {MOST_VERSION} characters without control characters");
         return Err(ApiError::invalid("version", reason));
     }
     match (edit.not_before, edit.expires) {
@@ -152,8 +152,9 @@ impl<'de> Visitor<'de> for LabelsVisitor {
             if !(first && rest && key.len() <= 64) {
                 return Err(A::Error::custom("a label's key is 1 to 64 of a-z 0-9 . _ / -, a letter or digit first"));
             }
-            if value.chars().take(257).count() > 256 || value.chars().any(char::is_control) {
-                return Err(A::Error::custom("a label's value has at most 256 characters and no control characters"));
+            let printable = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+            if value.len() > 192 || !printable {
+                return Err(A::Error::custom("a label's value is at most 192 printable ASCII characters"));
             }
             if labels.insert(key, value).is_some() {
                 return Err(A::Error::custom("a label stands twice"));
@@ -172,8 +173,7 @@ impl PartialSchema for Labels {
     fn schema() -> RefOr<Schema> {
         let value = ObjectBuilder::new()
             .schema_type(Type::String)
-            .max_length(Some(256))
-            .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]*$"));
+            .pattern(Some("^[ -~]{0,192}$"));
         ObjectBuilder::new()
             .property_names(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[a-z0-9][a-z0-9._/-]{0,63}$"))))
             .additional_properties(Some(AdditionalProperties::RefOr(RefOr::T(value.into()))))
@@ -199,6 +199,8 @@ pub(in crate::admin) struct MeasurementView {
     origin: OriginWord,
     /// Who added it, and so cannot approve it.
     author: Option<String>,
+    /// A validity that allows more and waits for approvals.
+    pending: Option<PendingValidityView>,
     /// Who approved this revision.
     approvers: Vec<String>,
     created: Moment,
@@ -210,6 +212,15 @@ pub(in crate::admin) struct MeasurementView {
     epoch: u64,
     /// Why it was revoked.
     reason: Option<String>,
+}
+
+/// From when, and before when, it would admit.
+#[derive(Debug, Serialize, ToSchema)]
+struct PendingValidityView {
+    not_before: Option<Moment>,
+    expires: Option<Moment>,
+    /// Who asks for it, and so cannot approve it.
+    author: String,
 }
 
 /// What a measurement is worth.
@@ -257,7 +268,7 @@ impl From<MeasurementRow> for MeasurementView {
             not_before,
             expires,
             author,
-            pending: _,
+            pending,
             approvers,
             created,
             revision,
@@ -275,6 +286,11 @@ impl From<MeasurementRow> for MeasurementView {
             expires: expires.map(Moment),
             origin: origin.into(),
             author,
+            pending: pending.map(|PendingValidity { not_before, expires, author }| PendingValidityView {
+                not_before: not_before.map(Moment),
+                expires: expires.map(Moment),
+                author,
+            }),
             approvers,
             created: Moment(created),
             revision,
@@ -284,5 +300,6 @@ impl From<MeasurementRow> for MeasurementView {
     }
 }
 
-const MOST_VERSION: usize = 128;
+/// In UTF-8 at most what the store keeps.
+const MOST_VERSION: usize = 64;
 const MOST_LABELS: usize = 32;

@@ -68,7 +68,7 @@ pub(in crate::admin) struct LeaseView {
 }
 
 /// How much of the proxy it may hold.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct LimitsView {
     /// Live sessions.
@@ -132,12 +132,23 @@ impl LeaseView {
     }
 }
 
-impl LimitsView {
-    fn of(limits: Limits) -> Self {
+/// How much of the proxy it may hold; nothing while its first rules wait.
+#[derive(Debug, Serialize, ToSchema)]
+struct LimitsShown {
+    #[schema(minimum = 0)]
+    max_sessions: u32,
+    #[schema(minimum = 0)]
+    max_tunnels_per_session: u32,
+}
+
+impl From<Limits> for LimitsShown {
+    fn from(limits: Limits) -> Self {
         let Limits { max_sessions, max_tunnels_per_session } = limits;
         Self { max_sessions, max_tunnels_per_session }
     }
+}
 
+impl LimitsView {
     fn check(self) -> Result<Limits, ApiError> {
         let Self { max_sessions, max_tunnels_per_session } = self;
         let within = |field, value| match value {
@@ -171,6 +182,8 @@ pub(in crate::admin) struct WorkloadView {
     /// The epoch of its rules.
     #[schema(minimum = 0)]
     epoch: u64,
+    /// Why it was revoked.
+    reason: Option<String>,
 }
 
 /// Rules.
@@ -180,7 +193,7 @@ pub(in crate::admin) struct RulesView {
     destinations: Vec<String>,
     addresses: Vec<String>,
     lease: LeaseView,
-    limits: LimitsView,
+    limits: LimitsShown,
 }
 
 /// Rules that wait.
@@ -224,7 +237,7 @@ impl From<Origin> for OriginWord {
 
 impl From<WorkloadRow> for WorkloadView {
     fn from(row: WorkloadRow) -> Self {
-        let WorkloadRow { workload, pending, description, origin, revoked, reason: _, revision, epoch } = row;
+        let WorkloadRow { workload, pending, description, origin, revoked, revision, epoch, reason } = row;
         Self {
             name: workload.name.to_string(),
             description,
@@ -234,6 +247,7 @@ impl From<WorkloadRow> for WorkloadView {
             origin: origin.into(),
             revision,
             epoch: epoch.0,
+            reason,
         }
     }
 }
@@ -247,7 +261,7 @@ impl RulesView {
             destinations,
             addresses: addresses.iter().map(ToString::to_string).collect(),
             lease: LeaseView::of(*lease_bounds),
-            limits: LimitsView::of(*limits),
+            limits: LimitsShown::from(*limits),
         }
     }
 }

@@ -31,7 +31,10 @@ pub(in crate::admin) async fn approve_measurement(
 ) -> Answer {
     caller.may(Permission::Approve, &place.workload)?;
     let row = measurement(&api, &place.workload, &place.measurement).await?;
-    not_the_authors_hand(&caller, &api, row.author.as_deref()).await?;
+    let authors = [row.author.as_deref(), row.pending.as_ref().map(|pending| pending.author.as_str())];
+    for author in authors.into_iter().flatten() {
+        not_the_authors_hand(&caller, &api, author).await?;
+    }
     let change = Change::Approve { workload: place.workload, measurement: Some(place.measurement) };
     let changed = api.change(&caller, change, Terms::given(expected.of_existing()?, params.mode())).await?;
     Ok(answers::changed(changed, params.mode(), Noun::Approval, None))
@@ -72,7 +75,9 @@ pub(in crate::admin) async fn approve_workload(
 ) -> Answer {
     caller.may(Permission::Approve, &place.workload)?;
     let row = workload(&api, &place.workload).await?;
-    not_the_authors_hand(&caller, &api, row.pending.as_ref().map(|(_, author, _)| author.as_str())).await?;
+    if let Some((_, author, _)) = &row.pending {
+        not_the_authors_hand(&caller, &api, author).await?;
+    }
     let change = Change::Approve { workload: place.workload, measurement: None };
     let changed = api.change(&caller, change, Terms::given(expected.of_existing()?, params.mode())).await?;
     Ok(answers::changed(changed, params.mode(), Noun::Approval, None))
@@ -99,8 +104,8 @@ pub(in crate::admin) async fn withdraw_workload(
 /// Nobody approves what they wrote: neither with a token that they made, nor
 /// what was written with a token that they made. The store compares subjects;
 /// who made a token stands in its lineage.
-async fn not_the_authors_hand(caller: &Caller, api: &Shared, author: Option<&str>) -> Result<(), ApiError> {
-    let Some(author): Option<Subject> = author.and_then(|author| author.parse().ok()) else { return Ok(()) };
+async fn not_the_authors_hand(caller: &Caller, api: &Shared, author: &str) -> Result<(), ApiError> {
+    let Ok(author) = author.parse::<Subject>() else { return Ok(()) };
     let principal = caller.principal();
     if principal.is_the_hand_of(&author) || lineage(api, &author).await?.is_some_and(|made_by| made_by.has(principal.subject())) {
         return Err(ApiError::new(Code::OwnApproval, format!("{author} wrote it: somebody else approves")));

@@ -75,7 +75,7 @@ impl Kind {
 
 /// Lists decisions, newest first. Who sees some workloads sees their rows only.
 #[utoipa::path(
-    get, path = "/v1/audit", tag = "audit", params(Filter),
+    get, path = "/v1/audit", operation_id = "list_audit", tag = "audit", params(Filter),
     responses((status = 200, description = "A page", body = AuditListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
 pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<Filter>) -> Answer {
@@ -96,7 +96,7 @@ pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: 
 
 /// Lists the heads of the audit's chains.
 #[utoipa::path(
-    get, path = "/v1/audit/chains", tag = "audit",
+    get, path = "/v1/audit/chains", operation_id = "list_audit_chains", tag = "audit",
     responses((status = 200, description = "The heads", body = ChainListing), Listing)
 )]
 pub(in crate::admin) async fn chains(caller: Caller, State(api): State<Api>, Params(NoParams {}): Params<NoParams>) -> Answer {

@@ -44,7 +44,7 @@ pub(in crate::admin) struct Filter {
 
 /// Lists measurements of all workloads.
 #[utoipa::path(
-    get, path = "/v1/measurements", tag = "measurements", params(Filter),
+    get, path = "/v1/measurements", operation_id = "list_all_measurements", tag = "measurements", params(Filter),
     responses((status = 200, description = "A page, by workload and name", body = MeasurementListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
 pub(in crate::admin) async fn all(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<Filter>) -> Answer {
@@ -61,7 +61,7 @@ pub(in crate::admin) async fn all(caller: Caller, State(api): State<Api>, uri: U
 
 /// Lists a workload's measurements.
 #[utoipa::path(
-    get, path = "/v1/workloads/{workload}/measurements", tag = "measurements", params(WorkloadPath, PageParams),
+    get, path = "/v1/workloads/{workload}/measurements", operation_id = "list_measurements", tag = "measurements", params(WorkloadPath, PageParams),
     responses(
         (status = 200, description = "A page, by name", body = MeasurementListing, headers(("Link" = String, description = "The next page"))),
         (status = 404, description = "There is no such workload, or it is not the caller's to see", body = crate::admin::problem::Problem, content_type = "application/problem+json"),
@@ -85,7 +85,7 @@ pub(in crate::admin) async fn list(
 
 /// Adds a measurement: active at once, or pending where approvals are asked for.
 #[utoipa::path(
-    post, path = "/v1/workloads/{workload}/measurements", tag = "measurements",
+    post, path = "/v1/workloads/{workload}/measurements", operation_id = "add_measurement", tag = "measurements",
     params(WorkloadPath, ChangeParams, IdempotencyHeader), request_body = AddMeasurement,
     responses(
         (status = 200, description = "A dry run: what would come of it", body = Outcome),
@@ -112,7 +112,7 @@ pub(in crate::admin) async fn add(
 
 /// Shows a measurement.
 #[utoipa::path(
-    get, path = "/v1/workloads/{workload}/measurements/{measurement}", tag = "measurements", params(MeasurementPath),
+    get, path = "/v1/workloads/{workload}/measurements/{measurement}", operation_id = "show_measurement", tag = "measurements", params(MeasurementPath),
     responses((status = 200, description = "The measurement", body = MeasurementView, headers(("ETag" = String))), Reading)
 )]
 pub(in crate::admin) async fn show(
@@ -129,7 +129,7 @@ pub(in crate::admin) async fn show(
 
 /// Changes what people read of a measurement, and its validity. Its PCRs never change.
 #[utoipa::path(
-    patch, path = "/v1/workloads/{workload}/measurements/{measurement}", tag = "measurements",
+    patch, path = "/v1/workloads/{workload}/measurements/{measurement}", operation_id = "change_measurement", tag = "measurements",
     params(MeasurementPath, ChangeParams, IfMatchHeader), request_body = MeasurementPatch,
     responses((status = 200, description = "Changed, or a dry run", body = Outcome, headers(("ETag" = String))), Changing)
 )]
@@ -157,7 +157,7 @@ pub(in crate::admin) async fn patch(
 
 /// Revokes a measurement for good: its sessions end, and its PCRs leave a tombstone.
 #[utoipa::path(
-    delete, path = "/v1/workloads/{workload}/measurements/{measurement}", tag = "measurements",
+    delete, path = "/v1/workloads/{workload}/measurements/{measurement}", operation_id = "revoke_measurement", tag = "measurements",
     params(MeasurementPath, ReasonParams, IfMatchHeader),
     responses((status = 200, description = "Revoked, or a dry run", body = Outcome), Acting)
 )]

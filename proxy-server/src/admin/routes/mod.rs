@@ -5,6 +5,7 @@
 
 pub(super) mod approvals;
 pub(super) mod audit;
+pub(super) mod audit_export;
 pub(super) mod events;
 pub(super) mod explain;
 pub(super) mod health;

@@ -13,7 +13,7 @@ use crate::{
 
 /// Shows which policy is in force.
 #[utoipa::path(
-    get, path = "/v1/policy", tag = "policy",
+    get, path = "/v1/policy", operation_id = "show_policy", tag = "policy",
     responses((status = 200, description = "The policy's version and size", body = PolicyView), Listing)
 )]
 pub(in crate::admin) async fn show(caller: Caller, State(api): State<Api>, Params(NoParams {}): Params<NoParams>) -> Answer {

@@ -13,7 +13,7 @@ use crate::{
 
 /// Lists every replica heard of within a day.
 #[utoipa::path(
-    get, path = "/v1/replicas", tag = "replicas",
+    get, path = "/v1/replicas", operation_id = "list_replicas", tag = "replicas",
     responses((status = 200, description = "The replicas", body = ReplicaListing), Listing)
 )]
 pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, Params(NoParams {}): Params<NoParams>) -> Answer {

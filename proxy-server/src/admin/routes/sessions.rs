@@ -39,7 +39,7 @@ pub(in crate::admin) struct Filter {
 
 /// Lists live sessions.
 #[utoipa::path(
-    get, path = "/v1/sessions", tag = "sessions", params(Filter),
+    get, path = "/v1/sessions", operation_id = "list_sessions", tag = "sessions", params(Filter),
     responses((status = 200, description = "A page, by id", body = SessionListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
 pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<Filter>) -> Answer {
@@ -55,7 +55,7 @@ pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: 
 
 /// Shows a live session.
 #[utoipa::path(
-    get, path = "/v1/sessions/{session}", tag = "sessions", params(SessionPath),
+    get, path = "/v1/sessions/{session}", operation_id = "show_session", tag = "sessions", params(SessionPath),
     responses((status = 200, description = "The session", body = SessionView), Reading)
 )]
 pub(in crate::admin) async fn show(
@@ -70,7 +70,7 @@ pub(in crate::admin) async fn show(
 
 /// Ends a session on every replica. The enclave may attest again.
 #[utoipa::path(
-    delete, path = "/v1/sessions/{session}", tag = "sessions", params(SessionPath, ReasonParams),
+    delete, path = "/v1/sessions/{session}", operation_id = "end_session", tag = "sessions", params(SessionPath, ReasonParams),
     responses((status = 200, description = "Ended, or a dry run", body = Outcome), Acting)
 )]
 pub(in crate::admin) async fn end(

@@ -16,7 +16,7 @@ use crate::{
 
 /// Lists API tokens, without their secrets: those that reach nowhere the caller does not reach.
 #[utoipa::path(
-    get, path = "/v1/tokens", tag = "tokens", params(PageParams),
+    get, path = "/v1/tokens", operation_id = "list_tokens", tag = "tokens", params(PageParams),
     responses((status = 200, description = "A page, by id", body = TokenListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
 pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<PageParams>) -> Answer {
@@ -44,7 +44,7 @@ pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: 
 /// again: a name that was used is `exists`, and a token whose secret was lost
 /// is revoked.
 #[utoipa::path(
-    post, path = "/v1/tokens", tag = "tokens", request_body = NewToken,
+    post, path = "/v1/tokens", operation_id = "make_token", tag = "tokens", request_body = NewToken,
     responses((status = 201, description = "The token and its secret", body = TokenMade, headers(("Location" = String))), Creating)
 )]
 pub(in crate::admin) async fn make(
@@ -65,7 +65,7 @@ pub(in crate::admin) async fn make(
 
 /// Revokes an API token: it is worth nothing from now on.
 #[utoipa::path(
-    delete, path = "/v1/tokens/{token}", tag = "tokens", params(TokenPath),
+    delete, path = "/v1/tokens/{token}", operation_id = "revoke_token", tag = "tokens", params(TokenPath),
     responses((status = 204, description = "Revoked"), Acting)
 )]
 pub(in crate::admin) async fn revoke(

@@ -17,7 +17,7 @@ use crate::{
 
 /// Lists revoked sets of PCRs.
 #[utoipa::path(
-    get, path = "/v1/tombstones", tag = "tombstones", params(PageParams),
+    get, path = "/v1/tombstones", operation_id = "list_tombstones", tag = "tombstones", params(PageParams),
     responses((status = 200, description = "A page", body = TombstoneListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
 pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<PageParams>) -> Answer {
@@ -28,7 +28,7 @@ pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: 
 
 /// Lifts a tombstone: the PCRs may be added again. Revoked measurements stay revoked.
 #[utoipa::path(
-    delete, path = "/v1/tombstones/{tombstone}", tag = "tombstones", params(TombstonePath, ReasonParams),
+    delete, path = "/v1/tombstones/{tombstone}", operation_id = "lift_tombstone", tag = "tombstones", params(TombstonePath, ReasonParams),
     responses((status = 200, description = "Lifted, or a dry run", body = Outcome), Acting)
 )]
 pub(in crate::admin) async fn lift(

@@ -8,7 +8,7 @@ use crate::admin::{
 
 /// Tells who asks, and what he may.
 #[utoipa::path(
-    get, path = "/v1/whoami", tag = "access",
+    get, path = "/v1/whoami", operation_id = "whoami", tag = "access",
     responses((status = 200, description = "The caller", body = Whoami), Listing)
 )]
 pub(in crate::admin) async fn show(caller: Caller, Params(NoParams {}): Params<NoParams>) -> Answer {

@@ -20,7 +20,7 @@ use crate::{
 
 /// Lists workloads, revoked ones too.
 #[utoipa::path(
-    get, path = "/v1/workloads", tag = "workloads", params(PageParams),
+    get, path = "/v1/workloads", operation_id = "list_workloads", tag = "workloads", params(PageParams),
     responses((status = 200, description = "A page, by name", body = WorkloadListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
 pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<PageParams>) -> Answer {
@@ -33,7 +33,7 @@ pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: 
 ///
 /// Where approvals are asked for, it admits nobody until its rules are approved.
 #[utoipa::path(
-    post, path = "/v1/workloads", tag = "workloads", params(ChangeParams, IdempotencyHeader), request_body = NewWorkload,
+    post, path = "/v1/workloads", operation_id = "create_workload", tag = "workloads", params(ChangeParams, IdempotencyHeader), request_body = NewWorkload,
     responses(
         (status = 200, description = "A dry run: what would come of it", body = Outcome),
         (status = 201, description = "Created", body = Outcome, headers(("Location" = String), ("ETag" = String))),
@@ -57,7 +57,7 @@ pub(in crate::admin) async fn create(
 
 /// Shows a workload: its rules in force, and those that wait.
 #[utoipa::path(
-    get, path = "/v1/workloads/{workload}", tag = "workloads", params(WorkloadPath),
+    get, path = "/v1/workloads/{workload}", operation_id = "show_workload", tag = "workloads", params(WorkloadPath),
     responses((status = 200, description = "The workload", body = WorkloadView, headers(("ETag" = String))), Reading)
 )]
 pub(in crate::admin) async fn show(
@@ -77,7 +77,7 @@ pub(in crate::admin) async fn show(
 /// With If-Match it changes what was read; without, it only creates. What
 /// allows more waits for approvals, what allows less is in force at once.
 #[utoipa::path(
-    put, path = "/v1/workloads/{workload}", tag = "workloads", params(WorkloadPath, ChangeParams, PutHeaders), request_body = Rules,
+    put, path = "/v1/workloads/{workload}", operation_id = "put_workload", tag = "workloads", params(WorkloadPath, ChangeParams, PutHeaders), request_body = Rules,
     responses(
         (status = 200, description = "Changed, or a dry run", body = Outcome, headers(("ETag" = String))),
         (status = 201, description = "Created", body = Outcome, headers(("Location" = String), ("ETag" = String))),
@@ -116,7 +116,7 @@ pub(in crate::admin) async fn put(
 
 /// Revokes a workload: every session of it ends, and nobody is admitted to it any more.
 #[utoipa::path(
-    delete, path = "/v1/workloads/{workload}", tag = "workloads", params(WorkloadPath, ReasonParams, IfMatchHeader),
+    delete, path = "/v1/workloads/{workload}", operation_id = "revoke_workload", tag = "workloads", params(WorkloadPath, ReasonParams, IfMatchHeader),
     responses((status = 200, description = "Revoked, or a dry run", body = Outcome), Acting)
 )]
 pub(in crate::admin) async fn revoke(

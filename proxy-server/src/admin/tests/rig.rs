@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use countersign_protocol::LeaseBounds;
 use countersign_simulator::SimulatedRoot;
-use countersign_verifier::{Pcr, PcrIndex, PcrSet, TrustAnchor};
+use countersign_verifier::TrustAnchor;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
@@ -24,13 +24,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{
         AdminApi, AdminConfig, AdminParts, AuditedLogins, StoreTokens,
-        identity::{Authenticator, Grant, Lineage, Scope, TokenLife, TokenRecord},
+        identity::{Authenticator, Grant, Scope, TokenLife, TokenRecord},
         token_row,
     },
     ca::make_trial_certificate,
     config::ServerIdentity,
     policy::{Policy, PolicyHandle},
-    store::{Actor, AuditWriter, Journal, Missing, Store, StoreConfig, TokenStore, UnixMs, open},
+    store::{Actor, AuditWriter, Journal, Missing, Store, StoreConfig, UnixMs, open},
 };
 
 /// The admin port over a real store and real TLS.
@@ -287,18 +287,4 @@ impl Reply {
 pub(super) fn pcrs(byte: u8) -> Value {
     let hex = format!("{byte:02x}").repeat(48);
     json!({ "0": hex, "1": hex, "2": hex })
-}
-
-/// The same for the store.
-pub(super) fn pcr_set(byte: u8) -> PcrSet {
-    let mut set = PcrSet::EMPTY;
-    for index in 0..3 {
-        set.insert(PcrIndex::new(index).unwrap(), Pcr::new([byte; 48])).unwrap();
-    }
-    set
-}
-
-/// Used by tests that make tokens with tokens.
-pub(super) fn made_by(record: &TokenRecord) -> &Lineage {
-    &record.created_by
 }

@@ -344,9 +344,9 @@ fn to_revoke_needs_only_the_state_directory() {
     let file = place.0.join("countersign.toml");
     fs::write(&file, "state_directory = \"state\"\nnonsense = 1\n[tls]\ncertificate = \"gone.pem\"\n")
         .unwrap();
-    assert_eq!(Config::state_directory(&file), Ok(place.0.join("state")));
+    assert_eq!(MachineConfig::load(&file).unwrap().state_directory, place.0.join("state"));
     fs::write(&file, "deployment = \"x\"\n").unwrap();
-    let mistakes = Config::state_directory(&file).unwrap_err();
+    let mistakes = MachineConfig::load(&file).unwrap_err();
     assert!(mistakes.to_string().contains("state_directory: missing"), "{mistakes}");
     let absent = Config::load(&place.0.join("absent.toml")).unwrap_err();
     assert_eq!(absent.list[0].position, None);

@@ -1,9 +1,12 @@
 //! What every store must do, run over every database.
 
 mod approvals;
+mod audit;
 mod changes;
 mod database;
+mod lists;
 mod make;
+mod postgres_only;
 mod races;
 mod seed;
 mod sessions;
@@ -37,6 +40,16 @@ async fn a_tidied_log_is_written_again_from_its_start() {
 }
 
 conformance! {
+    lists:
+        ten_thousand_measurements_page_by_page
+        a_name_in_scope_is_no_pattern
+        tombstones_are_seen_by_whose_they_are
+        a_hundred_thousand_sessions_page_by_page
+        tokens_are_kept_found_and_revoked;
+    audit:
+        chains_verify_from_their_first_row_to_their_head
+        what_retention_leaves_begins_at_a_signed_head
+        the_audit_pages_over_all_chains_newest_first;
     changes:
         a_workload_and_its_measurement_come_live_and_go
         every_refusal_has_its_reason_and_changes_nothing

@@ -39,6 +39,11 @@ async fn a_tidied_log_is_written_again_from_its_start() {
     sessions::a_tidied_log_is_written_again_from_its_start(Database::sqlite("tidy")).await;
 }
 
+#[tokio::test]
+async fn a_copy_of_the_file_is_the_store_at_one_moment() {
+    sessions::a_copy_of_the_file_is_the_store_at_one_moment(Database::sqlite("copy")).await;
+}
+
 conformance! {
     lists:
         ten_thousand_measurements_page_by_page

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use countersign_test_support::{Durability, PostgresServer};
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tokio::time::timeout;
 
 use super::{
@@ -121,6 +122,37 @@ async fn a_server_that_dies_in_the_middle_loses_nothing_it_promised() {
         );
         assert_eq!(store.load().await.unwrap().measurements.len() as u64, found - 1);
     }
+}
+
+#[tokio::test]
+async fn both_databases_have_the_same_columns() {
+    let Some(database) = Database::postgres("columns") else { return };
+    drop(database.open().await);
+    let StoreConfig::Postgres { url } = &database.config else { unreachable!() };
+    let there = PostgresServer::shared().unwrap().sql(
+        url,
+        "SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable
+         FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '%sqlx%'
+         ORDER BY 1",
+    );
+    let there: Vec<_> = there.lines().map(str::to_owned).collect();
+    let file = Database::sqlite("columns");
+    drop(file.open().await);
+    let options = SqliteConnectOptions::new().filename(file.directory.join("countersign.db"));
+    let mut connection = options.connect().await.unwrap();
+    let here = sqlx::query_scalar::<_, String>(
+        "SELECT t.name || '.' || c.name || ' ' ||
+                CASE c.type WHEN 'INTEGER' THEN 'bigint' WHEN 'TEXT' THEN 'text' WHEN 'BLOB' THEN 'bytea' END || ' ' ||
+                CASE WHEN c.\"notnull\" OR c.pk THEN 'NO' ELSE 'YES' END
+         FROM sqlite_schema t JOIN pragma_table_info(t.name) c
+         WHERE t.type = 'table' AND t.name NOT LIKE '%sqlx%' ORDER BY 1",
+    );
+    let mut here = here.fetch_all(&mut connection).await.unwrap();
+    here.sort_unstable();
+    let mut there = there;
+    there.sort_unstable();
+    assert!(here.len() > 80, "{here:?}");
+    assert_eq!(here, there);
 }
 
 /// Far more than any of it takes.

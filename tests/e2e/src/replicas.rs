@@ -146,7 +146,8 @@ impl Balancer {
             let fd = listener.as_raw_fd();
             write!(text, "listen port{fd}\n  bind fd@{fd}\n").unwrap();
             for (number, proxy) in proxies.iter().enumerate() {
-                writeln!(text, "  server replica{number} {} check inter 100ms fall 1 rise 1", port(proxy)).unwrap();
+                writeln!(text, "  server replica{number} {} check inter 100ms fall 1 rise 1", port(proxy))
+                    .unwrap();
             }
             listener
         });

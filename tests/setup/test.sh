@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What `make test` needs beyond `make run`: Python for the independent verifiers and the stand-in for KMS, HAProxy,
-# PostgreSQL, a real OpenID provider (node), cargo tools.
-# Tests start PostgreSQL servers of their own; the one that the package may start is not used.
+# What `make test` needs beyond `make run`: Python for the independent verifiers and the stand-in for KMS, PostgreSQL
+# (tests start servers of their own; the one that the package may start is not used), HAProxy, a real OpenID provider
+# (node), cargo tools.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/common.sh

@@ -121,7 +121,7 @@ pub(super) fn lease_bounds(raw: RawLease, path: &str, outer: LeaseBounds, found:
 pub(super) const NO_STATE_DIRECTORY: &str =
     "missing; a directory for the store and the session CA, as \"/var/lib/countersign\"";
 
-fn deployment_name(
+pub(super) fn deployment_name(
     value: Option<Spanned<String>>,
     span: Range<usize>,
     found: &Collector,

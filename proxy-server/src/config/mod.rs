@@ -8,6 +8,7 @@ mod admin;
 mod check;
 mod files;
 mod limits;
+mod machine;
 mod mistake;
 mod raw;
 mod reader;
@@ -26,10 +27,12 @@ use crate::{ca::SessionRoot, proxy_protocol::LoadBalancers};
 pub use admin::AdminConfig;
 pub use files::ServerIdentity;
 pub use limits::{AuditRetention, ProxyLimits};
+pub use machine::{MachineConfig, MachineRules};
 pub use mistake::{Mistake, Mistakes};
 pub use replica::ReplicaName;
 pub use store::{StorePlace, WhenStale};
 pub use trust::TrustRoot;
+pub(crate) use workloads::BYTES_PER_SECOND;
 pub use workloads::{MeasurementSpec, MeasurementState, WorkloadSpec};
 
 /// A configuration whose every value was checked, files read included.
@@ -83,22 +86,6 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Mistakes> {
         let text = std::fs::read_to_string(path).map_err(|error| Mistakes::unreadable(path, &error))?;
         Self::parse(&text, path)
-    }
-
-    /// Only the state directory. To revoke must not need a certificate file that
-    /// can be read, or a file without any mistake.
-    ///
-    /// # Errors
-    /// [`Mistakes`] when the file does not say it.
-    pub fn state_directory(path: &Path) -> Result<PathBuf, Mistakes> {
-        let text = std::fs::read_to_string(path).map_err(|error| Mistakes::unreadable(path, &error))?;
-        let found = mistake::Collector::default();
-        let raw = raw::read(&text, &found);
-        let named = raw.state_directory.map(|directory| beside(path).join(directory.get_ref()));
-        named.ok_or_else(|| {
-            found.note(0..0, "state_directory", check::NO_STATE_DIRECTORY);
-            found.into_mistakes(path, &text).unwrap_or_else(|| Mistakes::incomplete(path))
-        })
     }
 
     /// Checks a text. `path` names it in mistakes, and relative paths in it

@@ -149,7 +149,7 @@ state = "on"
             ),
             "13:8: trust.root: expected \"aws\" or \"aws-us-gov\"; found \"azure\"",
             "16:15: lease.min_seconds: expected 30 to 600; found 20",
-            "19:8: workload[0].name: a name is 1 to 64 of a-z 0-9 . _ -; found \"Payments\"",
+            "19:8: workload[0].name: a name is 1 to 64 of a-z 0-9 . _ -, a letter or digit first; found \"Payments\"",
             "20:17: workload[0].destinations[0]: destination lacks its port (write host:port); found \"kms.example\"",
             "20:32: workload[0].destinations[1]: host is no DNS name; found \"a b:443\"",
             "20:43: workload[0].destinations[2]: expected text in quotes; found a number",
@@ -344,9 +344,9 @@ fn to_revoke_needs_only_the_state_directory() {
     let file = place.0.join("countersign.toml");
     fs::write(&file, "state_directory = \"state\"\nnonsense = 1\n[tls]\ncertificate = \"gone.pem\"\n")
         .unwrap();
-    assert_eq!(Config::state_directory(&file), Ok(place.0.join("state")));
+    assert_eq!(MachineConfig::load(&file).unwrap().state_directory, place.0.join("state"));
     fs::write(&file, "deployment = \"x\"\n").unwrap();
-    let mistakes = Config::state_directory(&file).unwrap_err();
+    let mistakes = MachineConfig::load(&file).unwrap_err();
     assert!(mistakes.to_string().contains("state_directory: missing"), "{mistakes}");
     let absent = Config::load(&place.0.join("absent.toml")).unwrap_err();
     assert_eq!(absent.list[0].position, None);

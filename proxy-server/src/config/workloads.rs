@@ -167,7 +167,7 @@ pub(super) fn networks(values: &[Spanned<String>], field: &str, found: &Collecto
 
 /// Below this a single record would take longer than anybody waits; above it
 /// lies what no machine moves.
-const BYTES_PER_SECOND: RangeInclusive<u64> = 65_536..=1_000_000_000_000;
+pub(crate) const BYTES_PER_SECOND: RangeInclusive<u64> = 65_536..=1_000_000_000_000;
 
 /// Measurements seen so far: one enclave must not fit two workloads.
 type Placed = Vec<(PcrSet, String, usize)>;

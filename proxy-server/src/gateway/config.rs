@@ -34,7 +34,7 @@ pub struct GatewayConfig {
     pub max_connections: usize,
     /// Streams of one HTTP/2 connection.
     pub max_streams: u32,
-    /// Addresses of the proxy's own listeners: a name never leads to them.
+    /// Addresses of the proxy's own listeners: no destination leads to them, whatever it is called.
     pub own_addresses: Vec<SocketAddr>,
     /// Whose headers of the PROXY protocol are believed, and demanded.
     pub load_balancers: LoadBalancers,

@@ -89,20 +89,22 @@ async fn reach(
     Err(refusal)
 }
 
+/// What the workload allows, but never a port of our own, however it is named:
+/// an enclave has no business on the admin port, and reaches the others by itself.
 fn may_dial(shared: &Shared, workload: &Workload, destination: &Destination, address: IpAddr) -> bool {
-    let named = *destination.host() == Host::Address(address);
-    let own = |own: &SocketAddr| {
+    let is_own = |own: &SocketAddr| {
         own.port() == destination.port()
-            && (unmap(own.ip()) == address || own.ip().is_unspecified() && address.is_loopback())
+            && (unmap(own.ip()) == address
+                || own.ip().is_unspecified() && (address.is_loopback() || address.is_unspecified()))
     };
-    workload.allows_address(destination, address) && (named || !shared.config.own_addresses.iter().any(own))
+    workload.allows_address(destination, address) && !shared.config.own_addresses.iter().any(is_own)
 }
 
-/// Whether a connection to an ordinary address arrived at this machine, on a
-/// port of our own that listens on every address: both ends are one address then.
+/// Whether a connection arrived at this machine, on a port of our own that
+/// listens on every address: both ends are one address then.
 fn leads_home(shared: &Shared, destination: &Destination, stream: &TcpStream) -> bool {
     let everywhere = |own: &SocketAddr| own.port() == destination.port() && own.ip().is_unspecified();
-    if matches!(destination.host(), Host::Address(_)) || !shared.config.own_addresses.iter().any(everywhere) {
+    if !shared.config.own_addresses.iter().any(everywhere) {
         return false;
     }
     match (stream.local_addr(), stream.peer_addr()) {

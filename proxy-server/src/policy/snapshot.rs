@@ -110,6 +110,11 @@ impl Policy {
         self.admitting.get(full_name)
     }
 
+    /// Every measurement that admits, in no order.
+    pub fn all_admitting(&self) -> impl Iterator<Item = &Admitting> {
+        self.admitting.values()
+    }
+
     /// Whether any measurement, revoked ones included, has this PCR0.
     pub fn knows_image(&self, pcrs: &PcrSet) -> bool {
         pcrs.get(PcrIndex::PCR0).is_some_and(|pcr0| self.known_images.contains(pcr0))

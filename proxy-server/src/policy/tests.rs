@@ -1,6 +1,7 @@
 //! The watcher beside a store that the test drives, and what a policy is made of.
 
 use std::{
+    num::NonZeroU64,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -53,6 +54,8 @@ async fn sessions_end_when_what_admitted_them_is_no_more() {
     let mut wider = policy(2, &[("v1", 1, MeasurementState::Active, 1)]);
     wider.workloads[0].destinations =
         ["a.example:443", "b.example:443"].map(destination).into_iter().collect();
+    let mut slower = policy(2, &[("v1", 1, MeasurementState::Active, 1)]);
+    slower.workloads[0].limits.max_bytes_per_second = NonZeroU64::new(100_000);
     let pending = policy(2, &[("v1", 1, MeasurementState::Pending, 2)]);
     let other_pcrs = policy(2, &[("v1", 9, MeasurementState::Active, 2)]);
     // Another measurement was revoked that differs only in a PCR which v1 leaves open.
@@ -65,6 +68,7 @@ async fn sessions_end_when_what_admitted_them_is_no_more() {
         ("the workload left", without_workload, Some(EndReason::WorkloadRemoved)),
         ("a destination left", narrower, Some(EndReason::RulesChanged)),
         ("a destination came", wider, None),
+        ("its bytes became fewer", slower, Some(EndReason::RulesChanged)),
         ("the measurement is pending", pending, Some(EndReason::MeasurementRevoked)),
         ("the name means other PCRs", other_pcrs, Some(EndReason::MeasurementRevoked)),
         ("the session might have matched what was revoked", near, Some(EndReason::MeasurementRevoked)),

@@ -96,7 +96,7 @@ impl Default for Limits {
     }
 }
 
-/// The name of a workload: 1 to 64 of `a-z 0-9 . _ -`. It stands in session
+/// The name of a workload: 1 to 64 of `a-z 0-9 . _ -`, a letter or digit first. It stands in session
 /// certificates, so it has no room for anything a URI would have to escape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkloadName(Box<str>);
@@ -131,7 +131,7 @@ pub struct BadName;
 
 impl fmt::Display for BadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a name is 1 to {} of a-z 0-9 . _ -", WorkloadName::MAX)
+        write!(f, "a name is 1 to {} of a-z 0-9 . _ -, a letter or digit first", WorkloadName::MAX)
     }
 }
 
@@ -140,7 +140,9 @@ impl std::error::Error for BadName {}
 /// The rule for names of workloads and of measurements.
 pub(crate) fn check_name(text: &str) -> Result<(), BadName> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
-    let fits = (1..=WorkloadName::MAX).contains(&text.len()) && text.bytes().all(allowed);
+    // Names stand in paths of the API, where `.` and `..` mean something else (RFC 3986 section 5.2.4).
+    let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let fits = text.len() <= WorkloadName::MAX && starts_well && text.bytes().all(allowed);
     if fits { Ok(()) } else { Err(BadName) }
 }
 
@@ -151,7 +153,7 @@ mod tests {
     #[test]
     fn names_have_no_room_for_tricks() {
         assert_eq!("payments-v1.2_a".parse::<WorkloadName>().unwrap().as_str(), "payments-v1.2_a");
-        for bad in ["", "A", "a/b", "a b", "é", "a\n", &"x".repeat(65)] {
+        for bad in ["", "A", "a/b", "a b", "é", "a\n", ".", "..", "-a", &"x".repeat(65)] {
             assert_eq!(bad.parse::<WorkloadName>(), Err(BadName), "{bad:?}");
         }
     }

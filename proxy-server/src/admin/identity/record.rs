@@ -109,13 +109,23 @@ impl fmt::Display for TokenUnusable {
 
 impl std::error::Error for TokenUnusable {}
 
-/// A token's public id: 16 hexadecimal digits.
+/// A token's public id: 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TokenId([u8; 8]);
+pub struct TokenId([u8; 16]);
 
 impl TokenId {
+    /// As it stands in the store.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// For the store.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     fn generate() -> Result<Self, NoRandomness> {
-        let mut bytes = [0; 8];
+        let mut bytes = [0; 16];
         rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
         Ok(Self(bytes))
     }
@@ -131,7 +141,7 @@ impl FromStr for TokenId {
     type Err = BadTokenId;
 
     fn from_str(text: &str) -> Result<Self, BadTokenId> {
-        let mut bytes = [0; 8];
+        let mut bytes = [0; 16];
         let one_spelling = !text.bytes().any(|byte| byte.is_ascii_uppercase());
         match hex::decode_to_slice(text, &mut bytes) {
             Ok(()) if one_spelling => Ok(Self(bytes)),
@@ -146,7 +156,7 @@ pub struct BadTokenId;
 
 impl fmt::Display for BadTokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a token's id is 16 hexadecimal digits (0-9 a-f)")
+        f.write_str("a token's id is 32 hexadecimal digits (0-9 a-f)")
     }
 }
 
@@ -248,7 +258,7 @@ mod tests {
     fn ids_and_names_have_one_spelling() {
         let record = record(Duration::from_secs(60));
         assert_eq!(record.id.to_string().parse(), Ok(record.id));
-        for bad in ["", "00", "00112233445566FF", "0011223344556677 ", "001122334455667g"] {
+        for bad in ["", "00", &"F".repeat(32), &format!("{} ", "0".repeat(32)), &"g".repeat(32)] {
             assert_eq!(bad.parse::<TokenId>(), Err(BadTokenId), "{bad:?}");
         }
         assert_eq!("Alice's CI".parse::<TokenName>().unwrap().as_str(), "Alice's CI");

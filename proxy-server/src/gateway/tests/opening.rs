@@ -59,7 +59,29 @@ async fn the_proxys_own_listener_is_reached_by_no_name() {
     let rig = Rig::with(&[&name, &target], config, Limits::default()).await;
     let mut client = rig.connect(&rig.enclave(60), b"http/1.1").await.unwrap();
     assert_eq!(connect(&mut client, &name).await.unwrap().code(), "address-denied");
-    assert_eq!(connect(&mut client, &target).await.unwrap().code(), "open", "named literally");
+    assert_eq!(connect(&mut client, &target).await.unwrap().code(), "address-denied", "named literally");
+}
+
+/// The admin port listens on loopback. A workload that may reach everything on loopback, and names the port by a name,
+/// by its address or in another spelling of it, still does not.
+#[tokio::test]
+async fn the_admin_port_is_no_destination() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let targets =
+        [format!("admin.test:{port}"), format!("127.0.0.1:{port}"), format!("[::ffff:127.0.0.1]:{port}")];
+    let config = GatewayConfig {
+        own_addresses: vec![listener.local_addr().unwrap()],
+        static_hosts: [("admin.test".to_owned(), vec!["127.0.0.1".parse().unwrap()])].into(),
+        ..Default::default()
+    };
+    let rig = Rig::with(&[&targets[0], &targets[1]], config, Limits::default()).await;
+    let mut client = rig.connect(&rig.enclave(60), b"http/1.1").await.unwrap();
+    for target in &targets {
+        assert_eq!(connect(&mut client, target).await.unwrap().code(), "address-denied", "{target}");
+    }
+    let knocked = listener.into_std().unwrap().accept();
+    assert_eq!(knocked.unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody may even knock");
 }
 
 #[tokio::test]

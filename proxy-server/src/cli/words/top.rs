@@ -1,35 +1,50 @@
-use std::{path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+
+use super::{
+    Asked, AuditCommand, MeasurementCommand, PolicyCommand, ReplicaCommand, SessionCommand, TokenCommand,
+    TombstoneCommand, WorkloadCommand,
+};
 
 /// The attestation-gated proxy for AWS Nitro Enclaves.
 #[derive(Debug, Parser)]
 #[command(name = "countersign-proxy", version, after_help = TOP_EXAMPLES, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(in crate::cli) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(in crate::cli) enum Command {
     /// Run the proxy until SIGTERM or SIGINT; SIGHUP reads the workloads again.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve {
         #[command(flatten)]
         config: ConfigFile,
-        /// Write the bound addresses here, as JSON, once both ports accept.
+        /// Write the bound addresses here, as JSON, once every port accepts.
         #[arg(long, value_name = "FILE")]
         ready_file: Option<PathBuf>,
     },
     /// Look at a configuration without using it.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// List and revoke measurements.
-    #[command(subcommand)]
-    Measurement(MeasurementCommand),
-    /// List sessions.
-    #[command(subcommand)]
-    Session(SessionCommand),
+    /// Workloads: what enclaves are for, and where they may go.
+    Workload(Asked<WorkloadCommand>),
+    /// Measurements: which enclaves are admitted.
+    Measurement(Asked<MeasurementCommand>),
+    /// Sessions: enclaves that are admitted now.
+    Session(Asked<SessionCommand>),
+    /// API tokens: who may ask the admin API.
+    Token(Asked<TokenCommand>),
+    /// Revoked sets of PCRs, which no measurement can bring back by accident.
+    Tombstone(Asked<TombstoneCommand>),
+    /// The proxies that serve one store.
+    Replica(Asked<ReplicaCommand>),
+    /// The policy in force.
+    Policy(Asked<PolicyCommand>),
+    /// The audit: list, export and verify it.
+    Audit(Asked<AuditCommand>),
     /// Make the root that several replicas share.
     #[command(subcommand)]
     SessionCa(SessionCaCommand),
@@ -47,38 +62,13 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum ConfigCommand {
+pub(in crate::cli) enum ConfigCommand {
     /// Name every mistake, with line and column. Exit code 0: none; 1: some; 2: cannot read the file.
     Check(ConfigFile),
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum MeasurementCommand {
-    /// Revoke a measurement for good: its sessions end and every tunnel of them is cut,
-    /// at once, also in a proxy that runs. Prints the new epoch.
-    #[command(after_help = REVOKE_EXAMPLES)]
-    Revoke {
-        /// Which one, as WORKLOAD/NAME.
-        #[arg(value_name = "WORKLOAD/NAME")]
-        measurement: MeasurementPath,
-        #[command(flatten)]
-        config: ConfigFile,
-        /// Why, for the audit.
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-    },
-    /// List measurements with their states.
-    List(ListArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum SessionCommand {
-    /// List sessions whose lease has not lapsed.
-    List(ListArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum SessionCaCommand {
+pub(in crate::cli) enum SessionCaCommand {
     /// Write a new root, certificate and key, to a file that only its owner can read (mode 0600).
     /// A file that stands there is never written over.
     #[command(after_help = SESSION_CA_EXAMPLES)]
@@ -90,16 +80,7 @@ pub(super) enum SessionCaCommand {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    pub(super) config: ConfigFile,
-    /// A table for people, or JSON for programs.
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub(super) output: Output,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ConfigFile {
+pub(in crate::cli) struct ConfigFile {
     /// The configuration file.
     #[arg(
         long = "config",
@@ -107,33 +88,7 @@ pub(super) struct ConfigFile {
         default_value = "countersign.toml",
         env = "COUNTERSIGN_CONFIG"
     )]
-    pub(super) path: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Output {
-    Table,
-    Json,
-}
-
-/// `workload/measurement`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MeasurementPath {
-    pub(super) workload: String,
-    pub(super) name: String,
-}
-
-impl FromStr for MeasurementPath {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('/') {
-            Some((workload, name)) if !workload.is_empty() && !name.is_empty() && !name.contains('/') => {
-                Ok(Self { workload: workload.to_owned(), name: name.to_owned() })
-            }
-            _ => Err("expected WORKLOAD/NAME, as payments/v1.2"),
-        }
-    }
+    pub(in crate::cli) path: PathBuf,
 }
 
 const TOP_EXAMPLES: &str = "\
@@ -141,8 +96,15 @@ Examples:
   countersign-proxy dev-certificate --dir . --name localhost --name 127.0.0.1
   countersign-proxy config check --config countersign.toml
   countersign-proxy serve --config countersign.toml
-  countersign-proxy measurement revoke payments/v1.2 --reason 'key leaked'
+  countersign-proxy measurement add payments --version 1.4.2 --from describe-eif.json
+  countersign-proxy measurement revoke payments/1.4.1 --reason 'key leaked' --wait 1s
   countersign-proxy session list --output json
+
+Where a command acts:
+  without --server   on this machine, in the store that --config FILE names (countersign.toml):
+                     whoever may write there needs no token
+  --server URL       at a proxy's admin API, as https://proxy.internal:9443, with a token:
+                     COUNTERSIGN_TOKEN, COUNTERSIGN_TOKEN_FILE or --token-file
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage or unreadable file.";
 
@@ -153,13 +115,6 @@ Examples:
   kill -HUP $(pidof countersign-proxy)     # read the workloads again
 
 Log lines go to stderr; RUST_LOG narrows them (default: info).";
-
-const REVOKE_EXAMPLES: &str = "\
-Examples:
-  countersign-proxy measurement revoke payments/v1.2
-  countersign-proxy measurement revoke payments/v1.2 --config /etc/countersign.toml --reason 'CVE-2026-1234'
-
-The PCRs stay revoked, whatever the configuration lists later.";
 
 const SESSION_CA_EXAMPLES: &str = "\
 Examples:
@@ -175,21 +130,41 @@ Examples:
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use clap::CommandFactory;
+
+    use super::*;
 
     #[test]
     fn the_words_are_consistent() {
         Cli::command().debug_assert();
     }
 
+    /// Somebody in a hurry reads the examples.
     #[test]
-    fn a_measurement_has_a_workload_and_a_name() {
-        let path =
-            |workload: &str, name: &str| MeasurementPath { workload: workload.into(), name: name.into() };
-        assert_eq!("payments/v1.2".parse(), Ok(path("payments", "v1.2")));
-        for bad in ["payments", "/v1", "payments/", "a/b/c", ""] {
-            assert!(bad.parse::<MeasurementPath>().is_err(), "{bad}");
+    fn every_command_has_examples() {
+        fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+            let path = format!("{path} {}", command.get_name());
+            match command.get_subcommands().count() {
+                0 => {
+                    found.push((path, command.get_after_help().map(ToString::to_string).unwrap_or_default()))
+                }
+                _ => command.get_subcommands().for_each(|inner| leaves(inner, &path, found)),
+            }
+        }
+        let mut found = Vec::new();
+        leaves(&Cli::command(), "", &mut found);
+        assert!(found.len() > 25, "{}", found.len());
+        for (path, help) in found {
+            assert!(help.contains(path.trim()) || path.ends_with("config check"), "{path}: {help}");
+        }
+    }
+
+    /// A token on the command line is in every process list and shell history.
+    #[test]
+    fn no_option_takes_a_token() {
+        for wrong in ["--token", "--password", "--secret"] {
+            let line = ["countersign-proxy", "session", "list", wrong, "cst_x"];
+            assert!(Cli::try_parse_from(line).is_err(), "{wrong}");
         }
     }
 }

@@ -1,0 +1,101 @@
+//! Who is let through to the handlers.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, header, request::Parts};
+use rustls::pki_types::CertificateDer;
+
+use super::{
+    code::Code,
+    identity::{Credentials, Principal},
+    problem::ApiError,
+    state::{Api, Shared},
+};
+use crate::store::UnixMs;
+
+/// What a handler may know of the connection.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// The other end's address.
+    pub(super) address: SocketAddr,
+    /// The certificate that TLS verified, if one was shown.
+    pub(super) certificate: Option<CertificateDer<'static>>,
+}
+
+/// The caller's credentials; kept to be judged again, for answers that go on for long.
+#[derive(Clone)]
+pub(super) struct Login {
+    credentials: Credentials,
+    peer: SocketAddr,
+}
+
+impl Login {
+    /// What came with a request; not judged yet.
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let peer = request.extensions().get::<Peer>();
+        let peer = peer.ok_or_else(|| ApiError::internal("a request came without its connection"))?;
+        let credentials = Credentials::find(request.headers(), peer.certificate.as_ref())?;
+        Ok(Self { credentials, peer: peer.address })
+    }
+
+    /// Whose they are, now.
+    pub(super) async fn again(&self, api: &Shared) -> Result<Principal, ApiError> {
+        let judged = api.authenticator.authenticate(&self.credentials, self.peer.ip(), UnixMs::now()).await;
+        judged.map_err(ApiError::from)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Login {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let login = parts.extensions.get::<Self>().cloned();
+        login.ok_or_else(|| {
+            ApiError::internal("a handler asked for its caller's login where nobody is authenticated")
+        })
+    }
+}
+
+/// Finds out who asks, before anything else is looked at.
+pub(super) async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let login = match Login::of(&request) {
+        Ok(login) => login,
+        Err(error) => return error.into_response(),
+    };
+    match login.again(&api).await {
+        Ok(principal) => {
+            request.extensions_mut().insert(Arc::new(principal));
+            request.extensions_mut().insert(login);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+/// A browser sends a client certificate along for whatever page asks it to, and
+/// says which page that is (Fetch, "Origin header"; Fetch Metadata). Programs
+/// say nothing of the kind.
+pub(super) fn check_origin(api: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
+    let own = |origin: &[u8]| api.config.origins.iter().any(|own| own.as_bytes() == origin);
+    if headers.get_all(header::ORIGIN).iter().any(|origin| !own(origin.as_bytes())) {
+        return Err(ApiError::new(
+            Code::ForeignOrigin,
+            "this API takes no requests from pages of other origins",
+        ));
+    }
+    let ours = |site: &[u8]| matches!(site, b"same-origin" | b"none");
+    if headers.get_all(SEC_FETCH_SITE).iter().any(|site| !ours(site.as_bytes())) {
+        return Err(ApiError::new(
+            Code::ForeignOrigin,
+            "this API takes no requests from pages of other sites",
+        ));
+    }
+    Ok(())
+}
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

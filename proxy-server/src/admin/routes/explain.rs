@@ -1,0 +1,202 @@
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::{Json, extract::State, response::IntoResponse};
+use countersign_verifier::{
+    Evidence, Expectations, Expected, Freshness, Pcr, PcrIndex, PcrSet, Refusal, UnverifiedDocument,
+};
+use tokio::task::spawn_blocking;
+
+use crate::{
+    admin::{
+        answers::{Answer, Explaining},
+        extract::{Body, Caller, NoParams, Params},
+        identity::Permission,
+        model::{
+            self, Difference, DocumentView, Explain, Explained, Match, Nearest, Pcrs, Verification, meaning,
+            moment,
+        },
+        problem::ApiError,
+        state::{Api, Shared},
+    },
+    policy::{Admitting, Policy},
+};
+
+/// Explains an attestation document: what it says, whether it holds, which
+/// measurements it matches, and what differs in the nearest.
+#[utoipa::path(
+    post, path = "/v1/explain", tag = "measurements", request_body = Explain,
+    responses((status = 200, description = "What there is to say", body = Explained), Explaining)
+)]
+pub(in crate::admin) async fn explain(
+    caller: Caller,
+    State(api): State<Api>,
+    Params(NoParams {}): Params<NoParams>,
+    body: Body<Explain>,
+) -> Answer {
+    caller.visible(Permission::Read)?;
+    let _place = api.explaining.acquire().await.map_err(ApiError::internal)?;
+    let policy = api.policy.current();
+    let shared = Arc::clone(&api);
+    let document = body.value.document.0;
+    // Signatures are milliseconds of work: not on a thread that others wait for.
+    let read = spawn_blocking(move || Read::of(&shared, &document)).await.map_err(ApiError::internal)?;
+    Ok(Json(read.judge(&caller, &policy)).into_response())
+}
+
+/// A document read and verified.
+struct Read {
+    evidence: String,
+    says: Option<(DocumentView, PcrSet)>,
+    verification: Verification,
+    holds: bool,
+}
+
+impl Read {
+    fn of(api: &Shared, bytes: &[u8]) -> Self {
+        let evidence = hex::encode(digest(&SHA256, bytes));
+        let document = match UnverifiedDocument::parse(bytes) {
+            Ok(document) => document,
+            Err(refusal) => return Self { evidence, says: None, verification: refusal.into(), holds: false },
+        };
+        let view = DocumentView {
+            module_id: document.module_id().to_owned(),
+            timestamp: moment(document.timestamp()),
+            pcrs: Pcrs(document.pcrs().clone()),
+            debug_mode: document.pcrs().is_debug(),
+        };
+        let says = Some((view, document.pcrs().clone()));
+        match verify(api, &document) {
+            Ok(held) => {
+                let root = api.verifier.anchor().name().to_owned();
+                let verification = Verification::Holds { root, not_after: moment(held.not_after()) };
+                Self { evidence, says, verification, holds: true }
+            }
+            Err(refusal) => Self { evidence, says, verification: refusal.into(), holds: false },
+        }
+    }
+
+    fn judge(self, caller: &Caller, policy: &Policy) -> Explained {
+        let Self { evidence, says, verification, holds } = self;
+        let Some((document, pcrs)) = says else {
+            let words = "this is no attestation document".to_owned();
+            return Explained {
+                evidence,
+                document: None,
+                verification,
+                matches: Vec::new(),
+                nearest: None,
+                revoked: None,
+                admitted: false,
+                words,
+            };
+        };
+        let compared = compare(policy, &pcrs, |workload| caller.sees(workload));
+        // Whose it was, only those hear who see that workload.
+        let revoked = policy.revocation(&pcrs).map(|name| match name.split_once('/') {
+            Some((workload, _)) if !caller.sees(workload) => "a measurement of another workload".to_owned(),
+            _ => name.to_owned(),
+        });
+        let admitted = holds && revoked.is_none() && !document.debug_mode && !compared.matches.is_empty();
+        let words = words(&document, holds, revoked.as_deref(), &compared);
+        let Compared { matches, nearest } = compared;
+        Explained {
+            evidence,
+            document: Some(document),
+            verification,
+            matches,
+            nearest,
+            revoked,
+            admitted,
+            words,
+        }
+    }
+}
+
+/// At its own time: a document that somebody kept is explained too. Nonce, key
+/// and binder are those of a connection that is over.
+fn verify<'d>(api: &Shared, document: &UnverifiedDocument<'d>) -> Result<Evidence<'d>, Refusal> {
+    let expectations = Expectations {
+        at: document.timestamp(),
+        freshness: Freshness::AtOwnTime,
+        nonce: Expected::Unchecked,
+        public_key: Expected::Unchecked,
+        user_data: Expected::Unchecked,
+    };
+    api.verifier.verify(document, &expectations)
+}
+
+/// How a set of PCRs stands to the measurements that admit.
+struct Compared {
+    matches: Vec<Match>,
+    nearest: Option<Nearest>,
+}
+
+/// Compares with every measurement that `sees` shows. Among the same number of
+/// differences, the one that differs in fewer of PCR0, 1 and 2 is nearer: the
+/// same image with another signer is closer than another image.
+fn compare(policy: &Policy, actual: &PcrSet, sees: impl Fn(&str) -> bool) -> Compared {
+    let mut matches = Vec::new();
+    let mut nearest: Option<((usize, usize), &Admitting)> = None;
+    for admitting in policy.all_admitting().filter(|admitting| sees(admitting.workload.name.as_str())) {
+        let all = differences(&admitting.pcrs, actual).count();
+        if all == 0 {
+            matches.push(Match {
+                workload: admitting.workload.name.to_string(),
+                measurement: admitting.name.to_string(),
+            });
+            continue;
+        }
+        let of_the_image = differences(&admitting.pcrs, actual).filter(|(index, ..)| index.get() < 3).count();
+        if nearest.as_ref().is_none_or(|(least, _)| (all, of_the_image) < *least) {
+            nearest = Some(((all, of_the_image), admitting));
+        }
+    }
+    matches.sort_by(|a, b| (&a.workload, &a.measurement).cmp(&(&b.workload, &b.measurement)));
+    let nearest = nearest.filter(|_| matches.is_empty()).map(|(_, admitting)| Nearest {
+        workload: admitting.workload.name.to_string(),
+        measurement: admitting.name.to_string(),
+        differences: differences(&admitting.pcrs, actual)
+            .map(|(index, expected, actual)| Difference {
+                pcr: index.get(),
+                of: meaning(index),
+                expected: expected.to_string(),
+                actual: actual.map(ToString::to_string),
+            })
+            .collect(),
+    });
+    Compared { matches, nearest }
+}
+
+fn differences<'a>(
+    expected: &'a PcrSet,
+    actual: &'a PcrSet,
+) -> impl Iterator<Item = (PcrIndex, &'a Pcr, Option<&'a Pcr>)> {
+    expected.iter().filter_map(|(index, expected)| {
+        let actual = actual.get(index);
+        (actual != Some(expected)).then_some((index, expected, actual))
+    })
+}
+
+fn words(document: &model::DocumentView, holds: bool, revoked: Option<&str>, compared: &Compared) -> String {
+    let Compared { matches, nearest } = compared;
+    let pcrs = match (revoked, document.debug_mode, matches.first(), nearest) {
+        (Some(revoked), ..) => format!("its PCRs were revoked as {revoked}"),
+        (None, true, ..) => "the enclave runs in debug mode: anyone on its host can read it".to_owned(),
+        (None, false, Some(first), _) => format!("matches {}/{}", first.workload, first.measurement),
+        (None, false, None, Some(nearest)) => {
+            let indexes: Vec<_> =
+                nearest.differences.iter().map(|one| format!("PCR{} ({})", one.pcr, one.of)).collect();
+            format!(
+                "matches nothing; the nearest is {}/{}, which differs in {}",
+                nearest.workload,
+                nearest.measurement,
+                indexes.join(", ")
+            )
+        }
+        (None, false, None, None) => {
+            "matches nothing, and there is no measurement to compare with".to_owned()
+        }
+    };
+    if holds { pcrs } else { format!("chain or signature do not hold; {pcrs}") }
+}

@@ -1,0 +1,86 @@
+//! Whoever asks for too much, or too slowly.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::rig::{Call, Rig, Setup};
+use crate::admin::AdminConfig;
+
+fn setup(config: AdminConfig) -> Setup {
+    Setup { config, ..Setup::default() }
+}
+
+/// Reads to the end, and gives what came.
+async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut bytes = Vec::new();
+    // A reset is an end as well.
+    let _ = stream.read_to_end(&mut bytes).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[tokio::test]
+async fn a_large_body_is_refused_before_it_is_read() {
+    let rig = Rig::start("large").await;
+    let admin = rig.admin().await;
+    let mut stream = rig.connect(rig.tls()).await.unwrap();
+    let head = format!(
+        "POST /v1/workloads HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {admin}\r\ncontent-type: application/json\r\ncontent-length: 1048577\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too-large"), "{answer}");
+
+    // One that says no length is cut where the limit is.
+    let big = format!("{{\"document\":\"{}\"}}", "A".repeat(70_000));
+    rig.call(Call::post("/v1/explain").with(&admin).text(&big)).await.problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_no_request() {
+    let config = AdminConfig { idle: Duration::from_millis(200), connections: 1, ..AdminConfig::default() };
+    let rig = Rig::with("slowloris", setup(config)).await;
+    let mut slow = rig.connect(rig.tls()).await.unwrap();
+    // The one connection there may be is held by somebody who sends a byte now and then, but never the last.
+    let sending = tokio::spawn(async move {
+        let mut sent = 0_u32;
+        let _ = slow.write_all(b"GET /healthz HTTP/1.1\r\nx: ").await;
+        while slow.write_all(b"y").await.is_ok() && slow.flush().await.is_ok() {
+            sent += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        sent
+    });
+    rig.call(Call::get("/healthz")).await.expect(StatusCode::OK);
+    assert!(sending.await.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    let config = AdminConfig { deadline: Duration::from_millis(100), ..AdminConfig::default() };
+    let rig = Rig::with("slow-body", setup(config)).await;
+    let admin = rig.admin().await;
+    let mut stream = rig.connect(rig.tls()).await.unwrap();
+    let head = format!(
+        "POST /v1/workloads HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {admin}\r\ncontent-type: application/json\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("too-slow"), "{answer}");
+}
+
+#[tokio::test]
+async fn one_request_too_many_is_told_to_come_back() {
+    let config = AdminConfig { requests: 0, ..AdminConfig::default() };
+    let rig = Rig::with("overloaded", setup(config)).await;
+    let reply = rig.call(Call::get("/healthz")).await.problem(503, "overloaded");
+    assert_eq!(reply.header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn a_huge_head_is_refused() {
+    let rig = Rig::start("head").await;
+    let reply = rig.call(Call::get("/healthz").header("x-long", &"y".repeat(100 * 1024))).await;
+    assert_eq!(reply.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+}

@@ -1,0 +1,14 @@
+//! The admin port over a real store, real TLS and a real HTTP client.
+
+mod approvals;
+mod bounds;
+mod changes;
+mod document;
+mod errors;
+mod events;
+mod explain;
+mod revocations;
+mod rig;
+mod scope;
+mod tls;
+mod tokens;

@@ -1,0 +1,310 @@
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use countersign_protocol::LeaseBounds;
+use countersign_simulator::SimulatedRoot;
+use countersign_verifier::TrustAnchor;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::Instant,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::{
+        AdminApi, AdminConfig, AdminParts, AuditedLogins, StoreTokens,
+        identity::{Authenticator, Grant, Scope, TokenLife, TokenRecord},
+        token_row,
+    },
+    ca::make_trial_certificate,
+    config::ServerIdentity,
+    policy::{Policy, PolicyHandle},
+    store::{Actor, AuditWriter, Journal, Missing, Store, StoreConfig, UnixMs, open},
+};
+
+/// The admin port over a real store and real TLS.
+pub(super) struct Rig {
+    pub(super) address: SocketAddr,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) policy: PolicyHandle,
+    pub(super) root: SimulatedRoot,
+    pub(super) anchor: CertificateDer<'static>,
+    pub(super) directory: PathBuf,
+    stop: CancellationToken,
+    /// Stands in for the watcher: keeps the policy fresh.
+    fresh: JoinHandle<()>,
+}
+
+/// How a rig differs from the usual.
+pub(super) struct Setup {
+    pub(super) config: AdminConfig,
+    pub(super) approvals: u32,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { config: AdminConfig::default(), approvals: 0 }
+    }
+}
+
+impl Rig {
+    pub(super) async fn start(name: &str) -> Self {
+        Self::with(name, Setup::default()).await
+    }
+
+    pub(super) async fn with(name: &str, setup: Setup) -> Self {
+        let directory = std::env::temp_dir().join(format!("countersign-admin-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        let paths =
+            make_trial_certificate(&directory, &["localhost".to_owned()], OffsetDateTime::now_utc()).unwrap();
+        let [ca, certificate, key] = paths;
+        let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
+        let identity = ServerIdentity::new(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap();
+        let store = open(
+            &StoreConfig::Sqlite { directory: directory.clone() },
+            AuditWriter::unnamed(),
+            Missing::Make,
+        )
+        .await
+        .unwrap();
+        let policy =
+            PolicyHandle::new(Policy::from_store(&store.load().await.unwrap(), UnixMs::now()).unwrap());
+        let (journal, _) = Journal::start(Arc::clone(&store));
+        let root = SimulatedRoot::generate(UnixMs::now().as_millis()).unwrap();
+        let authenticator = Authenticator::new(
+            Arc::new(StoreTokens::new(Arc::clone(&store))),
+            Arc::new(AuditedLogins::new(journal, policy.clone())),
+        );
+        let parts = AdminParts {
+            store: Arc::clone(&store),
+            policy: policy.clone(),
+            authenticator: Arc::new(authenticator),
+            deployment: "test".parse().unwrap(),
+            anchor: TrustAnchor::danger_from_der(root.root_der()).unwrap(),
+            approvals: setup.approvals,
+            lease_bounds: LeaseBounds::default(),
+            config: setup.config,
+        };
+        let api = AdminApi::new(&identity, parts).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(api.serve(listener, stop.clone()));
+        let answering = policy.clone();
+        let fresh = tokio::spawn(async move {
+            loop {
+                answering.seen(Instant::now());
+                tokio::time::sleep(PolicyHandle::STALE_AFTER / 8).await;
+            }
+        });
+        let anchor = CertificateDer::from_pem_file(ca).unwrap();
+        Self { address, store, policy, root, anchor, directory, stop, fresh }
+    }
+
+    /// A token's secret. `scope` is `*` or names.
+    pub(super) async fn token(&self, name: &str, roles: &str, scope: &str) -> String {
+        self.token_made(name, roles, scope).await.0
+    }
+
+    /// The same, with what the store knows.
+    pub(super) async fn token_made(&self, name: &str, roles: &str, scope: &str) -> (String, TokenRecord) {
+        let grant =
+            Grant::danger_of_the_machine("test", roles.parse().unwrap(), scope.parse::<Scope>().unwrap());
+        let life = TokenLife::new(Duration::from_secs(3600)).unwrap();
+        let (token, record) = TokenRecord::make(grant, name.parse().unwrap(), life, UnixMs::now()).unwrap();
+        let actor = Actor { subject: "local:test".to_owned(), request_id: "rig".to_owned() };
+        self.store.add_token(&token_row(&record), &actor).await.unwrap();
+        (token.reveal().to_string(), record)
+    }
+
+    pub(super) async fn admin(&self) -> String {
+        self.token("admin", "admin", "*").await
+    }
+
+    /// The watcher's work: puts the store's policy in force.
+    pub(super) async fn enforce(&self) {
+        let policy = Policy::from_store(&self.store.load().await.unwrap(), UnixMs::now()).unwrap();
+        self.policy.replace(Arc::new(policy));
+    }
+
+    pub(super) fn tls(&self) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.anchor.clone()).unwrap();
+        ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+    }
+
+    pub(super) async fn connect(&self, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+        let tcp = TcpStream::connect(self.address).await?;
+        TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), tcp).await
+    }
+
+    pub(super) async fn call(&self, call: Call) -> Reply {
+        self.call_over(self.connect(self.tls()).await.unwrap(), call).await
+    }
+
+    pub(super) async fn call_over(&self, stream: TlsStream<TcpStream>, call: Call) -> Reply {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let response = sender.send_request(call.request()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        drop(sender);
+        let _ = connection.await;
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)))
+        };
+        Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// A workload and a measurement of it, with these bytes as PCRs.
+    pub(super) async fn workload(&self, token: &str, name: &str, byte: u8) {
+        let body = json!({ "name": name, "destinations": ["kms.example:443"] });
+        self.call(Call::post("/v1/workloads").with(token).json(&body)).await.expect(StatusCode::CREATED);
+        let body = json!({ "name": "v1", "pcrs": pcrs(byte) });
+        self.call(Call::post(&format!("/v1/workloads/{name}/measurements")).with(token).json(&body))
+            .await
+            .expect(StatusCode::CREATED);
+    }
+
+    /// Kind and code of every row of the audit.
+    pub(super) async fn audit(&self) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for chain in self.store.chains().await.unwrap() {
+            for row in self.store.chain_rows(&chain.name, 0, 1000).await.unwrap() {
+                all.insert(format!("{} {}", row.event.kind, row.event.code));
+            }
+        }
+        all
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.fresh.abort();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// One request.
+#[derive(Clone)]
+pub(super) struct Call {
+    method: Method,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Call {
+    pub(super) fn new(method: Method, path: &str) -> Self {
+        Self {
+            method,
+            path: path.to_owned(),
+            headers: vec![("host".to_owned(), "localhost".to_owned())],
+            body: Vec::new(),
+        }
+    }
+
+    pub(super) fn get(path: &str) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(super) fn post(path: &str) -> Self {
+        Self::new(Method::POST, path)
+    }
+
+    pub(super) fn put(path: &str) -> Self {
+        Self::new(Method::PUT, path)
+    }
+
+    pub(super) fn patch(path: &str) -> Self {
+        Self::new(Method::PATCH, path)
+    }
+
+    pub(super) fn delete(path: &str) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
+    /// With a bearer token.
+    pub(super) fn with(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(super) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(super) fn json(self, body: &Value) -> Self {
+        self.text(&body.to_string())
+    }
+
+    pub(super) fn text(self, body: &str) -> Self {
+        let mut call = self.header("content-type", "application/json");
+        call.body = body.as_bytes().to_vec();
+        call
+    }
+
+    fn request(self) -> Request<Full<bytes::Bytes>> {
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        request.body(Full::from(self.body)).unwrap()
+    }
+}
+
+/// One answer.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Value,
+}
+
+impl Reply {
+    #[track_caller]
+    pub(super) fn expect(self, status: StatusCode) -> Self {
+        assert_eq!(self.status, status, "{}", self.body);
+        self
+    }
+
+    /// Asserts that it is a problem of this code.
+    #[track_caller]
+    pub(super) fn problem(self, status: u16, code: &str) -> Self {
+        assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.body["status"], status);
+        assert_eq!(self.body["request_id"], self.header("x-request-id"));
+        self
+    }
+
+    #[track_caller]
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no {name}")).to_str().unwrap()
+    }
+
+    #[track_caller]
+    pub(super) fn etag(&self) -> String {
+        self.header("etag").to_owned()
+    }
+}
+
+/// PCR0, 1 and 2 with one byte over and over.
+pub(super) fn pcrs(byte: u8) -> Value {
+    let hex = format!("{byte:02x}").repeat(48);
+    json!({ "0": hex, "1": hex, "2": hex })
+}

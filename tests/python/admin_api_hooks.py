@@ -31,6 +31,7 @@ OWN_TOKEN = os.environ.get("ADMIN_API_TOKEN_ID")
 NUMBERS = itertools.count(1)
 CURSOR = re.compile(r"[A-Za-z0-9_-]{8,1024}")
 KEY = re.compile(r"[!-~]{1,128}")
+PRECONDITIONS = {"If-Match": re.compile(r'"(0|[1-9][0-9]{0,17})"|\*'), "If-None-Match": re.compile(r"\*")}
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -51,7 +52,15 @@ def before_call(context, case, kwargs):
     # Whoever revokes the token he works with works no more.
     if path and path.get("token") == OWN_TOKEN:
         path["token"] = "0" * 32
+    # In its coverage phase schemathesis sends "0" as a valid header, whatever the pattern says.
+    if case.meta is not None and case.meta.generation.mode == schemathesis.GenerationMode.POSITIVE:
+        for name, pattern in PRECONDITIONS.items():
+            if headers and name in headers and not pattern.fullmatch(str(headers[name])):
+                del headers[name]
     if isinstance(case.body, dict):
+        # What expires did not expire yet. Moments of earlier answers did.
+        if isinstance(case.body.get("expires"), str) and case.body["expires"].startswith("20") and case.body["expires"] < "2030":
+            case.body["expires"] = "2031-01-01T00:00:00Z"
         in_order(case.body, "not_before", "expires", str)
         if isinstance(case.body.get("lease"), dict):
             in_order(case.body["lease"], "min_seconds", "max_seconds", (int, float))

@@ -136,7 +136,9 @@ mod tests {
 
     #[test]
     fn what_is_no_bearer_token_is_refused() {
-        for bad in ["", "Bearer", "Bearer ", "Bearerx", "Basic YTpi", "Bearer a b", "Bearer a,b", "Bearer é", "B"] {
+        for bad in
+            ["", "Bearer", "Bearer ", "Bearerx", "Basic YTpi", "Bearer a b", "Bearer a,b", "Bearer é", "B"]
+        {
             assert_eq!(bearer(bad), Err("authorization-malformed"), "{bad:?}");
         }
         let longest = "x".repeat(MAX_BEARER_BYTES);

@@ -1,7 +1,8 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    BadToken, CertificateRefused, JwtRefused, KeysUnavailable, MAX_BEARER_BYTES, Subject, TokenId, TokenUnusable,
+    BadToken, CertificateRefused, JwtRefused, KeysUnavailable, MAX_BEARER_BYTES, Subject, TokenId,
+    TokenUnusable,
 };
 use crate::store::StoreError;
 
@@ -126,10 +127,12 @@ impl AuthError {
 impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoCredentials => f.write_str("send an API token or a JWT as bearer token, or a client certificate"),
-            Self::TwoCredentials => {
-                f.write_str("expected one bearer token or one client certificate; found more than one of them")
+            Self::NoCredentials => {
+                f.write_str("send an API token or a JWT as bearer token, or a client certificate")
             }
+            Self::TwoCredentials => f.write_str(
+                "expected one bearer token or one client certificate; found more than one of them",
+            ),
             Self::Header => f.write_str("the Authorization header is not Bearer and a token"),
             Self::TooLong { found } => {
                 write!(f, "the bearer token has {found} bytes; at most {MAX_BEARER_BYTES} are read")

@@ -212,7 +212,9 @@ impl fmt::Display for Denied {
             Self::Escalation { asked, held } => {
                 write!(f, "a token with {asked} would do more than these credentials, which have {held}")
             }
-            Self::TooDeep => write!(f, "this token's lineage has {} makers, the most there may be", Lineage::MAX),
+            Self::TooDeep => {
+                write!(f, "this token's lineage has {} makers, the most there may be", Lineage::MAX)
+            }
         }
     }
 }

@@ -119,15 +119,16 @@ impl FromStr for Roles {
         if text.is_empty() {
             return Err(BadRoles::None);
         }
-        text.split(',').try_fold(None, |roles: Option<Self>, name| {
-            let role: Role = name.parse()?;
-            match roles {
-                Some(roles) if roles.has(role) => Err(BadRoles::Twice { role }),
-                Some(roles) => Ok(Some(roles.with(role))),
-                None => Ok(Some(role.into())),
-            }
-        })?
-        .ok_or(BadRoles::None)
+        text.split(',')
+            .try_fold(None, |roles: Option<Self>, name| {
+                let role: Role = name.parse()?;
+                match roles {
+                    Some(roles) if roles.has(role) => Err(BadRoles::Twice { role }),
+                    Some(roles) => Ok(Some(roles.with(role))),
+                    None => Ok(Some(role.into())),
+                }
+            })?
+            .ok_or(BadRoles::None)
     }
 }
 

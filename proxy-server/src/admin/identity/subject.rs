@@ -102,7 +102,8 @@ mod tests {
         for good in ["token:0011223344556677", "oidc:x", "cert:uri:spiffe://a/b", "local:root"] {
             assert_eq!(good.parse::<Subject>().unwrap().as_str(), good);
         }
-        for bad in ["", "oidc:", "x", "other:x", "oidc:a b", "oidc:\n", &format!("oidc:{}", "x".repeat(800))] {
+        for bad in ["", "oidc:", "x", "other:x", "oidc:a b", "oidc:\n", &format!("oidc:{}", "x".repeat(800))]
+        {
             assert_eq!(bad.parse::<Subject>(), Err(BadSubject), "{bad:?}");
         }
     }

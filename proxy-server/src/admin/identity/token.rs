@@ -66,7 +66,11 @@ impl FromStr for ApiToken {
         URL_SAFE_NO_PAD.decode_slice(encoded, bytes.as_mut_slice()).map_err(|_| BadToken::Alphabet)?;
         let mut secret = Zeroizing::new([0; SECRET]);
         secret.copy_from_slice(&bytes[..SECRET]);
-        if bytes[SECRET..].ct_eq(&checksum(&secret)).into() { Ok(Self(secret)) } else { Err(BadToken::Checksum) }
+        if bytes[SECRET..].ct_eq(&checksum(&secret)).into() {
+            Ok(Self(secret))
+        } else {
+            Err(BadToken::Checksum)
+        }
     }
 }
 

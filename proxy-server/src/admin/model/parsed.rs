@@ -22,7 +22,9 @@ pub(in crate::admin) struct Text<T>(pub(in crate::admin) T);
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(from)?;
-        text.parse().map(Self).map_err(|error| D::Error::custom(format_args!("{error}; found {:?}", cut(&text))))
+        text.parse()
+            .map(Self)
+            .map_err(|error| D::Error::custom(format_args!("{error}; found {:?}", cut(&text))))
     }
 }
 
@@ -159,7 +161,10 @@ mod tests {
         let moment = |text: &str| text.parse::<Moment>().map(|Moment(at)| at.0);
         assert_eq!(moment("1970-01-01T00:00:00Z"), Ok(0));
         assert_eq!(moment("2026-08-03T21:19:53.5+02:00"), Ok(1_785_784_793_500));
-        assert_eq!(serde_json::to_string(&Moment(UnixMs(1_785_784_793_500))).unwrap(), "\"2026-08-03T19:19:53.500Z\"");
+        assert_eq!(
+            serde_json::to_string(&Moment(UnixMs(1_785_784_793_500))).unwrap(),
+            "\"2026-08-03T19:19:53.500Z\""
+        );
         for bad in ["", "2026-08-03", "1969-12-31T23:59:59Z", "2026-08-03T19:19:53", "2026-02-30T00:00:00Z"] {
             assert!(moment(bad).is_err(), "{bad}");
         }
@@ -168,7 +173,10 @@ mod tests {
     #[test]
     fn whole_numbers_have_two_spellings_and_others_none() {
         let read = |text: &str| whole::<_, u32>(&mut serde_json::Deserializer::from_str(text)).ok();
-        assert_eq!((read("60"), read("60.0"), read("6e1"), read("0")), (Some(60), Some(60), Some(60), Some(0)));
+        assert_eq!(
+            (read("60"), read("60.0"), read("6e1"), read("0")),
+            (Some(60), Some(60), Some(60), Some(0))
+        );
         for bad in ["60.5", "-1", "-1.0", "4294967296", "1e300", "\"60\"", "null", "true"] {
             assert_eq!(read(bad), None, "{bad}");
         }

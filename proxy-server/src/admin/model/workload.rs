@@ -101,7 +101,11 @@ impl NewWorkload {
 
 impl Rules {
     /// The workload of this name and its description. `bounds` are the installation's.
-    pub(in crate::admin) fn check(self, name: WorkloadName, bounds: LeaseBounds) -> Result<(Workload, Option<String>), ApiError> {
+    pub(in crate::admin) fn check(
+        self,
+        name: WorkloadName,
+        bounds: LeaseBounds,
+    ) -> Result<(Workload, Option<String>), ApiError> {
         let Self { description, destinations, addresses, lease, limits } = self;
         at_most("destinations", destinations.len(), MOST_DESTINATIONS)?;
         at_most("addresses", addresses.len(), MOST_ADDRESSES)?;
@@ -122,7 +126,8 @@ impl LeaseView {
     }
 
     fn check(self, bounds: LeaseBounds) -> Result<LeaseBounds, ApiError> {
-        let lease = |field, seconds| Lease::from_secs(seconds).map_err(|error| ApiError::invalid(field, error));
+        let lease =
+            |field, seconds| Lease::from_secs(seconds).map_err(|error| ApiError::invalid(field, error));
         let min = lease("lease.min_seconds", self.min_seconds)?;
         let max = lease("lease.max_seconds", self.max_seconds)?;
         let asked = LeaseBounds::new(min, max).map_err(|error| ApiError::invalid("lease", error))?;
@@ -155,7 +160,9 @@ impl LimitsView {
         let Self { max_sessions, max_tunnels_per_session } = self;
         let within = |field, value| match value {
             1..=MOST_OF_A_LIMIT => Ok(value),
-            _ => Err(ApiError::invalid(field, format_args!("expected 1 to {MOST_OF_A_LIMIT}; found {value}"))),
+            _ => {
+                Err(ApiError::invalid(field, format_args!("expected 1 to {MOST_OF_A_LIMIT}; found {value}")))
+            }
         };
         Ok(Limits {
             max_sessions: within("limits.max_sessions", max_sessions)?,
@@ -245,7 +252,11 @@ impl From<WorkloadRow> for WorkloadView {
             description,
             state: if revoked { WorkloadState::Revoked } else { WorkloadState::Active },
             rules: RulesView::of(&workload),
-            pending: pending.map(|(rules, author, approvals)| PendingRules { rules: RulesView::of(&rules), author, approvals }),
+            pending: pending.map(|(rules, author, approvals)| PendingRules {
+                rules: RulesView::of(&rules),
+                author,
+                approvals,
+            }),
             origin: origin.into(),
             revision,
             epoch: epoch.0,
@@ -269,11 +280,20 @@ impl RulesView {
 }
 
 fn at_most(field: &'static str, found: usize, most: usize) -> Result<(), ApiError> {
-    if found <= most { Ok(()) } else { Err(ApiError::invalid(field, format_args!("expected at most {most}; found {found}"))) }
+    if found <= most {
+        Ok(())
+    } else {
+        Err(ApiError::invalid(field, format_args!("expected at most {most}; found {found}")))
+    }
 }
 
 fn destinations_schema() -> utoipa::openapi::schema::Array {
-    texts(MOST_DESTINATIONS, "destination", "host:port", serde_json::json!(["kms.eu-west-1.amazonaws.com:443"]))
+    texts(
+        MOST_DESTINATIONS,
+        "destination",
+        "host:port",
+        serde_json::json!(["kms.eu-west-1.amazonaws.com:443"]),
+    )
 }
 
 fn addresses_schema() -> utoipa::openapi::schema::Array {
@@ -281,7 +301,12 @@ fn addresses_schema() -> utoipa::openapi::schema::Array {
 }
 
 /// A list of texts whose form no regular expression can tell whole.
-fn texts(most: usize, format: &str, description: &str, example: serde_json::Value) -> utoipa::openapi::schema::Array {
+fn texts(
+    most: usize,
+    format: &str,
+    description: &str,
+    example: serde_json::Value,
+) -> utoipa::openapi::schema::Array {
     use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaFormat, Type};
     let item = ObjectBuilder::new()
         .schema_type(Type::String)

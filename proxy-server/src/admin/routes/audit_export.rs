@@ -32,7 +32,11 @@ use crate::{
     get, path = "/v1/audit/export", operation_id = "export_audit", tag = "audit",
     responses((status = 200, description = "The export, one JSON object on each line", body = String, content_type = "application/jsonl"), Listing)
 )]
-pub(in crate::admin) async fn export(caller: Caller, State(api): State<Api>, Params(NoParams {}): Params<NoParams>) -> Answer {
+pub(in crate::admin) async fn export(
+    caller: Caller,
+    State(api): State<Api>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Answer {
     caller.may_everywhere(Permission::ReadAudit)?;
     let export = Export::begin(api).await?;
     let mut response = Response::new(Body::new(StreamBody::new(export.into_frames())));
@@ -77,7 +81,10 @@ impl Export {
         }
         let mut chains = VecDeque::new();
         for row in heads {
-            let name = row.name.parse().map_err(|_| ApiError::internal(format_args!("the chain {} has no name of one", row.name)))?;
+            let name = row
+                .name
+                .parse()
+                .map_err(|_| ApiError::internal(format_args!("the chain {} has no name of one", row.name)))?;
             chains.push_back((name, row));
         }
         Ok(Self { api, writer: Some(writer), chains, current: None })
@@ -113,7 +120,12 @@ impl Export {
         Ok(Some(bytes.into()))
     }
 
-    async fn chain(&self, writer: &mut ExportWriter<Vec<u8>>, name: ChainName, head: ChainRow) -> io::Result<Current> {
+    async fn chain(
+        &self,
+        writer: &mut ExportWriter<Vec<u8>>,
+        name: ChainName,
+        head: ChainRow,
+    ) -> io::Result<Current> {
         let stored = self.api.store.checkpoints(&head.name).await.map_err(io::Error::other)?;
         let mut checkpoints = VecDeque::with_capacity(stored.len());
         let mut anchor = None;
@@ -131,14 +143,24 @@ impl Export {
     }
 
     /// The next rows of a chain, or its head behind the last one.
-    async fn rows(&self, writer: &mut ExportWriter<Vec<u8>>, mut current: Current) -> io::Result<Option<Current>> {
-        let rows = self.api.store.chain_rows(&current.head.name, current.seq, ROWS).await.map_err(io::Error::other)?;
+    async fn rows(
+        &self,
+        writer: &mut ExportWriter<Vec<u8>>,
+        mut current: Current,
+    ) -> io::Result<Option<Current>> {
+        let rows = self
+            .api
+            .store
+            .chain_rows(&current.head.name, current.seq, ROWS)
+            .await
+            .map_err(io::Error::other)?;
         let full = rows.len() == ROWS as usize;
         for row in rows.into_iter().filter(|row| row.seq <= current.head.seq) {
             let AuditRow { chain: _, seq, event, hash } = row;
             writer.row(current.name, seq, &exported(event), hash)?;
             current.seq = seq;
-            while let Some(checkpoint) = current.checkpoints.pop_front_if(|checkpoint| checkpoint.seq <= seq) {
+            while let Some(checkpoint) = current.checkpoints.pop_front_if(|checkpoint| checkpoint.seq <= seq)
+            {
                 writer.checkpoint(&checkpoint)?;
             }
         }
@@ -192,7 +214,21 @@ fn exported(event: AuditEvent) -> Event {
         evidence,
         detail,
     } = event;
-    Event { at, kind, code, epoch, workload, measurement, session, request_id, actor, before, after, evidence, detail }
+    Event {
+        at,
+        kind,
+        code,
+        epoch,
+        workload,
+        measurement,
+        session,
+        request_id,
+        actor,
+        before,
+        after,
+        evidence,
+        detail,
+    }
 }
 
 /// Rows read at once.

@@ -52,7 +52,10 @@ async fn main() -> Result<(), Failure> {
     let api = AdminApi::new(
         &identity,
         AdminParts {
-            authenticator: Arc::new(Authenticator::new(Arc::new(StoreTokens::new(Arc::clone(&store))), Arc::new(logins))),
+            authenticator: Arc::new(Authenticator::new(
+                Arc::new(StoreTokens::new(Arc::clone(&store))),
+                Arc::new(logins),
+            )),
             store,
             policy,
             deployment: "e2e".parse()?,

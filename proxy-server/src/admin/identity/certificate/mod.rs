@@ -8,7 +8,9 @@ mod common_name;
 mod rules;
 mod verifier;
 
-pub use rules::{BadCertificateRules, CertificateName, CertificateRefused, CertificateRule, CertificateRules};
+pub use rules::{
+    BadCertificateRules, CertificateName, CertificateRefused, CertificateRule, CertificateRules,
+};
 pub use verifier::{NotABundle, client_verifier};
 
 #[cfg(test)]

@@ -72,7 +72,8 @@ impl CertificateRules {
         let certificate = EndEntityCert::try_from(verified).map_err(|_| CertificateRefused::Unreadable)?;
         let uris = certificate.valid_uri_names().map(|name| CertificateName::Uri(name.to_owned()));
         let dns = certificate.valid_dns_names().map(|name| CertificateName::Dns(name.to_owned()));
-        let common = common_name(certificate.subject()).map(|name| CertificateName::CommonName(name.to_owned()));
+        let common =
+            common_name(certificate.subject()).map(|name| CertificateName::CommonName(name.to_owned()));
         let mut found: Option<(CertificateName, &Rights)> = None;
         for name in uris.chain(dns).chain(common).map(CertificateName::folded) {
             let Some(rights) = self.0.get(&name) else { continue };

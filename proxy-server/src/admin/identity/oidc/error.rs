@@ -168,7 +168,9 @@ impl fmt::Display for JwtRefused {
             }
             Self::Expired { at } => write!(f, "the JWT expired at {at} (seconds since 1970)"),
             Self::NotYet { from } => write!(f, "the JWT counts from {from} on (seconds since 1970)"),
-            Self::NoRole => f.write_str("the provider knows you, and none of what it says gives you a role here"),
+            Self::NoRole => {
+                f.write_str("the provider knows you, and none of what it says gives you a role here")
+            }
             Self::NoWorkloads => f.write_str("the provider knows you, and names no workloads for you"),
         }
     }

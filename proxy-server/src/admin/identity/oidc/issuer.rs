@@ -114,14 +114,31 @@ mod tests {
     #[test]
     fn an_issuer_is_https_or_on_a_loopback_address() {
         let issuer = |text: &str| text.parse::<Issuer>();
-        for good in ["https://id.example", "https://id.example:8443/realms/a/", "http://127.0.0.1:1", "http://[::1]:1"] {
+        for good in [
+            "https://id.example",
+            "https://id.example:8443/realms/a/",
+            "http://127.0.0.1:1",
+            "http://[::1]:1",
+        ] {
             assert_eq!(issuer(good).unwrap().as_str(), good);
         }
-        for plain in ["http://id.example", "http://localhost:1", "http://10.0.0.1", "http://127.0.0.1.example"] {
+        for plain in
+            ["http://id.example", "http://localhost:1", "http://10.0.0.1", "http://127.0.0.1.example"]
+        {
             assert_eq!(issuer(plain), Err(BadIssuer::NotHttps), "{plain}");
         }
         let long = format!("https://id.example/{}", "x".repeat(512));
-        let bad = ["", "id.example", "/x", "ftp://a", "https://", "https://a?b", "https://a#b", "https://u@a", &long];
+        let bad = [
+            "",
+            "id.example",
+            "/x",
+            "ftp://a",
+            "https://",
+            "https://a?b",
+            "https://a#b",
+            "https://u@a",
+            &long,
+        ];
         for bad in bad {
             assert_eq!(issuer(bad), Err(BadIssuer::Form), "{bad}");
         }

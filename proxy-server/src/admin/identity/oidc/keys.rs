@@ -61,7 +61,8 @@ impl Key {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
         let algorithms = algorithms(&jwk);
         let for_signatures = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
-        let may_verify = jwk.common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
+        let may_verify =
+            jwk.common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
         if algorithms.is_empty() || !for_signatures || !may_verify {
             return None;
         }

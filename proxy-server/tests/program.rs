@@ -84,6 +84,71 @@ fn it_serves_sees_a_revocation_reloads_and_stops() {
     assert_eq!(proxy.child.wait().unwrap().code(), Some(0));
 }
 
+#[test]
+fn a_session_root_is_made_once_and_served_under() {
+    let place = Place::new("session-ca");
+    place.write(&place.good().replace("[trust]", "[session_ca]\nfile = \"root.pem\"\n[trust]"));
+    let absent = place.run(&["serve"]);
+    assert_eq!(absent.status.code(), Some(1));
+    let stderr = String::from_utf8(absent.stderr).unwrap();
+    assert!(stderr.contains("make it once with `countersign-proxy session-ca make --out "), "{stderr}");
+
+    let made = place.run(&["session-ca", "make", "--out", "root.pem"]);
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    let again = place.run(&["session-ca", "make", "--out", "root.pem"]);
+    assert_eq!(again.status.code(), Some(1));
+    let stderr = String::from_utf8(again.stderr).unwrap();
+    assert!(stderr.starts_with("error: root.pem stands already and is not written over"), "{stderr}");
+
+    let mut proxy = Proxy::start(&place);
+    assert!(proxy.wait_for("session-ca")["root"].as_str().unwrap().ends_with("root.pem"));
+    proxy.wait_for("ready");
+    assert!(!place.0.join("state/session-ca.pem").exists());
+}
+
+#[cfg(feature = "kms-root")]
+#[test]
+fn it_serves_under_a_root_in_kms() {
+    use std::io::Write;
+
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let python = repository.join("target/venv/bin/python");
+    if !python.exists() {
+        // Not `eprintln!`, which the test harness swallows.
+        let _ =
+            writeln!(std::io::stderr(), "SKIPPED: no {}; `make setup-test` installs moto", python.display());
+        return;
+    }
+    let mut moto = Command::new(&python);
+    moto.arg(repository.join("tests/python/moto_server.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    // It ends with its standard input, which ends with this test.
+    let mut moto = moto.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(moto.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let endpoint = format!("http://127.0.0.1:{}", line.trim().strip_prefix("ready ").unwrap());
+    let make_key = "import boto3, sys; kms = boto3.client('kms', endpoint_url=sys.argv[1]); \
+                    print(kms.create_key(KeySpec='ECC_NIST_P384', KeyUsage='SIGN_VERIFY')['KeyMetadata']['Arn'])";
+    let made = Command::new(&python).args(["-c", make_key, &endpoint]).envs(AWS).output().unwrap();
+    let arn = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+
+    let place = Place::new("kms");
+    let lines = format!("[session_ca]\nkms_key = \"{arn}\"\nendpoint = \"{endpoint}\"\n[trust]");
+    place.write(&place.good().replace("[trust]", &lines));
+    let mut proxy = Proxy::start_with(&place, AWS);
+    assert_eq!(proxy.wait_for("session-ca")["root"], arn);
+    proxy.wait_for("ready");
+    drop(moto.stdin.take());
+    moto.wait().unwrap();
+}
+
+/// moto looks at no credentials, and the SDK wants some.
+#[cfg(feature = "kms-root")]
+const AWS: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", "test"),
+    ("AWS_SECRET_ACCESS_KEY", "test"),
+    ("AWS_DEFAULT_REGION", "eu-central-1"),
+];
+
 struct Proxy {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
@@ -91,8 +156,12 @@ struct Proxy {
 
 impl Proxy {
     fn start(place: &Place) -> Self {
+        Self::start_with(place, [])
+    }
+
+    fn start_with<const N: usize>(place: &Place, environment: [(&str, &str); N]) -> Self {
         let mut command = place.command(&["serve", "--ready-file", "ready.json"]);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.envs(environment).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
         Self { child, log }
     }

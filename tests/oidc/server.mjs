@@ -1,14 +1,18 @@
 // A real OpenID provider on a loopback port, for the tests of the admin API.
 //
-// Grants by client_credentials: client `admin` gets a JWT with the roles claim
-// `countersign-admins`, `stranger` one without roles. Prints one line when it
-// is ready, `ready <issuer>`, and ends with its standard input, so that it
-// never outlives the test that started it.
+// Grants by client_credentials (RFC 6749 section 4.4) for any resource (RFC 8707):
+// the client `admin-<alg>` gets a JWT signed with that algorithm whose claim
+// `realm_access.roles` has `countersign-admins`; `stranger` gets one without
+// roles. The secret is the client's name and `-secret`. Prints `ready <issuer>`
+// when it is, and ends with its standard input, so that it never outlives the
+// test that started it.
 import { createServer } from 'node:http';
+import { exportJWK, generateKeyPair } from 'jose';
 import { Provider } from 'oidc-provider';
 
 const AUDIENCE = 'https://admin.example';
-const ROLES = { admin: ['countersign-admins'], stranger: [] };
+const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'];
+const CLIENTS = [...ALGORITHMS.map((alg) => `admin-${alg}`), 'stranger'];
 
 const client = (id) => ({
   client_id: id,
@@ -18,12 +22,12 @@ const client = (id) => ({
   response_types: [],
 });
 
-const resource = (audience) => ({
+const resource = (audience, id) => ({
   scope: 'countersign',
   audience,
   accessTokenFormat: 'jwt',
   accessTokenTTL: 300,
-  jwt: { sign: { alg: process.env.OIDC_ALG ?? 'RS256' } },
+  jwt: { sign: { alg: ALGORITHMS.find((alg) => id === `admin-${alg}`) ?? 'RS256' } },
 });
 
 // The port must be known before the provider is made: it is part of the issuer.
@@ -31,7 +35,7 @@ const server = createServer();
 server.listen(0, '127.0.0.1', async () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(issuer, {
-    clients: Object.keys(ROLES).map(client),
+    clients: CLIENTS.map(client),
     scopes: ['countersign'],
     jwks: { keys: await keys() },
     features: {
@@ -39,11 +43,13 @@ server.listen(0, '127.0.0.1', async () => {
       clientCredentials: { enabled: true },
       resourceIndicators: {
         enabled: true,
-        getResourceServerInfo: (_ctx, indicator) => resource(indicator),
+        getResourceServerInfo: (_ctx, indicator, { clientId }) => resource(indicator, clientId),
         defaultResource: () => AUDIENCE,
       },
     },
-    extraTokenClaims: (_ctx, token) => ({ realm_access: { roles: ROLES[token.clientId] } }),
+    extraTokenClaims: (_ctx, { clientId }) => ({
+      realm_access: { roles: clientId.startsWith('admin-') ? ['countersign-admins'] : [] },
+    }),
   });
   server.on('request', provider.callback());
   console.log(`ready ${issuer}`);
@@ -54,8 +60,7 @@ process.stdin.on('end', () => process.exit(0));
 
 // Fresh keys for each run: one of each kind that the proxy takes.
 async function keys() {
-  const { generateKeyPair, exportJWK } = await import('jose');
-  const all = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'].map(async (alg) => {
+  const all = ALGORITHMS.map(async (alg) => {
     const { privateKey } = await generateKeyPair(alg, { extractable: true });
     return { ...(await exportJWK(privateKey)), alg, use: 'sig', kid: `key-${alg}` };
   });

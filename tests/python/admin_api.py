@@ -35,7 +35,7 @@ def main():
             ready = wait_for(directory / "state" / "ready.json", server)
             url = f"https://localhost:{ready['address'].rsplit(':', 1)[1]}"
             seed(url, ready)
-            code = schemathesis(url, ready, arguments)
+            code = schemathesis(url, ready, arguments, directory)
         finally:
             server.stdin.close()
             server.wait(timeout=30)
@@ -73,7 +73,7 @@ def seed(url, ready):
         post(f"/v1/workloads/{name}/measurements", {"name": "v1", "pcrs": {"0": pcr, "1": pcr, "2": pcr}})
 
 
-def schemathesis(url, ready, arguments):
+def schemathesis(url, ready, arguments, directory):
     command = [
         pathlib.Path(sys.executable).parent / "schemathesis",
         "--config-file", HERE / "schemathesis.toml",
@@ -93,7 +93,8 @@ def schemathesis(url, ready, arguments):
         command += ["--seed", str(arguments.seed)]
     hints = {"ADMIN_API_TOKEN_ID": ready["token_id"]}
     environment = {**os.environ, **hints, "SCHEMATHESIS_HOOKS": "admin_api_hooks", "PYTHONPATH": str(HERE)}
-    return subprocess.run(command, env=environment, cwd=HERE, timeout=1200).returncode
+    # What it keeps for a next run goes with the directory: each run is by itself.
+    return subprocess.run(command, env=environment, cwd=directory, timeout=1200).returncode
 
 
 if __name__ == "__main__":

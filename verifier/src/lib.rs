@@ -10,8 +10,8 @@
 //! there. No type further right can be made without passing the arrow.
 //!
 //! What this crate does not do: it reads no clock, opens no file or socket, draws no random number, and knows no other
-//! trust root than AWS's unless built with the feature `simulator`. No input makes it panic, and what it does with an
-//! input is bounded by that input's first 32 KiB.
+//! trust root than AWS's unless built with the feature `simulator`. No input makes it panic, and what it does with a
+//! document is bounded by that document's first 32 KiB. ([`EnclaveImage`] hashes an image of any size as it is read.)
 //!
 //! ```
 //! use countersign_verifier::{CacheCapacity, Expectations, Expected, Freshness, TrustAnchor, UnixMillis, UnverifiedDocument, Verifier};
@@ -45,6 +45,9 @@ mod certificate;
 mod der;
 mod document;
 
+// Measuring: an image to the PCRs its enclaves will have.
+mod eif;
+
 // Verification: structure to evidence.
 mod anchor;
 mod cache;
@@ -57,10 +60,11 @@ mod verifier;
 mod appraisal;
 
 pub use anchor::TrustAnchor;
-pub use appraisal::{Admitted, DebugMode, Measurement, MeasurementError, ReferenceValues};
+pub use appraisal::{Admitted, DebugMode, Explanation, Measurement, MeasurementError, Near, ReferenceValues};
 pub use cache::{CacheCapacity, CacheStats};
 pub use certificate::CertificateSummary;
 pub use document::{MAX_DOCUMENT_BYTES, UnverifiedDocument};
+pub use eif::{Architecture, EifError, EnclaveImage, ImagePart, SectionKind, SignatureFault};
 pub use evidence::Evidence;
 pub use pcr::{NotAPcr, Pcr, PcrIndex, PcrSet};
 pub use refusal::{

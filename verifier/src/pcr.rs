@@ -14,6 +14,8 @@ impl PcrIndex {
     pub const PCR1: Self = Self(1);
     /// The application.
     pub const PCR2: Self = Self(2);
+    /// The certificate that signed the image.
+    pub const PCR8: Self = Self(8);
     /// How many indexes there are.
     pub const COUNT: usize = 32;
 
@@ -151,6 +153,11 @@ impl PcrSet {
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.present == 0
+    }
+
+    /// Which indexes have a value, bit n for index n.
+    pub(crate) const fn mask(&self) -> u32 {
+        self.present
     }
 
     /// Whether these come from an enclave started in debug mode: PCR0, 1 and 2 are zero.

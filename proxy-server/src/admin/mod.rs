@@ -23,6 +23,7 @@ mod code;
 mod config;
 mod events;
 mod extract;
+mod machine;
 mod model;
 mod problem;
 mod router;
@@ -35,6 +36,7 @@ mod tokens;
 
 pub use code::Code;
 pub use config::AdminConfig;
+pub use machine::{MachineParts, danger_routes_of_the_machine};
 pub use router::openapi;
 pub use server::AdminApi;
 pub use state::AdminParts;

@@ -157,6 +157,7 @@ impl From<StoreError> for ApiError {
             StoreError::Refused(error) => Self::of_change(error),
             error @ (StoreError::Open { .. }
             | StoreError::Absent { .. }
+            | StoreError::Silent { .. }
             | StoreError::Statement { .. }
             | StoreError::Address { .. }
             | StoreError::Forked { .. }) => {

@@ -37,12 +37,19 @@ use crate::refusal;
 
 /// The port's paths. [`super::access::Peer`] comes as an extension.
 pub(super) fn router(parts: AdminParts) -> Router {
+    assembled(parts, |closed, api| {
+        closed.route_layer(middleware::from_fn_with_state(Arc::clone(api), authenticate))
+    })
+}
+
+/// The paths; `guard` puts a principal before those that need one.
+pub(super) fn assembled(parts: AdminParts, guard: impl FnOnce(Router<Api>, &Api) -> Router<Api>) -> Router {
     let (routes, document) = described();
     // Plain data: this always has a JSON form.
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     let api: Api = Arc::new(Shared::new(parts, document));
     let (open, closed) = routes;
-    let closed = closed.route_layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
+    let closed = guard(closed, &api);
     open.merge(closed)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -29,6 +29,7 @@ use crate::{
     config::ServerIdentity,
     handshakes::Handshakes,
     log::{Sample, Sampler},
+    proxy_protocol::LoadBalancers,
     refusal,
 };
 
@@ -40,12 +41,14 @@ pub struct AttestationPort {
 }
 
 /// How much the port takes on at once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PortLimits {
     /// Open connections; more wait in the kernel's queue.
     pub connections: u32,
     /// Handshakes under way; one more throws out the oldest.
     pub handshakes: u32,
+    /// Whose headers of the PROXY protocol are believed, and demanded.
+    pub load_balancers: LoadBalancers,
 }
 
 impl AttestationPort {
@@ -67,6 +70,7 @@ impl AttestationPort {
         let Self { acceptor, router, limits } = self;
         let connections = Arc::new(Semaphore::new(limits.connections as usize));
         let handshakes = Handshakes::new(limits.handshakes as usize);
+        let load_balancers = Arc::new(limits.load_balancers);
         let lines = Arc::new(Sampler::new(LINES_PER_SECOND));
         let tasks = TaskTracker::new();
         let accept = async {
@@ -78,6 +82,7 @@ impl AttestationPort {
                             acceptor: acceptor.clone(),
                             router: router.clone(),
                             handshakes: Arc::clone(&handshakes),
+                            load_balancers: Arc::clone(&load_balancers),
                             lines: Arc::clone(&lines),
                             shutdown: shutdown.clone(),
                             peer,
@@ -100,6 +105,7 @@ struct Knock {
     acceptor: TlsAcceptor,
     router: Router,
     handshakes: Arc<Handshakes>,
+    load_balancers: Arc<LoadBalancers>,
     lines: Arc<Sampler>,
     shutdown: CancellationToken,
     peer: SocketAddr,
@@ -107,29 +113,31 @@ struct Knock {
 
 impl Knock {
     /// `place` is this connection's share of the port; it is given back at the end.
-    async fn answer(self, tcp: TcpStream, place: OwnedSemaphorePermit) {
+    async fn answer(mut self, tcp: TcpStream, place: OwnedSemaphorePermit) {
         match self.handshake(tcp).await {
             Ok(connection) => self.serve(connection).await,
-            Err(error) => {
-                if let Sample::Write { suppressed } = self.lines.take("handshake-failed") {
-                    tracing::info!(code = "handshake-failed", suppressed, peer = %self.peer, reason = %error, "no TLS connection");
+            Err((code, error)) => {
+                if let Sample::Write { suppressed } = self.lines.take(code) {
+                    tracing::info!(code, suppressed, peer = %self.peer, reason = %error, "no TLS connection");
                 }
             }
         }
         drop(place);
     }
 
-    async fn handshake(&self, tcp: TcpStream) -> io::Result<(Connection, Http)> {
+    async fn handshake(&mut self, mut tcp: TcpStream) -> Result<(Connection, Http), NoConnection> {
+        let Self { acceptor, load_balancers, peer, .. } = self;
         let place = self.handshakes.enter();
         let shake = async {
-            tcp.set_nodelay(true)?;
-            tokio::select! {
-                done = self.acceptor.accept(tcp) => done,
-                () = place.evicted() => Err(io::Error::other("given up for a younger handshake")),
-            }
+            tcp.set_nodelay(true).map_err(failed)?;
+            let named = load_balancers.client(&mut tcp, *peer).await;
+            *peer = named.map_err(|error| (error.code(), io::Error::other(error.to_string())))?;
+            acceptor.accept(tcp).await.map_err(failed)
         };
-        let tls =
-            timeout(HANDSHAKE_TIME, shake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let tls = tokio::select! {
+            done = timeout(HANDSHAKE_TIME, shake) => done.map_err(|_| failed(io::ErrorKind::TimedOut.into()))??,
+            () = place.evicted() => return Err(failed(io::Error::other("given up for a younger handshake"))),
+        };
         let (_, session) = tls.get_ref();
         let http = if session.alpn_protocol() == Some(tls::H2) { Http::Two } else { Http::One };
         let certificate = session.peer_certificates().and_then(<[_]>::first);
@@ -174,6 +182,13 @@ impl Knock {
             }
         }
     }
+}
+
+/// Why there is no connection: the stable word in the log, and the reason.
+type NoConnection = (&'static str, io::Error);
+
+fn failed(error: io::Error) -> NoConnection {
+    ("handshake-failed", error)
 }
 
 /// One request: what the handlers need goes in, the request id goes out.

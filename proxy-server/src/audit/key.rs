@@ -43,6 +43,14 @@ impl AuditKey {
             .ok_or_else(|| AuditFileError::File { path, source: io::Error::from(io::ErrorKind::NotFound) })
     }
 
+    /// What verifies signatures of the key in this state directory, if there is one. Makes none.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn public_in(directory: &Path) -> Result<Option<AuditPublicKey>, AuditFileError> {
+        Ok(Self::read(&directory.join(FILE))?.map(|key| key.public))
+    }
+
     /// What verifies its signatures.
     pub fn public(&self) -> AuditPublicKey {
         self.public

@@ -1,80 +1,91 @@
 use std::{
-    fmt, fs,
-    io::{self, Write},
+    fs,
+    io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256,
-};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rcgen::{Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::pki_types::{CertificateDer, TrustAnchor, pem::PemObject};
 use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
 
-/// The root as it lies in the state directory: certificate and key, PEM, mode 0600.
-pub(super) struct Root {
-    pub(super) certificate: CertificateDer<'static>,
-    pub(super) issuer: Issuer<'static, KeyPair>,
+use super::{
+    CaError,
+    anchor::{anchor_in, anchor_of, root_params},
+    intermediate::Draft,
+};
+
+/// The root in a file: certificate and key, PEM.
+pub(super) struct FileRoot {
+    anchor: TrustAnchor<'static>,
+    issuer: Issuer<'static, KeyPair>,
 }
 
-impl Root {
-    /// Reads the root, or makes one when there is none.
-    pub(super) fn open(directory: &Path, now: OffsetDateTime) -> Result<Self, CaError> {
+impl FileRoot {
+    /// Reads the root in the state directory, or makes one when there is none.
+    pub(super) fn in_state(directory: &Path, now: OffsetDateTime) -> Result<Self, CaError> {
         let path = directory.join(FILE);
         match fs::metadata(&path) {
-            Ok(metadata) => Self::read(path, metadata.permissions().mode()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(path, now),
-            Err(source) => Err(CaError::File { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_session_root(&path, now)?,
+            Ok(_) | Err(_) => {}
         }
+        Self::read(&path, 0o600)
     }
 
-    fn read(path: PathBuf, mode: u32) -> Result<Self, CaError> {
-        if mode & 0o077 != 0 {
-            return Err(CaError::Readable { path, mode: mode & 0o777 });
+    /// Reads a root that the configuration names.
+    ///
+    /// Its group may read it too: an orchestrator that mounts a secret for a
+    /// program without root's rights has no other way than the group's.
+    pub(super) fn named(path: &Path) -> Result<Self, CaError> {
+        Self::read(path, 0o640)
+    }
+
+    /// The certificate that this root makes of a draft.
+    pub(super) fn certify(&self, draft: &Draft) -> Result<CertificateDer<'static>, CaError> {
+        let Draft { params, key } = draft;
+        Ok(params.signed_by(key, &self.issuer).map_err(CaError::Crypto)?.der().clone())
+    }
+
+    pub(super) fn anchor(&self) -> &TrustAnchor<'static> {
+        &self.anchor
+    }
+
+    fn read(path: &Path, widest: u32) -> Result<Self, CaError> {
+        let pem = read_secret(path, widest)?;
+        let not_a_root = || CaError::NotARoot { path: path.into() };
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| not_a_root())?;
+        let key = pem.find("-----BEGIN PRIVATE KEY").and_then(|start| pem.get(start..));
+        let key = key.and_then(|pem| KeyPair::from_pem(pem).ok()).ok_or_else(not_a_root)?;
+        let anchor = anchor_of(&key)?;
+        // Names come from constants and never from the certificate: another one's
+        // intermediates would stand under a root that nobody trusts.
+        if anchor_in(&certificate).as_ref() != Some(&anchor) {
+            return Err(CaError::ForeignRoot { path: path.into() });
         }
-        let pem = match fs::read_to_string(&path) {
-            Ok(pem) => pem,
-            Err(source) => return Err(CaError::File { path, source }),
-        };
-        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).ok();
-        let key_pem = pem.find("-----BEGIN PRIVATE KEY").and_then(|start| pem.get(start..));
-        let key = key_pem.and_then(|pem| KeyPair::from_pem(pem).ok());
-        let (Some(certificate), Some(key)) = (certificate, key) else {
-            return Err(CaError::NotARoot { path });
-        };
-        Ok(Self { certificate, issuer: Issuer::new(params(), key) })
-    }
-
-    fn make(path: PathBuf, now: OffsetDateTime) -> Result<Self, CaError> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CaError::Crypto)?;
-        let mut params = params();
-        params.not_before = now - BACKDATED;
-        params.not_after = now + ROOT_LIFE;
-        let certificate = params.self_signed(&key).map_err(CaError::Crypto)?;
-        let pem = format!("{}{}", certificate.pem(), key.serialize_pem());
-        write_secret(&path, pem.as_bytes()).map_err(|source| CaError::File { path, source })?;
-        Ok(Self { certificate: certificate.der().clone(), issuer: Issuer::new(params, key) })
+        Ok(Self { anchor, issuer: Issuer::new(root_params(), key) })
     }
 }
 
-/// Name and rights of the root. They are constant, so that a root can be used
-/// again without reading its certificate back.
-fn params() -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = name("Countersign session root");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    params
+/// Makes a root's certificate and key in a file that only its owner can read.
+///
+/// # Errors
+/// [`CaError::Exists`] when there is such a file, [`CaError::File`], [`CaError::Crypto`].
+pub fn make_session_root(path: &Path, now: OffsetDateTime) -> Result<(), CaError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CaError::Crypto)?;
+    let mut params = root_params();
+    params.not_before = now - BACKDATED;
+    params.not_after = now + ROOT_LIFE;
+    let certificate = params.self_signed(&key).map_err(CaError::Crypto)?;
+    let key = Zeroizing::new(key.serialize_pem());
+    let pem = Zeroizing::new(format!("{}{}", certificate.pem(), *key));
+    write_secret(path, pem.as_bytes()).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => CaError::Exists { path: path.into() },
+        _ => CaError::File { path: path.into(), source },
+    })
 }
 
-pub(super) fn name(common_name: &str) -> DistinguishedName {
-    let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, common_name);
-    name
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
+/// Writes a file that only its owner can read, whole or not at all; never over another.
 pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     match fs::remove_file(&unfinished) {
@@ -90,64 +101,25 @@ pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
     linked
 }
 
-/// Why there is no session CA.
-#[derive(Debug)]
-pub enum CaError {
-    /// The file cannot be read or written.
-    File {
-        /// Which one.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Others than its owner may read the file.
-    Readable {
-        /// Which one.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The file holds no certificate and key.
-    NotARoot {
-        /// Which one.
-        path: PathBuf,
-    },
-    /// A key or certificate could not be made.
-    Crypto(rcgen::Error),
-    /// The system gives no random bytes.
-    NoRandomness,
-}
-
-impl fmt::Display for CaError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, .. } => write!(f, "cannot use the session CA's file {}", path.display()),
-            Self::Readable { path, mode } => write!(
-                f,
-                "the session CA's file {} has mode {mode:o} and others can read its key; expected 600 \
-                 (chmod 600 it, and replace it if somebody may have read it)",
-                path.display()
-            ),
-            Self::NotARoot { path } => write!(
-                f,
-                "{} holds no certificate and private key; expected the session CA's root (move it away and a new \
-                 one is made; enclaves attest again)",
-                path.display()
-            ),
-            Self::Crypto(_) => f.write_str("the session CA could not make a key or certificate"),
-            Self::NoRandomness => f.write_str("the system gives no random bytes"),
-        }
+fn read_secret(path: &Path, widest: u32) -> Result<Zeroizing<String>, CaError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => CaError::Missing { path: path.into() },
+        io::ErrorKind::InvalidData => CaError::NotARoot { path: path.into() },
+        _ => CaError::File { path: path.into(), source },
+    };
+    let file = fs::File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & !widest & 0o077 != 0 {
+        return Err(CaError::Readable { path: path.into(), mode, widest });
     }
-}
-
-impl std::error::Error for CaError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::File { source, .. } => Some(source),
-            Self::Crypto(source) => Some(source),
-            Self::Readable { .. } | Self::NotARoot { .. } | Self::NoRandomness => None,
-        }
+    if !metadata.is_file() || metadata.len() > LONGEST {
+        return Err(CaError::NotARoot { path: path.into() });
     }
+    // Room for all of it at once: a text that grows leaves copies of itself behind.
+    let mut pem = Zeroizing::new(String::with_capacity(LONGEST as usize));
+    file.take(LONGEST).read_to_string(&mut pem).map_err(failed)?;
+    Ok(pem)
 }
 
 /// The root's file in the state directory.
@@ -157,3 +129,6 @@ pub(super) const FILE: &str = "session-ca.pem";
 pub(super) const BACKDATED: Duration = Duration::minutes(5);
 
 const ROOT_LIFE: Duration = Duration::days(3650);
+
+/// A certificate and a key take about one kilobyte.
+const LONGEST: u64 = 16 * 1024;

@@ -3,7 +3,7 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration
 use countersign_protocol::SessionId;
 use rustls::{
     RootCertStore,
-    pki_types::{CertificateDer, UnixTime},
+    pki_types::{CertificateDer, TrustAnchor, UnixTime},
     server::{ParsedCertificate, WebPkiClientVerifier},
 };
 use time::OffsetDateTime;
@@ -19,8 +19,8 @@ fn a_session_certificate_holds_under_the_root_for_its_key_and_time() {
 
     let spki = ParsedCertificate::try_from(&leaf).unwrap().subject_public_key_info();
     assert_eq!(spki.as_ref(), key.spki(), "the certificate is over the enclave's own key");
-    assert_eq!(verify(ca.root(), &leaf, &issuer, 1_000_000_030), Ok(()));
-    assert_eq!(verify(ca.root(), &leaf, &issuer, 1_000_000_061), Err("expired"));
+    assert_eq!(verify(ca.anchor(), &leaf, &issuer, 1_000_000_030), Ok(()));
+    assert_eq!(verify(ca.anchor(), &leaf, &issuer, 1_000_000_061), Err("expired"));
     let uri = format!("countersign://demo/workload/payments/session/{}", "07".repeat(16));
     assert!(contains(&leaf, uri.as_bytes()));
     assert!(contains(&leaf, "07".repeat(16).as_bytes()));
@@ -32,22 +32,33 @@ fn a_certificate_of_another_root_is_refused() {
     let mine = SessionCa::open(&mine.0, now()).unwrap();
     let foreign = SessionCa::open(&foreign.0, now()).unwrap();
     let [leaf, issuer] = foreign.issue(&certificate(&client_key()), now()).unwrap();
-    assert_eq!(verify(mine.root(), &leaf, &issuer, 1_000_000_030), Err("bad signature"));
+    assert_eq!(verify(mine.anchor(), &leaf, &issuer, 1_000_000_030), Err("bad signature"));
 }
 
-#[test]
-fn the_root_outlives_the_process_and_the_intermediate_rotates() {
+#[tokio::test]
+async fn the_root_outlives_the_process_and_the_intermediate_rotates() {
     let directory = TempDir::new("ca-reopen");
     let first = SessionCa::open(&directory.0, now()).unwrap();
     let second = SessionCa::open(&directory.0, now()).unwrap();
-    assert_eq!(first.root(), second.root());
+    assert_eq!(first.anchor(), second.anchor());
     let [leaf, issuer] = second.issue(&certificate(&client_key()), now()).unwrap();
-    assert_eq!(verify(first.root(), &leaf, &issuer, 1_000_000_030), Ok(()));
+    assert_eq!(verify(first.anchor(), &leaf, &issuer, 1_000_000_030), Ok(()));
 
-    let [_, same] = second.issue(&certificate(&client_key()), now() + time::Duration::days(3)).unwrap();
+    let later = now() + time::Duration::days(3);
+    assert_eq!(second.rotate(later).await.unwrap(), Rotation::NotDue);
+    let [_, same] = second.issue(&certificate(&client_key()), later).unwrap();
     assert_eq!(same, issuer);
-    let [_, next] = second.issue(&certificate(&client_key()), now() + time::Duration::days(4)).unwrap();
+    let later = now() + time::Duration::days(4);
+    assert_eq!(second.rotate(later).await.unwrap(), Rotation::Done);
+    let [leaf, next] = second.issue(&until(&client_key(), later), later).unwrap();
     assert_ne!(next, issuer, "after half its life another one issues");
+    let seconds = later.unix_timestamp() as u64 + 30;
+    assert_eq!(verify(first.anchor(), &leaf, &next, seconds), Ok(()), "the other replica takes it too");
+    assert_eq!(
+        second.rotate(now() - time::Duration::hours(1)).await.unwrap(),
+        Rotation::Done,
+        "a clock put back"
+    );
 }
 
 #[test]
@@ -94,14 +105,83 @@ fn a_trial_certificate_is_never_written_over() {
     assert!(matches!(&error, TrialError::File { path, .. } if *path == ca), "{error}");
 }
 
-fn verify(
-    root: &CertificateDer<'static>,
+#[test]
+fn nothing_outlives_the_intermediate() {
+    let directory = TempDir::new("ca-ends");
+    let ca = SessionCa::open(&directory.0, now()).unwrap();
+    let key = client_key();
+    let last = now() + time::Duration::days(7) - time::Duration::seconds(60);
+    assert!(ca.issue(&until(&key, last), last).is_ok());
+    let late = last + time::Duration::seconds(1);
+    assert!(matches!(ca.issue(&until(&key, late), late), Err(CaError::IntermediateEnds)));
+}
+
+#[tokio::test]
+async fn replicas_with_one_file_take_each_others_certificates() {
+    let directory = TempDir::new("ca-shared");
+    let file = directory.0.join("shared.pem");
+    make_session_root(&file, now()).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o440)).unwrap();
+    let root = SessionRoot::File(file);
+    let one = SessionCa::start(&root, &directory.0, now()).await.unwrap();
+    let two = SessionCa::start(&root, &directory.0, now()).await.unwrap();
+    for (issuing, checking) in [(&one, &two), (&two, &one)] {
+        let [leaf, issuer] = issuing.issue(&certificate(&client_key()), now()).unwrap();
+        assert_eq!(verify(checking.anchor(), &leaf, &issuer, 1_000_000_030), Ok(()));
+    }
+    assert_ne!(one.present().certificate, two.present().certificate, "each has an intermediate of its own");
+    assert!(!directory.0.join(root_file::FILE).exists(), "the state directory's root is not made");
+}
+
+#[tokio::test]
+async fn a_named_file_is_never_made_and_never_written_over() {
+    let directory = TempDir::new("ca-named");
+    let file = directory.0.join("named.pem");
+    let root = SessionRoot::File(file.clone());
+    let error = SessionCa::start(&root, &directory.0, now()).await.err().unwrap();
+    assert!(matches!(error, CaError::Missing { .. }), "{error}");
+    assert!(error.to_string().contains("countersign-proxy session-ca make --out"), "{error}");
+    assert!(!file.exists());
+
+    make_session_root(&file, now()).unwrap();
+    let written = std::fs::read(&file).unwrap();
+    assert!(matches!(make_session_root(&file, now()), Err(CaError::Exists { .. })));
+    assert_eq!(std::fs::read(&file).unwrap(), written);
+
+    for (mode, refused) in [(0o600, false), (0o640, false), (0o400, false), (0o644, true), (0o660, true)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let outcome = SessionCa::start(&root, &directory.0, now()).await;
+        let readable = matches!(outcome, Err(CaError::Readable { mode: found, .. }) if found == mode);
+        assert_eq!((outcome.is_err(), readable), (refused, refused), "{mode:o}");
+    }
+}
+
+#[tokio::test]
+async fn a_root_of_another_name_or_key_is_refused() {
+    let directory = TempDir::new("ca-foreign-root");
+    let file = directory.0.join("root.pem");
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let other = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut renamed = anchor::root_params();
+    renamed.distinguished_name = anchor::name("Company root");
+    let other_name = renamed.self_signed(&key).unwrap();
+    let other_key = anchor::root_params().self_signed(&other).unwrap();
+    for certificate in [other_name, other_key] {
+        let _ = std::fs::remove_file(&file);
+        let pem = format!("{}{}", certificate.pem(), key.serialize_pem());
+        root_file::write_secret(&file, pem.as_bytes()).unwrap();
+        let started = SessionCa::start(&SessionRoot::File(file.clone()), &directory.0, now()).await;
+        assert!(matches!(started, Err(CaError::ForeignRoot { .. })));
+    }
+}
+
+pub(super) fn verify(
+    root: &TrustAnchor<'static>,
     leaf: &CertificateDer<'_>,
     issuer: &CertificateDer<'_>,
     seconds: u64,
 ) -> Result<(), &'static str> {
-    let mut roots = RootCertStore::empty();
-    roots.add(root.clone()).unwrap();
+    let roots = RootCertStore { roots: vec![root.clone()] };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
     let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
@@ -118,22 +198,27 @@ fn verify(
 }
 
 fn certificate(key: &ClientKey) -> SessionCertificate<'_> {
+    until(key, now())
+}
+
+/// For the minute after `start`.
+pub(super) fn until(key: &ClientKey, start: OffsetDateTime) -> SessionCertificate<'_> {
     // Leaked once for each test: the names live as long as the test.
     SessionCertificate {
         key,
         deployment: Box::leak(Box::new("demo".parse().unwrap())),
         workload: Box::leak(Box::new("payments".parse().unwrap())),
         session: SessionId::from_bytes([7; 16]),
-        not_after: now() + time::Duration::seconds(60),
+        not_after: start + time::Duration::seconds(60),
     }
 }
 
-fn client_key() -> ClientKey {
+pub(super) fn client_key() -> ClientKey {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     ClientKey::from_spki(&rcgen::PublicKeyData::subject_public_key_info(&key)).unwrap()
 }
 
-fn now() -> OffsetDateTime {
+pub(super) fn now() -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(1_000_000_000).unwrap()
 }
 

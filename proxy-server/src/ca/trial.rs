@@ -9,7 +9,10 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::root_file::{BACKDATED, name, write_secret};
+use super::{
+    anchor::name,
+    root_file::{BACKDATED, write_secret},
+};
 
 /// Makes a CA of its own and a server certificate for trials: `ca.pem` (the
 /// anchor for the client's manifest), `server.pem` and `server.key` (0600) in

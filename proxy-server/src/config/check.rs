@@ -11,11 +11,12 @@ use countersign_protocol::{Deployment, Host, Lease, LeaseBounds, wire};
 use toml::Spanned;
 
 use super::{
-    Config, DocumentWindow, Listen, LogFormat, files, limits,
+    Config, DocumentWindow, Listen, LogFormat, ReplicaName, admin, files, limits,
     mistake::Collector,
     raw::{Raw, RawDocument, RawLease, RawListen, RawLog},
-    trust, workloads,
+    session_ca, store, trust, workloads,
 };
+use crate::proxy_protocol::LoadBalancers;
 
 /// What the words mean. `None` when something that has no default is missing;
 /// whatever is wrong stands in `found`.
@@ -28,10 +29,14 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         listen,
         tls,
         trust,
+        session_ca,
         document,
         lease,
         limits,
         audit,
+        store,
+        replica_name,
+        admin,
         log,
         hosts,
         workloads,
@@ -43,11 +48,15 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
     }
     let lease_bounds = lease_bounds(lease, "lease", LeaseBounds::default(), found);
     let listen = ports(listen, found);
-    let identity = files::identity(tls, directory, found);
+    let identity = files::identity(tls, "tls", directory, found);
     let trust = trust::trust(trust, directory, found);
+    let session_root = session_ca::session_root(session_ca, directory, found);
     let window = window(document, found);
     let limits = limits::limits(limits, found);
     let audit = limits::audit(audit, found);
+    let (store, when_stale) = store::place(store, directory, found);
+    let replica_name = replica_name.and_then(|name| parse::<ReplicaName>(&name, "replica.name", found));
+    let admin = admin::admin(admin, directory, found);
     let log = log_format(log, found);
     let hosts = static_hosts(hosts, found);
     let workers = workers.map(|value| limits::number(Some(value), "workers", 1..=1024, 1, found) as usize);
@@ -59,10 +68,15 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         listen,
         identity: identity?,
         trust: trust?,
+        session_root: session_root?,
         window,
         lease_bounds,
         limits,
         audit,
+        store,
+        when_stale,
+        replica_name,
+        admin,
         log,
         hosts,
         workers,
@@ -107,7 +121,7 @@ pub(super) fn lease_bounds(raw: RawLease, path: &str, outer: LeaseBounds, found:
 pub(super) const NO_STATE_DIRECTORY: &str =
     "missing; a directory for the store and the session CA, as \"/var/lib/countersign\"";
 
-fn deployment_name(
+pub(super) fn deployment_name(
     value: Option<Spanned<String>>,
     span: Range<usize>,
     found: &Collector,
@@ -122,7 +136,7 @@ fn deployment_name(
 }
 
 fn ports(raw: RawListen, found: &Collector) -> Listen {
-    let RawListen { attestation, gateway } = raw;
+    let RawListen { attestation, gateway, proxy_protocol_from } = raw;
     let address = |value: Option<Spanned<String>>, field, port| {
         let default = SocketAddr::from(([0, 0, 0, 0], port));
         let Some(value) = value else { return default };
@@ -137,6 +151,7 @@ fn ports(raw: RawListen, found: &Collector) -> Listen {
     let listen = Listen {
         attestation: address(attestation, "listen.attestation", wire::ATTESTATION_PORT),
         gateway: address(gateway, "listen.gateway", wire::GATEWAY_PORT),
+        load_balancers: load_balancers(&proxy_protocol_from.unwrap_or_default(), found),
     };
     if listen.attestation == listen.gateway && listen.gateway.port() != 0 {
         let message =
@@ -144,6 +159,16 @@ fn ports(raw: RawListen, found: &Collector) -> Listen {
         found.note(both.unwrap_or_default(), "listen.gateway", message);
     }
     listen
+}
+
+fn load_balancers(networks: &[Spanned<String>], found: &Collector) -> LoadBalancers {
+    const FIELD: &str = "listen.proxy_protocol_from";
+    let span = networks.first().map(Spanned::span).unwrap_or_default();
+    let networks = workloads::networks(networks, FIELD, found);
+    LoadBalancers::new(networks).unwrap_or_else(|error| {
+        found.note(span, FIELD, error.to_string());
+        LoadBalancers::default()
+    })
 }
 
 fn window(raw: RawDocument, found: &Collector) -> DocumentWindow {

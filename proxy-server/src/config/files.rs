@@ -63,22 +63,29 @@ impl fmt::Debug for ServerIdentity {
     }
 }
 
-pub(super) fn identity(raw: RawTls, directory: &Path, found: &Collector) -> Option<ServerIdentity> {
+/// `table` is where the two files are named: `tls`, or `admin`.
+pub(super) fn identity(
+    raw: RawTls,
+    table: &str,
+    directory: &Path,
+    found: &Collector,
+) -> Option<ServerIdentity> {
     let RawTls { certificate, key, span } = raw;
+    let (certificate_field, key_field) = (format!("{table}.certificate"), format!("{table}.key"));
     if certificate.is_none() {
-        found.note(span.clone(), "tls.certificate", NO_CERTIFICATE);
+        found.note(span.clone(), certificate_field.clone(), NO_CERTIFICATE);
     }
     if key.is_none() {
-        found.note(span, "tls.key", "missing; the certificate's private key, a PEM file");
+        found.note(span, key_field.clone(), "missing; the certificate's private key, a PEM file");
     }
-    let chain = certificate.as_ref().and_then(|file| chain(file, directory, found));
-    let private = key.as_ref().and_then(|file| private_key(file, directory, found));
+    let chain = certificate.as_ref().and_then(|file| chain(file, &certificate_field, directory, found));
+    let private = key.as_ref().and_then(|file| private_key(file, &key_field, directory, found));
     let (chain, private, key) = (chain?, private?, key?);
     match ServerIdentity::new(chain, private) {
         Ok(identity) => Some(identity),
         Err(found_instead) => {
-            let message = format!("expected the key of tls.certificate; found {found_instead}");
-            found.note(key.span(), "tls.key", message);
+            let message = format!("expected the key of {certificate_field}; found {found_instead}");
+            found.note(key.span(), key_field, message);
             None
         }
     }
@@ -86,17 +93,18 @@ pub(super) fn identity(raw: RawTls, directory: &Path, found: &Collector) -> Opti
 
 fn chain(
     file: &Spanned<String>,
+    field: &str,
     directory: &Path,
     found: &Collector,
 ) -> Option<Vec<CertificateDer<'static>>> {
-    let pem = read(file, "tls.certificate", directory, found)?;
+    let pem = read(file, field, directory, found)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Some(chain),
         _ => {
             let message =
                 "expected a PEM file with the server's certificate first; found no certificate in it";
-            found.note(file.span(), "tls.certificate", message);
+            found.note(file.span(), field, message);
             None
         }
     }
@@ -104,13 +112,14 @@ fn chain(
 
 fn private_key(
     file: &Spanned<String>,
+    field: &str,
     directory: &Path,
     found: &Collector,
 ) -> Option<PrivateKeyDer<'static>> {
-    let pem = read(file, "tls.key", directory, found)?;
+    let pem = read(file, field, directory, found)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).ok();
     if key.is_none() {
-        found.note(file.span(), "tls.key", "expected a PEM file with one private key; found none in it");
+        found.note(file.span(), field, "expected a PEM file with one private key; found none in it");
     }
     key
 }

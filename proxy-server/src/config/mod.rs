@@ -4,12 +4,17 @@
 //! more. Between the two, [`check`] collects every mistake instead of stopping
 //! at the first. `docs/configuration.md` is the reference.
 
+mod admin;
 mod check;
 mod files;
 mod limits;
+mod machine;
 mod mistake;
 mod raw;
 mod reader;
+mod replica;
+mod session_ca;
+mod store;
 mod trust;
 mod workloads;
 
@@ -17,10 +22,17 @@ use std::{collections::HashMap, net::IpAddr, net::SocketAddr, path::Path, path::
 
 use countersign_protocol::{Deployment, LeaseBounds};
 
+use crate::{ca::SessionRoot, proxy_protocol::LoadBalancers};
+
+pub use admin::AdminConfig;
 pub use files::ServerIdentity;
 pub use limits::{AuditRetention, ProxyLimits};
+pub use machine::{MachineConfig, MachineRules};
 pub use mistake::{Mistake, Mistakes};
+pub use replica::ReplicaName;
+pub use store::{StorePlace, WhenStale};
 pub use trust::TrustRoot;
+pub(crate) use workloads::BYTES_PER_SECOND;
 pub use workloads::{MeasurementSpec, MeasurementState, WorkloadSpec};
 
 /// A configuration whose every value was checked, files read included.
@@ -36,6 +48,8 @@ pub struct Config {
     pub identity: ServerIdentity,
     /// Under which root documents must stand.
     pub trust: TrustRoot,
+    /// Where the session CA's root is.
+    pub session_root: SessionRoot,
     /// How old, or how far ahead, a document may be.
     pub window: DocumentWindow,
     /// Leases given here; a workload's own bounds lie inside.
@@ -44,6 +58,14 @@ pub struct Config {
     pub limits: ProxyLimits,
     /// What of the audit is kept.
     pub audit: AuditRetention,
+    /// Which database.
+    pub store: StorePlace,
+    /// What happens to tunnels when it does not answer.
+    pub when_stale: WhenStale,
+    /// How this replica is called; `None` is the host's name.
+    pub replica_name: Option<ReplicaName>,
+    /// The admin API.
+    pub admin: AdminConfig,
     /// The shape of log lines.
     pub log: LogFormat,
     /// Names resolved from here, before DNS.
@@ -64,22 +86,6 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Mistakes> {
         let text = std::fs::read_to_string(path).map_err(|error| Mistakes::unreadable(path, &error))?;
         Self::parse(&text, path)
-    }
-
-    /// Only the state directory. To revoke must not need a certificate file that
-    /// can be read, or a file without any mistake.
-    ///
-    /// # Errors
-    /// [`Mistakes`] when the file does not say it.
-    pub fn state_directory(path: &Path) -> Result<PathBuf, Mistakes> {
-        let text = std::fs::read_to_string(path).map_err(|error| Mistakes::unreadable(path, &error))?;
-        let found = mistake::Collector::default();
-        let raw = raw::read(&text, &found);
-        let named = raw.state_directory.map(|directory| beside(path).join(directory.get_ref()));
-        named.ok_or_else(|| {
-            found.note(0..0, "state_directory", check::NO_STATE_DIRECTORY);
-            found.into_mistakes(path, &text).unwrap_or_else(|| Mistakes::incomplete(path))
-        })
     }
 
     /// Checks a text. `path` names it in mistakes, and relative paths in it
@@ -105,12 +111,14 @@ fn beside(path: &Path) -> &Path {
 }
 
 /// Where the two ports listen. Port 0 asks the system for a free one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// The attestation port.
     pub attestation: SocketAddr,
     /// The gateway port.
     pub gateway: SocketAddr,
+    /// Who says for both ports, in a header of the PROXY protocol, whose connection it is.
+    pub load_balancers: LoadBalancers,
 }
 
 /// How far a document's timestamp may lie from the proxy's clock.

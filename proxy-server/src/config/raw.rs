@@ -19,10 +19,14 @@ pub(super) struct Raw {
     pub(super) listen: RawListen,
     pub(super) tls: RawTls,
     pub(super) trust: RawTrust,
+    pub(super) session_ca: RawSessionCa,
     pub(super) document: RawDocument,
     pub(super) lease: RawLease,
     pub(super) limits: RawLimits,
     pub(super) audit: RawAudit,
+    pub(super) store: RawStore,
+    pub(super) replica_name: Text,
+    pub(super) admin: RawAdmin,
     pub(super) log: RawLog,
     pub(super) hosts: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
     pub(super) workloads: Vec<RawWorkload>,
@@ -34,6 +38,7 @@ pub(super) struct Raw {
 pub(super) struct RawListen {
     pub(super) attestation: Text,
     pub(super) gateway: Text,
+    pub(super) proxy_protocol_from: Texts,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +53,13 @@ pub(super) struct RawTrust {
     pub(super) root: Text,
     pub(super) danger_simulated_root: Text,
     pub(super) span: Range<usize>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawSessionCa {
+    pub(super) file: Text,
+    pub(super) kms_key: Text,
+    pub(super) endpoint: Text,
 }
 
 #[derive(Debug, Default)]
@@ -68,12 +80,54 @@ pub(super) struct RawLimits {
     pub(super) gateway_connections: Number,
     pub(super) handshakes: Number,
     pub(super) sessions: Number,
+    pub(super) sessions_per_instance: Number,
+    pub(super) attestations_per_instance: Number,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct RawAudit {
     pub(super) keep_rows: Number,
     pub(super) keep_days: Number,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawStore {
+    pub(super) url: Text,
+    pub(super) url_file: Text,
+    pub(super) stale: Text,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawAdmin {
+    pub(super) listen: Text,
+    pub(super) tls: RawTls,
+    pub(super) client_ca: Text,
+    pub(super) approvals: Number,
+    pub(super) oidc: Option<RawOidc>,
+    pub(super) certificates: Vec<RawCertificate>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawOidc {
+    pub(super) span: Range<usize>,
+    pub(super) issuer: Text,
+    pub(super) audience: Text,
+    pub(super) roles_claim: Text,
+    pub(super) workloads_claim: Text,
+    pub(super) workloads: Text,
+    pub(super) ca: Text,
+    pub(super) roles: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawCertificate {
+    pub(super) path: String,
+    pub(super) span: Range<usize>,
+    pub(super) uri: Text,
+    pub(super) dns: Text,
+    pub(super) common_name: Text,
+    pub(super) roles: Texts,
+    pub(super) workloads: Texts,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +145,7 @@ pub(super) struct RawWorkload {
     pub(super) lease: RawLease,
     pub(super) max_sessions: Number,
     pub(super) max_tunnels_per_session: Number,
+    pub(super) max_bytes_per_second: Number,
     pub(super) measurements: Vec<RawMeasurement>,
 }
 
@@ -127,6 +182,7 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
         listen: table(&top, "listen", |s| RawListen {
             attestation: s.text("attestation"),
             gateway: s.text("gateway"),
+            proxy_protocol_from: s.texts("proxy_protocol_from"),
         }),
         tls: table(&top, "tls", |s| RawTls {
             certificate: s.text("certificate"),
@@ -138,6 +194,11 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
             danger_simulated_root: s.text("danger_simulated_root"),
             span: s.span(),
         }),
+        session_ca: table(&top, "session_ca", |s| RawSessionCa {
+            file: s.text("file"),
+            kms_key: s.text("kms_key"),
+            endpoint: s.text("endpoint"),
+        }),
         document: table(&top, "document", |s| RawDocument {
             max_age_seconds: s.number("max_age_seconds"),
             max_ahead_seconds: s.number("max_ahead_seconds"),
@@ -148,11 +209,20 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
             gateway_connections: s.number("gateway_connections"),
             handshakes: s.number("handshakes"),
             sessions: s.number("sessions"),
+            sessions_per_instance: s.number("sessions_per_instance"),
+            attestations_per_instance: s.number("attestations_per_instance"),
         }),
         audit: table(&top, "audit", |s| RawAudit {
             keep_rows: s.number("keep_rows"),
             keep_days: s.number("keep_days"),
         }),
+        store: table(&top, "store", |s| RawStore {
+            url: s.text("url"),
+            url_file: s.text("url_file"),
+            stale: s.text("stale"),
+        }),
+        replica_name: table(&top, "replica", |s| s.text("name")),
+        admin: table(&top, "admin", admin),
         log: table(&top, "log", |s| RawLog { format: s.text("format") }),
         hosts: top.section("hosts").map(|s| s.free_texts()).unwrap_or_default(),
         workloads: top.sections("workload").into_iter().map(workload).collect(),
@@ -169,13 +239,58 @@ fn table<T: Default>(parent: &Section<'_>, key: &'static str, read: impl FnOnce(
     value
 }
 
+fn admin(section: &Section<'_>) -> RawAdmin {
+    RawAdmin {
+        listen: section.text("listen"),
+        tls: RawTls {
+            certificate: section.text("certificate"),
+            key: section.text("key"),
+            span: section.span(),
+        },
+        client_ca: section.text("client_ca"),
+        approvals: section.number("approvals"),
+        oidc: section.section("oidc").map(oidc),
+        certificates: section.sections("client").into_iter().map(certificate).collect(),
+    }
+}
+
+fn oidc(section: Section<'_>) -> RawOidc {
+    let oidc = RawOidc {
+        span: section.span(),
+        issuer: section.text("issuer"),
+        audience: section.text("audience"),
+        roles_claim: section.text("roles_claim"),
+        workloads_claim: section.text("workloads_claim"),
+        workloads: section.text("workloads"),
+        ca: section.text("ca"),
+        roles: section.section("roles").map(|s| s.free_texts()).unwrap_or_default(),
+    };
+    section.finish();
+    oidc
+}
+
+fn certificate(section: Section<'_>) -> RawCertificate {
+    let certificate = RawCertificate {
+        path: section.path().to_owned(),
+        span: section.span(),
+        uri: section.text("uri"),
+        dns: section.text("dns"),
+        common_name: section.text("common_name"),
+        roles: section.texts("roles"),
+        workloads: section.texts("workloads"),
+    };
+    section.finish();
+    certificate
+}
+
 fn lease(section: &Section<'_>) -> RawLease {
     RawLease { min_seconds: section.number("min_seconds"), max_seconds: section.number("max_seconds") }
 }
 
 fn workload(section: Section<'_>) -> RawWorkload {
-    let (max_sessions, max_tunnels_per_session) =
-        table(&section, "limits", |s| (s.number("max_sessions"), s.number("max_tunnels_per_session")));
+    let (max_sessions, max_tunnels_per_session, max_bytes_per_second) = table(&section, "limits", |s| {
+        (s.number("max_sessions"), s.number("max_tunnels_per_session"), s.number("max_bytes_per_second"))
+    });
     let workload = RawWorkload {
         path: section.path().to_owned(),
         span: section.span(),
@@ -185,6 +300,7 @@ fn workload(section: Section<'_>) -> RawWorkload {
         lease: table(&section, "lease", lease),
         max_sessions,
         max_tunnels_per_session,
+        max_bytes_per_second,
         measurements: section.sections("measurement").into_iter().map(measurement).collect(),
     };
     section.finish();

@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::ca::make_trial_certificate;
+use crate::ca::{SessionRoot, make_trial_certificate};
 
 #[test]
 fn a_whole_file_is_understood() {
@@ -19,6 +19,7 @@ drain_seconds = 5
 [listen]
 attestation = "127.0.0.1:0"
 gateway = "[::1]:8443"
+proxy_protocol_from = ["10.1.0.0/16", "192.0.2.1"]
 
 [tls]
 certificate = "server.pem"
@@ -26,6 +27,9 @@ key = "server.key"
 
 [trust]
 root = "aws-us-gov"
+
+[session_ca]
+file = "shared/root.pem"
 
 [document]
 max_age_seconds = 30
@@ -36,6 +40,7 @@ max_seconds = 120
 
 [limits]
 sessions = 7
+sessions_per_instance = 3
 
 [audit]
 keep_days = 3
@@ -51,7 +56,7 @@ name = "payments"
 destinations = ["KMS.us-west-2.amazonaws.com:443", "[2001:db8::1]:80"]
 addresses = ["127.0.0.1", "10.0.0.0/8"]
 lease = {{ max_seconds = 60 }}
-limits = {{ max_sessions = 3 }}
+limits = {{ max_sessions = 3, max_bytes_per_second = 1_000_000 }}
 
 [[workload.measurement]]
 name = "v1"
@@ -70,9 +75,15 @@ state = "pending"
     assert_eq!(config.state_directory, place.0.join("state"));
     assert_eq!((config.workers, config.drain.as_secs()), (Some(2), 5));
     assert_eq!(config.listen.gateway.to_string(), "[::1]:8443");
+    let balancers = ["10.1.0.0/16", "192.0.2.1/32"].map(|net| net.parse().unwrap());
+    assert_eq!(config.listen.load_balancers, LoadBalancers::new(balancers).unwrap());
     assert_eq!(config.trust.to_string(), "aws-us-gov");
+    assert_eq!(config.session_root, SessionRoot::File(place.0.join("shared/root.pem")));
     assert_eq!((config.window.past.as_secs(), config.window.future.as_secs()), (30, 10));
-    assert_eq!(config.limits, ProxyLimits { sessions: 7, ..ProxyLimits::default() });
+    assert_eq!(
+        config.limits,
+        ProxyLimits { sessions: 7, sessions_per_instance: 3, ..ProxyLimits::default() }
+    );
     assert_eq!(config.audit.age.as_secs(), 3 * 86_400);
     assert_eq!(config.log, LogFormat::Text);
     assert_eq!(config.hosts["kms.example"].len(), 2);
@@ -83,6 +94,7 @@ state = "pending"
     assert_eq!(workload.addresses, ["127.0.0.1/32".parse().unwrap(), "10.0.0.0/8".parse().unwrap()]);
     assert_eq!((workload.lease_bounds.min().as_secs(), workload.lease_bounds.max().as_secs()), (40, 60));
     assert_eq!(workload.limits.max_sessions, 3);
+    assert_eq!(workload.limits.max_bytes_per_second.map(u64::from), Some(1_000_000));
     assert_eq!(spec.measurements[0].version.as_deref(), Some("1.0.3"));
     assert_eq!(spec.measurements[0].pcrs.len(), 3);
     assert_eq!(spec.measurements[0].state, MeasurementState::Active);
@@ -267,14 +279,74 @@ fn a_development_build_takes_another_root_and_only_one() {
 }
 
 #[test]
+fn the_session_root_is_one() {
+    let place = Place::new("config-session-ca");
+    assert_eq!(place.parse(&place.good()).unwrap().session_root, SessionRoot::State);
+    let with = |lines: &str| place.mistakes(&format!("{}[session_ca]\n{lines}\n", place.good()));
+    assert_eq!(
+        with("file = \"a\"\nkms_key = \"b\""),
+        [
+            "10:11: session_ca.kms_key: expected one root; found \"file\" beside it, and they exclude each other"
+        ]
+    );
+    assert_eq!(
+        with("endpoint = \"https://kms\""),
+        ["9:12: session_ca.endpoint: expected kms_key beside it; found none"]
+    );
+}
+
+#[cfg(not(feature = "kms-root"))]
+#[test]
+fn a_build_without_kms_says_which_one_has_it() {
+    let place = Place::new("config-no-kms");
+    let text =
+        format!("{}[session_ca]\nkms_key = \"arn:aws:kms:eu-west-1:111122223333:key/1\"\n", place.good());
+    assert_eq!(
+        place.mistakes(&text),
+        [
+            "9:11: session_ca.kms_key: this build does not know AWS KMS; one with the cargo feature \"kms-root\" does \
+          (or name a file)"
+        ]
+    );
+}
+
+#[cfg(feature = "kms-root")]
+#[test]
+fn a_kms_key_is_an_arn_and_its_endpoint_is_safe() {
+    let place = Place::new("config-kms");
+    let with = |lines: &str| place.parse(&format!("{}[session_ca]\n{lines}\n", place.good()));
+    let arn = "arn:aws:kms:eu-west-1:111122223333:key/1";
+    let config = with(&format!("kms_key = \"{arn}\"\nendpoint = \"https://kms.internal\"")).unwrap();
+    assert_eq!(config.session_root.to_string(), arn);
+    let mistakes = with("kms_key = \"arn:aws:kms:eu-west-1:111122223333:alias/root\"").unwrap_err();
+    assert_eq!(mistakes.list.len(), 1);
+    assert!(mistakes.list[0].message.starts_with("expected the ARN of a key, not of an alias"), "{mistakes}");
+    let mistakes = with(&format!("kms_key = \"{arn}\"\nendpoint = \"http://kms.internal\"")).unwrap_err();
+    assert!(mistakes.to_string().contains("session_ca.endpoint: expected an https:// URL"), "{mistakes}");
+}
+
+#[test]
+fn nobody_may_trust_every_address() {
+    let place = Place::new("config-balancers");
+    let text = format!("{}[listen]\nproxy_protocol_from = [\"::/0\"]\n", place.good());
+    assert_eq!(
+        place.mistakes(&text),
+        [
+            "9:24: listen.proxy_protocol_from: expected the load balancers' networks; found every address, and every \
+          client could then choose his own"
+        ]
+    );
+}
+
+#[test]
 fn to_revoke_needs_only_the_state_directory() {
     let place = Place::new("config-lenient");
     let file = place.0.join("countersign.toml");
     fs::write(&file, "state_directory = \"state\"\nnonsense = 1\n[tls]\ncertificate = \"gone.pem\"\n")
         .unwrap();
-    assert_eq!(Config::state_directory(&file), Ok(place.0.join("state")));
+    assert_eq!(MachineConfig::load(&file).unwrap().state_directory, place.0.join("state"));
     fs::write(&file, "deployment = \"x\"\n").unwrap();
-    let mistakes = Config::state_directory(&file).unwrap_err();
+    let mistakes = MachineConfig::load(&file).unwrap_err();
     assert!(mistakes.to_string().contains("state_directory: missing"), "{mistakes}");
     let absent = Config::load(&place.0.join("absent.toml")).unwrap_err();
     assert_eq!(absent.list[0].position, None);

@@ -4,7 +4,9 @@ use std::{
     time::Duration,
 };
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
+
+use crate::proxy_protocol::LoadBalancers;
 
 /// How long the gateway waits and how much it holds. Every wait has a deadline
 /// and everything that grows has a bound; the defaults suit a proxy of its own machine.
@@ -34,6 +36,8 @@ pub struct GatewayConfig {
     pub max_streams: u32,
     /// Addresses of the proxy's own listeners: no destination leads to them, whatever it is called.
     pub own_addresses: Vec<SocketAddr>,
+    /// Whose headers of the PROXY protocol are believed, and demanded.
+    pub load_balancers: LoadBalancers,
     /// Names that are not looked up. The address rules hold for them too.
     pub static_hosts: HashMap<String, Vec<IpAddr>>,
 }
@@ -53,6 +57,7 @@ impl Default for GatewayConfig {
             max_connections: 65_536,
             max_streams: 1024,
             own_addresses: Vec::new(),
+            load_balancers: LoadBalancers::default(),
             static_hosts: HashMap::new(),
         }
     }
@@ -65,6 +70,6 @@ pub struct GatewayTls {
     pub chain: Vec<CertificateDer<'static>>,
     /// Its key.
     pub key: PrivateKeyDer<'static>,
-    /// Roots of the session CA.
-    pub session_roots: Vec<CertificateDer<'static>>,
+    /// Roots of the session CA: their names and keys.
+    pub session_roots: Vec<TrustAnchor<'static>>,
 }

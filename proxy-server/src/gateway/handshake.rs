@@ -15,6 +15,7 @@ use super::{
     records::{MAX_RECORD, RecordError, Records},
     stream::TlsStream,
 };
+use crate::proxy_protocol::ReceiveError;
 
 /// A connection whose handshake is done.
 pub(crate) struct Accepted {
@@ -39,6 +40,8 @@ pub(crate) enum HttpVersion {
 pub(crate) enum HandshakeError {
     /// The socket fails, or ends early.
     Io(io::Error),
+    /// A load balancer's header before it is none.
+    ProxyHeader(ReceiveError),
     /// What came is no TLS record.
     NotTls,
     /// The client sends more than any handshake needs.
@@ -205,6 +208,7 @@ impl HandshakeError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Io(_) => "handshake-io",
+            Self::ProxyHeader(error) => error.code(),
             Self::NotTls => "not-tls",
             Self::TooLong => "handshake-too-long",
             Self::Tls(rustls::Error::InvalidCertificate(_)) => "client-certificate-refused",
@@ -218,6 +222,7 @@ impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "socket failed: {error}"),
+            Self::ProxyHeader(error) => error.fmt(f),
             Self::NotTls => f.write_str("what came is no TLS"),
             Self::TooLong => write!(f, "client sent more than {MAX_INCOMING} bytes"),
             Self::Tls(error) => write!(f, "TLS: {error}"),
@@ -228,3 +233,9 @@ impl fmt::Display for HandshakeError {
 }
 
 impl std::error::Error for HandshakeError {}
+
+impl From<ReceiveError> for HandshakeError {
+    fn from(error: ReceiveError) -> Self {
+        Self::ProxyHeader(error)
+    }
+}

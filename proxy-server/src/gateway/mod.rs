@@ -42,7 +42,7 @@ mod tests;
 mod tls;
 mod tunnel;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
 pub use config::{GatewayConfig, GatewayTls};
@@ -57,10 +57,12 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tunnel::Rates;
 
 use crate::{
     handshakes::Handshakes,
     policy::PolicyHandle,
+    replica::Elsewhere,
     session::{EndReason, Session, Sessions},
 };
 
@@ -75,7 +77,9 @@ struct Shared {
     tls: Arc<ServerConfig>,
     sessions: Sessions,
     policy: PolicyHandle,
+    elsewhere: Elsewhere,
     resolver: Resolver,
+    rates: Rates,
     handshakes: Arc<Handshakes>,
     connections: Arc<Semaphore>,
     /// Cancelled when nothing new is to be opened.
@@ -85,7 +89,8 @@ struct Shared {
 }
 
 impl Gateway {
-    /// A gateway that admits the sessions of `sessions` by the rules of `policy`.
+    /// A gateway that admits the sessions of `sessions`, and those that stand
+    /// `elsewhere`, by the rules of `policy`.
     ///
     /// # Errors
     /// [`GatewayError`] when the certificates cannot be used.
@@ -94,10 +99,12 @@ impl Gateway {
         tls: GatewayTls,
         sessions: Sessions,
         policy: PolicyHandle,
+        elsewhere: Elsewhere,
     ) -> Result<Self, GatewayError> {
         let shared = Shared {
             tls: tls::server_config(tls)?,
             resolver: Resolver::new(&config),
+            rates: Rates::default(),
             handshakes: Handshakes::new(config.max_handshakes),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             stopping: CancellationToken::new(),
@@ -105,6 +112,7 @@ impl Gateway {
             config,
             sessions,
             policy,
+            elsewhere,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -117,7 +125,7 @@ impl Gateway {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 accepted = listener.accept() => match accepted {
-                    Ok((tcp, _)) => shared.take(tcp),
+                    Ok((tcp, peer)) => shared.take(tcp, peer),
                     Err(error) => back_off(&error).await,
                 },
             }
@@ -128,13 +136,13 @@ impl Gateway {
 }
 
 impl Shared {
-    fn take(self: &Arc<Self>, tcp: TcpStream) {
+    fn take(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr) {
         let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
             tracing::warn!(code = "overloaded", "connection refused: as many as there may be");
             stream::reset(&tcp);
             return;
         };
-        self.tasks.spawn(connection(Arc::clone(self), tcp, place));
+        self.tasks.spawn(connection(Arc::clone(self), tcp, peer, place));
     }
 
     async fn drain(&self) {
@@ -156,11 +164,11 @@ impl Shared {
 
 /// One connection from its first byte. Each stage is boxed and dropped when it
 /// is done, so that a tunnel does not pay for the handshake before it.
-async fn connection(shared: Arc<Shared>, tcp: TcpStream, place: OwnedSemaphorePermit) {
-    let Some(Accepted { stream, leaf, protocol }) = Box::pin(shake_hands(&shared, tcp)).await else {
+async fn connection(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+    let Some(Accepted { stream, leaf, protocol }) = Box::pin(shake_hands(&shared, tcp, peer)).await else {
         return;
     };
-    let who = identity::find_session(&shared.sessions, &leaf);
+    let who = Box::pin(identity::find_session(&shared.sessions, &shared.elsewhere, &leaf)).await;
     drop(leaf);
     match protocol {
         HttpVersion::One => Box::pin(http1::serve(&shared, stream, who)).await,
@@ -169,12 +177,15 @@ async fn connection(shared: Arc<Shared>, tcp: TcpStream, place: OwnedSemaphorePe
     drop(place);
 }
 
-async fn shake_hands(shared: &Shared, tcp: TcpStream) -> Option<Accepted> {
-    let peer = tcp.peer_addr().ok();
+async fn shake_hands(shared: &Shared, mut tcp: TcpStream, mut peer: SocketAddr) -> Option<Accepted> {
     open::tune(&tcp, shared).ok()?;
     let place = shared.handshakes.enter();
+    let shake = async {
+        peer = shared.config.load_balancers.client(&mut tcp, peer).await?;
+        handshake::accept(tcp, Arc::clone(&shared.tls)).await
+    };
     let (code, error) = tokio::select! {
-        done = timeout(shared.config.handshake_timeout, handshake::accept(tcp, Arc::clone(&shared.tls))) => match done {
+        done = timeout(shared.config.handshake_timeout, shake) => match done {
             Ok(Ok(accepted)) => return Some(accepted),
             Ok(Err(error)) => (HandshakeError::code(&error), Some(error)),
             Err(_) => ("handshake-timeout", None),
@@ -182,7 +193,7 @@ async fn shake_hands(shared: &Shared, tcp: TcpStream) -> Option<Accepted> {
         () = place.evicted() => ("handshake-evicted", None),
     };
     let error = error.map(|error| error.to_string());
-    tracing::info!(code, ?peer, error, "handshake failed");
+    tracing::info!(code, %peer, error, "handshake failed");
     None
 }
 

@@ -12,7 +12,7 @@ use super::{GatewayTls, known_certificates::KnownCertificates};
 /// Why the gateway cannot be made.
 #[derive(Debug)]
 pub enum GatewayError {
-    /// A root of the session CA is no certificate, or there is none.
+    /// There is no root of the session CA.
     SessionRoots(String),
     /// The server's certificate and key do not fit.
     ServerCertificate(rustls::Error),
@@ -23,10 +23,7 @@ pub enum GatewayError {
 pub(super) fn server_config(tls: GatewayTls) -> Result<Arc<ServerConfig>, GatewayError> {
     let GatewayTls { chain, key, session_roots } = tls;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut roots = RootCertStore::empty();
-    for root in session_roots {
-        roots.add(root).map_err(|error| GatewayError::SessionRoots(error.to_string()))?;
-    }
+    let roots = RootCertStore { roots: session_roots };
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
         .map_err(|error: VerifierBuilderError| GatewayError::SessionRoots(error.to_string()))?;

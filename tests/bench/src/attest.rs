@@ -88,4 +88,4 @@ async fn one_by_one(enclave: &mut Enclave, settings: &Settings) -> Result<Latenc
 }
 
 /// Enough that the proxy always has a request to work on.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 64;

@@ -17,6 +17,8 @@ pub struct Setup {
     pub addresses: Vec<&'static str>,
     /// Names that the proxy does not look up.
     pub hosts: Vec<(&'static str, &'static str)>,
+    /// More lines for `[listen]`.
+    pub listen: &'static str,
     /// More lines for `[limits]`.
     pub limits: &'static str,
     /// Tunnels of one session.
@@ -30,6 +32,7 @@ impl Default for Setup {
             destinations: Vec::new(),
             addresses: Vec::new(),
             hosts: Vec::new(),
+            listen: "",
             limits: "",
             max_tunnels: 64,
         }
@@ -49,10 +52,10 @@ impl Setup {
         file("server.pem", certificate.as_bytes());
         file("server.key", key.as_bytes());
         file("root.der", root.root_der());
-        let Self { destinations, addresses, hosts, limits, max_tunnels } = self;
+        let Self { destinations, addresses, hosts, listen, limits, max_tunnels } = self;
         let mut text = format!(
             "deployment = \"e2e\"\nstate_directory = \"state\"\ndrain_seconds = 5\n\
-             [listen]\nattestation = \"127.0.0.1:0\"\ngateway = \"127.0.0.1:0\"\n\
+             [listen]\nattestation = \"127.0.0.1:0\"\ngateway = \"127.0.0.1:0\"\n{listen}\n\
              [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
              [trust]\ndanger_simulated_root = \"root.der\"\n[limits]\n{limits}\n[hosts]\n"
         );

@@ -1,8 +1,10 @@
 use std::{
+    collections::HashMap,
     fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitStatus,
+    sync::Mutex,
     time::Duration,
 };
 
@@ -36,6 +38,8 @@ pub struct Proxy {
     pub anchor: CertificateDer<'static>,
     installation: Installation,
     serving: Serving,
+    /// How many lines of each code [`Proxy::logged`] gave out.
+    seen: Mutex<HashMap<String, usize>>,
 }
 
 /// Where it runs.
@@ -72,7 +76,7 @@ impl Proxy {
         let ports = timeout(PATIENCE, installation.ports(|| serving.ended()));
         let (attestation, gateway) = ports.await.expect("a proxy in time");
         let anchor = installation.server.certificate().clone();
-        Self { attestation, gateway, anchor, installation, serving }
+        Self { attestation, gateway, anchor, installation, serving, seen: Mutex::default() }
     }
 
     /// Tells the program to stop (SIGTERM). It may take its time.
@@ -107,6 +111,31 @@ impl Proxy {
         SoftwareNsm::new(&self.installation.root, Module::from_image(image).debug())
     }
 
+    /// Waits until a line of the program's log that was not asked for before has this code.
+    pub async fn logged(&self, code: &str) -> serde_json::Value {
+        let file = self.installation.scratch.path().join("proxy.log");
+        let found = async {
+            loop {
+                let text = std::fs::read_to_string(&file).unwrap();
+                let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+                let mut matching: Vec<serde_json::Value> =
+                    lines.filter(|line: &serde_json::Value| line["code"] == code).collect();
+                let next = {
+                    let mut seen = self.seen.lock().unwrap();
+                    let seen = seen.entry(code.to_owned()).or_default();
+                    let next = (matching.len() > *seen).then(|| matching.swap_remove(*seen));
+                    *seen += usize::from(next.is_some());
+                    next
+                };
+                if let Some(line) = next {
+                    return line;
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("no line with code {code}"))
+    }
+
     /// Where its state lies.
     pub fn directory(&self) -> &Path {
         self.installation.scratch.path()
@@ -126,8 +155,18 @@ impl Proxy {
 
     /// An enclave with a key, connected, and not attested.
     pub async fn enclave(&self, image: &str) -> Enclave {
+        self.enclave_by(image, self.attestation, |dialer| dialer).await
+    }
+
+    /// The same, dialling another address or in another way.
+    pub async fn enclave_by(
+        &self,
+        image: &str,
+        port: SocketAddr,
+        way: impl FnOnce(Dialer) -> Dialer,
+    ) -> Enclave {
         let key = Identity::p256();
-        let attester = Attester::connect(self.attestation, &self.dialer(&key), &key).await.unwrap();
+        let attester = Attester::connect(port, &way(self.dialer(&key)), &key).await.unwrap();
         Enclave { nsm: self.nsm(image), boot: random_boot(), key, attester }
     }
 

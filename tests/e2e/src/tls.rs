@@ -1,11 +1,19 @@
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion, client::ResolvesClientCert, crypto::aws_lc_rs,
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{Answer, Closed, Wire};
@@ -30,12 +38,23 @@ pub struct Dialer {
     pub versions: &'static [&'static SupportedProtocolVersion],
     /// Protocols to offer (ALPN).
     pub alpn: Vec<Vec<u8>>,
+    /// The address to dial from.
+    pub from: IpAddr,
+    /// Bytes to send before TLS.
+    pub before: Vec<u8>,
 }
 
 impl Dialer {
     /// TLS 1.3, HTTP/1.1.
     pub fn new(anchor: &CertificateDer<'static>, client: Option<Arc<CertifiedKey>>) -> Self {
-        Self { client, anchor: anchor.clone(), versions: &TLS13_ONLY, alpn: vec![b"http/1.1".to_vec()] }
+        Self {
+            client,
+            anchor: anchor.clone(),
+            versions: &TLS13_ONLY,
+            alpn: vec![b"http/1.1".to_vec()],
+            from: Ipv4Addr::LOCALHOST.into(),
+            before: Vec::new(),
+        }
     }
 
     /// The same, offering HTTP/2.
@@ -48,8 +67,11 @@ impl Dialer {
     /// # Errors
     /// The handshake's; with TLS 1.3 a refusal of the client's certificate shows only at the first read.
     pub async fn dial(&self, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(address).await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((self.from, 0).into())?;
+        let mut stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
+        stream.write_all(&self.before).await?;
         let name = ServerName::try_from(SERVER_NAME).unwrap();
         timeout(PATIENCE, TlsConnector::from(self.config()).connect(name, stream)).await.unwrap()
     }

@@ -16,6 +16,7 @@
 pub mod certificate;
 pub mod destination;
 pub mod document;
+pub mod eif;
 pub mod measurement;
 pub mod message;
 pub mod problem;
@@ -32,6 +33,8 @@ pub mod gateway_head;
 pub mod local_head;
 #[cfg(feature = "programs")]
 pub mod manifest;
+#[cfg(feature = "programs")]
+pub mod proxy_header;
 #[cfg(feature = "programs")]
 pub mod records;
 
@@ -55,6 +58,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("certificate_structured", certificate::structured),
     ("measurement_raw", measurement::raw),
     ("measurement_structured", measurement::structured),
+    ("eif_raw", eif::raw),
     ("message_raw", message::raw),
     ("message_structured", message::structured),
     ("destination_raw", destination::raw),
@@ -72,6 +76,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("local_head_raw", local_head::raw),
     #[cfg(feature = "programs")]
     ("manifest_raw", manifest::raw),
+    #[cfg(feature = "programs")]
+    ("proxy_header_raw", proxy_header::raw),
     #[cfg(feature = "programs")]
     ("records_raw", records::raw),
     #[cfg(feature = "programs")]

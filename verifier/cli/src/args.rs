@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Inspects and verifies AWS Nitro Enclaves attestation documents.
+/// Inspects and verifies AWS Nitro Enclaves attestation documents, and measures enclave images.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Verify a document: signature, certificates, time, and PCRs when they are given.
     Verify(VerifyArguments),
+    /// Measure an enclave image: PCR0, PCR1 and PCR2, and PCR8 when it is signed.
+    Eif(EifArguments),
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +57,15 @@ pub(crate) struct VerifyArguments {
     #[arg(long)]
     pub(crate) allow_debug: bool,
     /// How to print.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EifArguments {
+    /// The image, or - for standard input.
+    pub(crate) file: PathBuf,
+    /// How to print; json is what nitro-cli describe-eif prints, and what --expect reads.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
@@ -112,6 +123,7 @@ Examples:
   nitro-tool attest | countersign-verify inspect - --output json
   countersign-verify verify document.b64 --expect measurement.json --nonce 4f1c…
   countersign-verify verify kept.cbor --at 2026-08-03T19:20:00Z
+  countersign-verify eif app.eif --output json > measurement.json
 
 Exit codes: 0 accepted, 1 refused, 2 wrong usage or unreadable file.";
 

@@ -34,17 +34,20 @@ impl Form {
 
 /// Reads a document. The outer error is about the file, the inner one about what is in it.
 pub(crate) fn read(path: &Path) -> Result<Result<Input, Refusal>, String> {
-    let source: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(path).map_err(|error| unreadable(path, &error))?)
-    };
-    let bytes = read_at_most(source, MAX_FILE_BYTES).map_err(|error| unreadable(path, &error))?;
+    let bytes = read_at_most(open(path)?, MAX_FILE_BYTES).map_err(|error| unreadable(path, &error))?;
     if bytes.len() > MAX_FILE_BYTES {
         let refusal = SyntaxRefusal::DocumentTooLong { limit: MAX_DOCUMENT_BYTES, actual: bytes.len() };
         return Ok(Err(refusal.into()));
     }
     Ok(Ok(decode(bytes)))
+}
+
+/// A file or standard input, to be read as a stream.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, String> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    File::open(path).map(|file| Box::new(file) as Box<dyn Read>).map_err(|error| unreadable(path, &error))
 }
 
 /// Reads another small file whole.
@@ -60,7 +63,7 @@ pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> String {
+pub(crate) fn unreadable(path: &Path, error: &impl std::fmt::Display) -> String {
     format!("cannot read {}: {error}; give a file, or - for standard input", path.display())
 }
 

@@ -1,13 +1,15 @@
-//! `countersign-verify`: what an attestation document says, and whether it holds.
+//! `countersign-verify`: what an attestation document says, and whether it holds; what an enclave image measures to.
 //!
 //! ```text
 //! args ─▶ input (file or stdin; binary, base64 or hex) ─▶ inspect | verify ─▶ text or JSON ─▶ exit code
+//!      ─▶ image (file or stdin) ─▶ eif ─▶
 //! ```
 //!
 //! The verdict goes to standard output, what went wrong before there was one to standard error. This program reads the
 //! machine's clock when no time is given; the verifier itself never does.
 
 mod args;
+mod eif;
 mod input;
 mod inspect;
 mod output;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Eif(arguments) => eif::run(&arguments),
     };
     match outcome {
         Ok(Outcome::Accepted) => ExitCode::SUCCESS,

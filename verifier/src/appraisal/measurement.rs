@@ -1,8 +1,10 @@
 //! One set of expected PCRs.
 
 use super::measurement_json;
+use super::shape::Shape;
 use crate::pcr::{NotAPcr, Pcr, PcrIndex, PcrSet};
 use crate::refusal::Difference;
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A named set of expected PCRs: 0, 1 and 2, and any others.
@@ -12,6 +14,8 @@ pub struct Measurement {
     required: [Pcr; 3],
     /// The others, lowest index first: few, so a list is shorter than a [`PcrSet`].
     others: Box<[(PcrIndex, Pcr)]>,
+    /// The indexes of both.
+    shape: Shape,
 }
 
 impl Measurement {
@@ -39,6 +43,7 @@ impl Measurement {
                 .filter(|(index, _)| index.get() > 2)
                 .map(|(index, value)| (index, *value))
                 .collect(),
+            shape: Shape::of(&set),
         })
     }
 
@@ -49,8 +54,8 @@ impl Measurement {
     /// {"PCR0": "<96 hex digits>", "PCR1": "…", "PCR2": "…", "PCR8": "…"}
     /// ```
     ///
-    /// Of `describe-eif`, everything beside `Measurements` is passed over; within the measurements, only PCRs and
-    /// `HashAlgorithm` may stand.
+    /// PCR8 and any other PCR that stands there is part of the measurement. Of `describe-eif`, everything beside
+    /// `Measurements` is passed over; within the measurements, only PCRs and `HashAlgorithm` may stand.
     ///
     /// # Errors
     /// What does not fit, with the key it stands under.
@@ -74,15 +79,33 @@ impl Measurement {
         pcr0
     }
 
-    pub(super) fn matches(&self, actual: &PcrSet) -> bool {
-        self.differences(actual).next().is_none()
+    pub(super) const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The order among measurements of one PCR0: by shape, so that those that name the same PCRs stand together and
+    /// those that name the most come first; then by the PCRs; then by name.
+    pub(super) fn order(&self, other: &Self) -> Ordering {
+        let Self { name, required: [_, pcr1, pcr2], others, shape } = self;
+        let of_other = (other.shape, &other.required[1], &other.required[2], &other.others, &other.name);
+        (*shape, pcr1, pcr2, others, name).cmp(&of_other)
+    }
+
+    /// The same order against PCRs, for a measurement that names no PCR they lack.
+    pub(super) fn order_against(&self, actual: &PcrSet) -> Ordering {
+        self.pcrs()
+            .map(|(index, expected)| Some(expected).cmp(&actual.get(index)))
+            .find(|ordering| ordering.is_ne())
+            .unwrap_or(Ordering::Equal)
     }
 
     /// How many PCRs differ; among equals, the same image with another signer is closer than another image.
     pub(super) fn distance(&self, actual: &PcrSet) -> (usize, usize) {
-        let (required, others): (Vec<_>, Vec<_>) =
-            self.differences(actual).partition(|difference| difference.index.get() < 3);
-        (required.len() + others.len(), required.len())
+        let differs = |(index, expected)| usize::from(actual.get(index) != Some(expected));
+        let indexes = [PcrIndex::PCR0, PcrIndex::PCR1, PcrIndex::PCR2];
+        let required: usize = indexes.into_iter().zip(&self.required).map(differs).sum();
+        let others: usize = self.others.iter().map(|(index, value)| differs((*index, value))).sum();
+        (required + others, required)
     }
 
     pub(super) fn differences(&self, actual: &PcrSet) -> impl Iterator<Item = Difference> {

@@ -29,11 +29,9 @@ struct Nested {
 fn entry(key: String, value: Value) -> Result<Option<(PcrIndex, Pcr)>, MeasurementError> {
     let Value::String(text) = value else { return Err(MeasurementError::NotText { key }) };
     if key == "HashAlgorithm" {
-        // nitro-cli prints `Sha384 { ... }`.
-        return if text.starts_with("Sha384") {
-            Ok(None)
-        } else {
-            Err(MeasurementError::HashAlgorithm { actual: text })
+        return match SHA384_NAMES.iter().any(|name| text.starts_with(name)) {
+            true => Ok(None),
+            false => Err(MeasurementError::HashAlgorithm { actual: text }),
         };
     }
     let Some(index) = index(&key) else { return Err(MeasurementError::UnknownKey { key }) };
@@ -42,6 +40,10 @@ fn entry(key: String, value: Value) -> Result<Option<(PcrIndex, Pcr)>, Measureme
         Err(error) => Err(MeasurementError::NotAPcr { key, error }),
     }
 }
+
+/// nitro-cli prints how its hasher looks to a debugger: `Sha384 { ... }`, and where it was built with sha2 0.10 (as
+/// aws-nitro-enclaves-image-format 0.8 is) `Sha512_48 { .. }`, SHA-512 cut to 48 bytes with SHA-384's start values.
+const SHA384_NAMES: [&str; 2] = ["Sha384 {", "Sha512_48 {"];
 
 /// `PCR0` to `PCR31`, without leading zeros.
 fn index(key: &str) -> Option<PcrIndex> {

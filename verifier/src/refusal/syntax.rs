@@ -80,6 +80,12 @@ pub enum Item {
     Pcr,
     /// An entry of `cabundle`.
     CaBundleEntry,
+    /// The signature section of an enclave image, an array of signatures.
+    ImageSignature,
+    /// A key of one such signature.
+    ImageSignatureKey,
+    /// A value of one such signature, an array of bytes.
+    ImageSignatureValue,
 }
 
 impl fmt::Display for Item {
@@ -95,6 +101,9 @@ impl fmt::Display for Item {
             Self::PcrIndex => "a PCR index",
             Self::Pcr => "a PCR",
             Self::CaBundleEntry => "an entry of cabundle",
+            Self::ImageSignature => "the signature section",
+            Self::ImageSignatureKey => "a key of an image signature",
+            Self::ImageSignatureValue => "a value of an image signature",
         })
     }
 }

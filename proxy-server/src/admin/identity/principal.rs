@@ -3,7 +3,8 @@ use std::fmt;
 use super::{Lineage, Permission, Roles, Scope, Subject, TokenRecord};
 use crate::policy::WorkloadName;
 
-/// Somebody who proved who he is. Only an [`super::Authenticator`] makes one.
+/// Somebody who proved who he is. An [`super::Authenticator`] makes one, and
+/// [`Principal::danger_of_the_machine`] for whom nobody has to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     subject: Subject,
@@ -27,6 +28,13 @@ impl Principal {
             scope: token.scope.clone(),
             made_by: Some(token.created_by.clone()),
         }
+    }
+
+    /// Whoever runs a command on the machine itself, which may do everything: he
+    /// can write to the store without asking anybody. Never to be called for a
+    /// request from the network.
+    pub fn danger_of_the_machine(user: &str) -> Self {
+        Self::named(Subject::local(user), super::Role::Admin.into(), Scope::Everything)
     }
 
     /// Somebody for a test of what principals may do.

@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use countersign_protocol::{Destination, Lease, LeaseBounds};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,6 +10,7 @@ use crate::{
         extract::{Incoming, LARGE},
         problem::ApiError,
     },
+    config::BYTES_PER_SECOND,
     policy::{Limits, Workload, WorkloadName},
     store::{Origin, WorkloadRow},
 };
@@ -81,6 +84,10 @@ pub(in crate::admin) struct LimitsView {
     #[serde(default = "max_tunnels", deserialize_with = "whole")]
     #[schema(required = false, minimum = 1, maximum = 10_000_000, default = 1024)]
     max_tunnels_per_session: u32,
+    /// Bytes a second of all tunnels together, on each replica; without a limit when it is left out.
+    #[serde(default)]
+    #[schema(required = false, minimum = 65_536, maximum = 1_000_000_000_000_i64)]
+    max_bytes_per_second: Option<u64>,
 }
 
 impl Incoming for NewWorkload {
@@ -146,18 +153,24 @@ struct LimitsShown {
     max_sessions: u32,
     #[schema(minimum = 0)]
     max_tunnels_per_session: u32,
+    #[schema(minimum = 65_536)]
+    max_bytes_per_second: Option<u64>,
 }
 
 impl From<Limits> for LimitsShown {
     fn from(limits: Limits) -> Self {
-        let Limits { max_sessions, max_tunnels_per_session } = limits;
-        Self { max_sessions, max_tunnels_per_session }
+        let Limits { max_sessions, max_tunnels_per_session, max_bytes_per_second } = limits;
+        Self {
+            max_sessions,
+            max_tunnels_per_session,
+            max_bytes_per_second: max_bytes_per_second.map(NonZeroU64::get),
+        }
     }
 }
 
 impl LimitsView {
     fn check(self) -> Result<Limits, ApiError> {
-        let Self { max_sessions, max_tunnels_per_session } = self;
+        let Self { max_sessions, max_tunnels_per_session, max_bytes_per_second } = self;
         let within = |field, value| match value {
             1..=MOST_OF_A_LIMIT => Ok(value),
             _ => {
@@ -167,8 +180,17 @@ impl LimitsView {
         Ok(Limits {
             max_sessions: within("limits.max_sessions", max_sessions)?,
             max_tunnels_per_session: within("limits.max_tunnels_per_session", max_tunnels_per_session)?,
+            max_bytes_per_second: max_bytes_per_second.map(rate).transpose()?,
         })
     }
+}
+
+fn rate(bytes: u64) -> Result<NonZeroU64, ApiError> {
+    let (least, most) = (BYTES_PER_SECOND.start(), BYTES_PER_SECOND.end());
+    NonZeroU64::new(bytes).filter(|bytes| BYTES_PER_SECOND.contains(&bytes.get())).ok_or_else(|| {
+        let reason = format_args!("expected {least} to {most}; found {bytes}").to_string();
+        ApiError::invalid("limits.max_bytes_per_second", reason)
+    })
 }
 
 /// A workload.

@@ -19,9 +19,9 @@ use crate::{
         problem::ApiError,
         state::{Api, Shared},
     },
-    audit::{AuditPublicKey, ChainName, Checkpoint, Event, ExportHeader, ExportWriter, Head, KeyId, Purpose},
+    audit::{AuditPublicKey, ChainName, Checkpoint, ExportHeader, ExportWriter, Head, Purpose},
     log::Chain,
-    store::{AuditEvent, AuditRow, ChainRow, CheckpointRow, UnixMs},
+    store::{AuditRow, ChainRow, UnixMs},
 };
 
 /// Gives the whole audit as JSON Lines, for `audit verify` and for keeping elsewhere.
@@ -129,8 +129,7 @@ impl Export {
         let stored = self.api.store.checkpoints(&head.name).await.map_err(io::Error::other)?;
         let mut checkpoints = VecDeque::with_capacity(stored.len());
         let mut anchor = None;
-        for row in stored {
-            let checkpoint = checkpoint(name, row)?;
+        for checkpoint in stored {
             match checkpoint.purpose {
                 Purpose::Anchor => anchor = Some(checkpoint),
                 Purpose::Checkpoint => checkpoints.push_back(checkpoint),
@@ -157,7 +156,7 @@ impl Export {
         let full = rows.len() == ROWS as usize;
         for row in rows.into_iter().filter(|row| row.seq <= current.head.seq) {
             let AuditRow { chain: _, seq, event, hash } = row;
-            writer.row(current.name, seq, &exported(event), hash)?;
+            writer.row(current.name, seq, &event, hash)?;
             current.seq = seq;
             while let Some(checkpoint) = current.checkpoints.pop_front_if(|checkpoint| checkpoint.seq <= seq)
             {
@@ -186,49 +185,6 @@ async fn heads(api: &Shared) -> Result<(Epoch, Vec<ChainRow>), ApiError> {
         }
     }
     Err(ApiError::new(Code::TooSlow, "the policy changes too fast for an export: try again").retry_after(1))
-}
-
-fn checkpoint(chain: ChainName, row: CheckpointRow) -> io::Result<Checkpoint> {
-    let CheckpointRow { chain: _, purpose, seq, hash, at, epoch, key_id, signature } = row;
-    let purpose = match purpose.as_str() {
-        "checkpoint" => Purpose::Checkpoint,
-        "anchor" => Purpose::Anchor,
-        other => return Err(io::Error::other(format!("a checkpoint of {chain} has the purpose {other:?}"))),
-    };
-    Ok(Checkpoint { chain, purpose, seq, hash, at, epoch, key_id: KeyId(key_id), signature })
-}
-
-fn exported(event: AuditEvent) -> Event {
-    let AuditEvent {
-        at,
-        kind,
-        code,
-        epoch,
-        workload,
-        measurement,
-        session,
-        request_id,
-        actor,
-        before,
-        after,
-        evidence,
-        detail,
-    } = event;
-    Event {
-        at,
-        kind,
-        code,
-        epoch,
-        workload,
-        measurement,
-        session,
-        request_id,
-        actor,
-        before,
-        after,
-        evidence,
-        detail,
-    }
 }
 
 /// Rows read at once.

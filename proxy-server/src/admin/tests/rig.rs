@@ -79,7 +79,8 @@ impl Rig {
         )
         .await
         .unwrap();
-        let policy = PolicyHandle::new(Policy::from_store(store.load().await.unwrap()).unwrap());
+        let policy =
+            PolicyHandle::new(Policy::from_store(&store.load().await.unwrap(), UnixMs::now()).unwrap());
         let (journal, _) = Journal::start(Arc::clone(&store));
         let root = SimulatedRoot::generate(UnixMs::now().as_millis()).unwrap();
         let authenticator = Authenticator::new(
@@ -135,7 +136,7 @@ impl Rig {
 
     /// The watcher's work: puts the store's policy in force.
     pub(super) async fn enforce(&self) {
-        let policy = Policy::from_store(self.store.load().await.unwrap()).unwrap();
+        let policy = Policy::from_store(&self.store.load().await.unwrap(), UnixMs::now()).unwrap();
         self.policy.replace(Arc::new(policy));
     }
 

@@ -4,6 +4,7 @@
 //! dependencies; a turn is some hundred verifications, timed where they happen.
 
 mod bare;
+mod matching;
 mod ours;
 mod peer;
 
@@ -22,6 +23,7 @@ use crate::stats::median;
 /// # Errors
 /// A document that we refuse, or a peer that breaks off.
 pub(crate) async fn run(settings: &Settings, report: &mut Report) -> Result<(), Failure> {
+    matching::run(settings, report)?;
     match documents(settings)? {
         Some([main, other]) => {
             measure(&main, "", settings, report)?;

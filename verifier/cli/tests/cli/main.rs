@@ -55,6 +55,8 @@ fn wrong_usage_and_unreadable_files_end_with_2_and_say_what_to_do() {
         (&["verify", "no-such-file"], "cannot read no-such-file"),
         (&["inspect", "no-such-file"], "give a file, or - for standard input"),
         (&["inspect", env!("CARGO_MANIFEST_DIR")], "cannot read"),
+        (&["eif", "no-such-file"], "cannot read no-such-file"),
+        (&["eif", env!("CARGO_MANIFEST_DIR")], "cannot read"),
         (&["verify", "-", "--at", "yesterday"], "give RFC 3339 such as"),
         (&["verify", "-", "--nonce", "xyz"], "give the nonce in hexadecimal"),
         (&["verify", "-", "--root", "mine"], "aws-us-gov"),
@@ -155,6 +157,7 @@ fn a_build_without_the_simulator_names_no_other_root() {
     assert!(!text(&run(&["verify", "--help"], b"").stdout).contains("danger-root"));
 }
 
+mod eif;
 mod genuine;
 #[cfg(feature = "simulator")]
 mod simulated;

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
@@ -15,8 +15,13 @@ struct Ca {
 
 impl Ca {
     fn new() -> Self {
+        Self::named("our people")
+    }
+
+    fn named(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap().der().clone();
         Self { certificate, issuer: Issuer::new(params, key) }
@@ -81,10 +86,12 @@ fn each_kind_of_name_leads_to_its_rule() {
     assert_eq!(rules().identify(&bob).unwrap().subject().as_str(), "cert:cn:bob");
 }
 
+type Change = Box<dyn FnOnce(&mut CertificateParams)>;
+
 #[test]
 fn a_name_of_another_kind_or_nearly_the_same_is_nobodys() {
     let ca = Ca::new();
-    let wrong: [Box<dyn FnOnce(&mut CertificateParams)>; 6] = [
+    let wrong: [Change; 6] = [
         Box::new(|_| ()),
         Box::new(|p| p.distinguished_name.push(DnType::CommonName, "spiffe://corp/alice")),
         Box::new(|p| p.distinguished_name.push(DnType::CommonName, "Bob")),
@@ -129,7 +136,7 @@ fn rules_that_were_meant_otherwise_are_mistakes() {
 
 #[test]
 fn the_verifier_lets_in_its_own_and_the_anonymous() {
-    let (ours, other) = (Ca::new(), Ca::new());
+    let (ours, other, imposter) = (Ca::new(), Ca::named("other people"), Ca::new());
     let verifier = client_verifier([ours.certificate.clone()]).unwrap();
     assert!(verifier.offer_client_auth() && !verifier.client_auth_mandatory());
     let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
@@ -141,11 +148,11 @@ fn the_verifier_lets_in_its_own_and_the_anonymous() {
         other => panic!("{other:?}"),
     };
     assert_eq!(reason(other.issue(|_| ())), rustls::CertificateError::UnknownIssuer);
+    assert_eq!(reason(imposter.issue(|_| ())), rustls::CertificateError::BadSignature);
     let server = ours.issue(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
     assert!(matches!(reason(server), rustls::CertificateError::InvalidPurposeContext { .. }));
     let expired = ours.issue(|p| p.not_after = rcgen::date_time_ymd(2020, 1, 1));
     assert!(matches!(reason(expired), rustls::CertificateError::ExpiredContext { .. }));
-    let _: Arc<_> = verifier;
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Tokens for Shelf {
             match mood {
                 Mood::Answers => Ok(self.records.lock().unwrap().get(hash.as_bytes()).cloned()),
                 Mood::AnswersAnother => Ok(self.records.lock().unwrap().values().next().cloned()),
-                Mood::Fails => Err(StoreError::Absent { path: "store".into() }),
+                Mood::Fails => Err(StoreError::Absent { place: "store".into() }),
                 Mood::Hangs => std::future::pending().await,
             }
         })

@@ -25,7 +25,7 @@ impl Signer {
             Algorithm::ES256 => EncodingKey::from_ec_der(&ec(&ECDSA_P256_SHA256_FIXED_SIGNING)),
             Algorithm::ES384 => EncodingKey::from_ec_der(&ec(&ECDSA_P384_SHA384_FIXED_SIGNING)),
             Algorithm::EdDSA => EncodingKey::from_ed_der(
-                Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref(),
+                Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap().as_ref(),
             ),
             _ => EncodingKey::from_rsa_der(&RSA),
         };

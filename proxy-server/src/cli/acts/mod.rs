@@ -1,0 +1,20 @@
+//! What each command does: one question to the API, or two, and an answer shown.
+
+mod audit;
+mod measurement;
+mod others;
+mod revoke;
+mod session;
+mod token;
+mod tombstone;
+mod verify;
+mod workload;
+
+pub(super) use audit::audit;
+pub(super) use measurement::measurement;
+pub(super) use others::{policy, replica};
+pub(super) use session::session;
+pub(super) use token::token;
+pub(super) use tombstone::tombstone;
+pub(super) use verify::verify;
+pub(super) use workload::workload;

@@ -57,7 +57,7 @@ impl Setup {
             "deployment = \"e2e\"\nstate_directory = \"state\"\ndrain_seconds = 5\n\
              [listen]\nattestation = \"127.0.0.1:0\"\ngateway = \"127.0.0.1:0\"\n{listen}\n\
              [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
-             [trust]\ndanger_simulated_root = \"root.der\"\n[limits]\n{limits}\n[hosts]\n"
+             [admin]\nlisten = \"127.0.0.1:0\"\n[trust]\ndanger_simulated_root = \"root.der\"\n[limits]\n{limits}\n[hosts]\n"
         );
         for (name, address) in hosts {
             writeln!(text, "\"{name}\" = [\"{address}\"]").unwrap();

@@ -91,6 +91,10 @@ codes! {
     ConnectTimeout = "connect-timeout", 504;
     /// The session has as many tunnels as it may have.
     TooManyTunnels = "too-many-tunnels", 429;
+    /// The enclave's EC2 instance has as many live sessions as it may have.
+    TooManyOfInstance = "too-many-of-instance", 429;
+    /// The enclave's EC2 instance attests more often than it may: try again later.
+    AttestingTooOften = "attesting-too-often", 429;
     /// The proxy holds as much as it can: sessions, connections or requests.
     Overloaded = "overloaded", 503;
     /// The proxy has not seen its store lately and opens nothing new.

@@ -29,6 +29,7 @@ pub mod log;
 pub mod policy;
 pub mod proxy_protocol;
 pub mod refusal;
+pub mod replica;
 pub mod serve;
 pub mod session;
 pub mod store;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
+    io::{Write, stderr},
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -60,6 +61,12 @@ async fn tokens_of_a_real_provider() {
     assert_eq!(judge(&format!("{signed}.{foreign}"), now).await, JwtRefused::Signature);
 }
 
+/// Past the capture of test output: who runs the tests must see it.
+fn skipped<T>(missing: &str) -> Option<T> {
+    let said = writeln!(stderr(), "SKIPPED {}: {missing}; tests/setup/test.sh installs it", file!());
+    said.ok().and(None)
+}
+
 const AUDIENCE: &str = "https://admin.example";
 
 /// The provider's process. It ends with its standard input.
@@ -74,8 +81,7 @@ impl Provider {
     async fn start() -> Option<Self> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/oidc");
         if !directory.join("node_modules/oidc-provider").is_dir() {
-            eprintln!("SKIPPED: no OpenID provider: tests/setup/test.sh installs it");
-            return None;
+            return skipped("no OpenID provider");
         }
         let child = Command::new("node")
             .arg("server.mjs")
@@ -86,8 +92,7 @@ impl Provider {
             .kill_on_drop(true)
             .spawn();
         let Ok(mut child) = child else {
-            eprintln!("SKIPPED: no node: tests/setup/test.sh installs it");
-            return None;
+            return skipped("no node");
         };
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = async {

@@ -136,6 +136,37 @@ fn ten_thousand_of_one_image_are_told_apart_by_what_else_they_pin() {
     assert_eq!(mismatch.differences[0].index, pcr4);
 }
 
+/// A refusal compares a part of ten thousand, and still finds the one that counts; an explanation compares all.
+#[test]
+fn the_closest_of_ten_thousand_is_that_of_the_same_image() {
+    let value = |number: u16| {
+        let mut bytes = [0; 48];
+        bytes[..2].copy_from_slice(&number.to_be_bytes());
+        Pcr::new(bytes)
+    };
+    let index = |number| PcrIndex::new(number).unwrap();
+    let image = |number| [0, 1, 2].map(|place| (index(place), value(number)));
+    let mut references: ReferenceValues =
+        (1..10_000).map(|number| Measurement::new(number.to_string(), image(number)).unwrap()).collect();
+    let signed = image(10_000).into_iter().chain([(index(8), value(1))]);
+    references.extend([Measurement::new("signed", signed).unwrap()]);
+    let mut pcrs = PcrSet::EMPTY;
+    image(10_000).into_iter().for_each(|(i, v)| pcrs.insert(i, v).unwrap());
+    let refusal = references.appraise(&pcrs, DebugMode::Refuse).unwrap_err();
+    let Refusal::Appraisal(AppraisalRefusal::Mismatch(mismatch)) = refusal else { panic!("{refusal}") };
+    assert_eq!(
+        (mismatch.closest.as_str(), mismatch.known, mismatch.differences.len()),
+        ("signed", 10_000, 1)
+    );
+
+    // PCR1 and PCR2 of the last: no image would have that, and only the explanation looks so far.
+    let mut odd = PcrSet::EMPTY;
+    odd.insert(index(0), value(0)).unwrap();
+    [1, 2].into_iter().for_each(|place| odd.insert(index(place), value(9_999)).unwrap());
+    let nearest = references.explain(&odd, 1).nearest;
+    assert_eq!((nearest[0].measurement.name(), nearest[0].differences.len()), ("9999", 1));
+}
+
 /// The same numbers in each run.
 struct Xorshift(u64);
 

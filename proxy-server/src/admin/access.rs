@@ -55,7 +55,9 @@ impl<S: Sync> FromRequestParts<S> for Login {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let login = parts.extensions.get::<Self>().cloned();
-        login.ok_or_else(|| ApiError::internal("a handler asked for its caller's login where nobody is authenticated"))
+        login.ok_or_else(|| {
+            ApiError::internal("a handler asked for its caller's login where nobody is authenticated")
+        })
     }
 }
 
@@ -81,11 +83,17 @@ pub(super) async fn authenticate(State(api): State<Api>, mut request: Request, n
 pub(super) fn check_origin(api: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
     let own = |origin: &[u8]| api.config.origins.iter().any(|own| own.as_bytes() == origin);
     if headers.get_all(header::ORIGIN).iter().any(|origin| !own(origin.as_bytes())) {
-        return Err(ApiError::new(Code::ForeignOrigin, "this API takes no requests from pages of other origins"));
+        return Err(ApiError::new(
+            Code::ForeignOrigin,
+            "this API takes no requests from pages of other origins",
+        ));
     }
     let ours = |site: &[u8]| matches!(site, b"same-origin" | b"none");
     if headers.get_all(SEC_FETCH_SITE).iter().any(|site| !ours(site.as_bytes())) {
-        return Err(ApiError::new(Code::ForeignOrigin, "this API takes no requests from pages of other sites"));
+        return Err(ApiError::new(
+            Code::ForeignOrigin,
+            "this API takes no requests from pages of other sites",
+        ));
     }
     Ok(())
 }

@@ -68,7 +68,11 @@ where
 
 /// The same question with another cursor. A cursor has no character that would have to be escaped.
 fn next_link(uri: &Uri, cursor: &str) -> String {
-    let others = uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty() && !part.starts_with("cursor="));
+    let others = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|part| !part.is_empty() && !part.starts_with("cursor="));
     let query: Vec<_> = others.map(str::to_owned).chain([format!("cursor={cursor}")]).collect();
     format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"))
 }
@@ -153,7 +157,8 @@ fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<utoipa::openapi::Response
         by_status.entry(code.status().as_u16()).or_default().push(*code);
     }
     let one = |(status, codes): (u16, Vec<Code>)| {
-        let lines: Vec<_> = codes.iter().map(|code| format!("`{}`:{}", code.as_str(), code.meaning())).collect();
+        let lines: Vec<_> =
+            codes.iter().map(|code| format!("`{}`:{}", code.as_str(), code.meaning())).collect();
         (status.to_string(), RefOr::T(problem_response(status, &lines.join("\n\n"))))
     };
     by_status.into_iter().map(one).collect()
@@ -182,6 +187,9 @@ mod tests {
     fn the_next_page_is_the_same_question() {
         let link = |uri: &'static str| next_link(&Uri::from_static(uri), "C");
         assert_eq!(link("/v1/a"), "</v1/a?cursor=C>; rel=\"next\"");
-        assert_eq!(link("/v1/a?limit=2&cursor=B&state=active"), "</v1/a?limit=2&state=active&cursor=C>; rel=\"next\"");
+        assert_eq!(
+            link("/v1/a?limit=2&cursor=B&state=active"),
+            "</v1/a?limit=2&state=active&cursor=C>; rel=\"next\""
+        );
     }
 }

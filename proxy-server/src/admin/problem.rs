@@ -34,7 +34,15 @@ impl ApiError {
     /// An error whose sentence is all there is to say.
     pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let (code, status) = (code.as_str(), code.status());
-        Self { code, status, detail: detail.into(), field: None, known: Vec::new(), retry_after: None, cause: None }
+        Self {
+            code,
+            status,
+            detail: detail.into(),
+            field: None,
+            known: Vec::new(),
+            retry_after: None,
+            cause: None,
+        }
     }
 
     /// What the request says in `field` makes no sense.
@@ -149,6 +157,7 @@ impl From<StoreError> for ApiError {
             StoreError::Refused(error) => Self::of_change(error),
             error @ (StoreError::Open { .. }
             | StoreError::Absent { .. }
+            | StoreError::Silent { .. }
             | StoreError::Statement { .. }
             | StoreError::Address { .. }
             | StoreError::Forked { .. }) => {

@@ -28,8 +28,8 @@ use super::{
     extract::RequestId,
     problem::{ApiError, Problem, render},
     routes::{
-        approvals, audit, audit_export, events, explain, health, measurements, policy, replicas, revocations, sessions, tokens, tombstones,
-        whoami, workloads,
+        approvals, audit, audit_export, events, explain, health, measurements, policy, replicas, revocations,
+        sessions, tokens, tombstones, whoami, workloads,
     },
     state::{AdminParts, Api, Shared},
 };
@@ -140,7 +140,10 @@ impl utoipa::Modify for Whole {
         document.info = info;
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-        components.add_security_scheme("certificate", SecurityScheme::MutualTls { description: None, deprecated: None, extensions: None });
+        components.add_security_scheme(
+            "certificate",
+            SecurityScheme::MutualTls { description: None, deprecated: None, extensions: None },
+        );
     }
 }
 
@@ -183,7 +186,9 @@ async fn bounded(api: &Api, request: Request, next: Next) -> Response {
         return error.into_response();
     }
     let Ok(_place) = Arc::clone(&api.requests).try_acquire_owned() else {
-        return ApiError::new(Code::Overloaded, "too many requests are under way: try again").retry_after(1).into_response();
+        return ApiError::new(Code::Overloaded, "too many requests are under way: try again")
+            .retry_after(1)
+            .into_response();
     };
     match timeout(api.config.deadline, next.run(request)).await {
         Ok(response) => response,

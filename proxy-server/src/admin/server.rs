@@ -21,8 +21,8 @@ use super::{
     activity::{Activity, Counted},
     config::AdminConfig,
     router::router,
-    state::AdminParts,
     stalling::Stalling,
+    state::AdminParts,
     tls,
 };
 use crate::{
@@ -123,10 +123,12 @@ impl Knock {
     async fn serve(&self, tls: TlsStream<TcpStream>) {
         let (_, session) = tls.get_ref();
         let two = session.alpn_protocol() == Some(tls::H2);
-        let certificate = session.peer_certificates().and_then(<[_]>::first).map(|der| der.clone().into_owned());
+        let certificate =
+            session.peer_certificates().and_then(<[_]>::first).map(|der| der.clone().into_owned());
         let peer = Peer { address: self.address, certificate };
         let activity = Activity::new(self.idle);
-        let service = service_fn(|request| answer(self.router.clone(), peer.clone(), activity.clone(), request));
+        let service =
+            service_fn(|request| answer(self.router.clone(), peer.clone(), activity.clone(), request));
         let builder = builder(two);
         let io = TokioIo::new(Stalling::new(tls, STALLED));
         let mut serving = Box::pin(builder.serve_connection(io, service));
@@ -173,7 +175,12 @@ fn builder(two: bool) -> auto::Builder<TokioExecutor> {
             .keep_alive_timeout(HEAD_TIME);
         builder.http2_only()
     } else {
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_headers(64).max_buf_size(MAX_HEAD);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_headers(64)
+            .max_buf_size(MAX_HEAD);
         builder.http1_only()
     }
 }

@@ -60,7 +60,8 @@ pub(super) type Api = Arc<Shared>;
 
 impl Shared {
     pub(super) fn new(parts: AdminParts, openapi: bytes::Bytes) -> Self {
-        let AdminParts { store, policy, authenticator, deployment, anchor, approvals, lease_bounds, config } = parts;
+        let AdminParts { store, policy, authenticator, deployment, anchor, approvals, lease_bounds, config } =
+            parts;
         Self {
             events: Events::new(Arc::clone(&store), config.listeners),
             store,
@@ -78,7 +79,12 @@ impl Shared {
     }
 
     /// Makes one change in the caller's name.
-    pub(super) async fn change(&self, caller: &Caller, change: Change, terms: Terms) -> Result<Changed, ApiError> {
+    pub(super) async fn change(
+        &self,
+        caller: &Caller,
+        change: Change,
+        terms: Terms,
+    ) -> Result<Changed, ApiError> {
         let Terms { precondition, mode, idempotency } = terms;
         let request = ChangeRequest {
             change,

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use super::identity::{FailedLogin, FailedLogins, Lineage, Roles, Scope, Subject, TokenHash, TokenId, TokenName, TokenRecord, Tokens};
+use super::identity::{
+    FailedLogin, FailedLogins, Lineage, Roles, Scope, Subject, TokenHash, TokenId, TokenName, TokenRecord,
+    Tokens,
+};
 use crate::{
     policy::PolicyHandle,
     store::{Answer, AuditEvent, Journal, Store, StoreError, TokenRow, UnixMs},
@@ -79,7 +82,8 @@ impl FailedLogins for AuditedLogins {
 pub(super) fn record(row: TokenRow) -> Result<TokenRecord, StoreError> {
     let TokenRow { id, name, hash, roles, scope, created_by, created, expires, last_used, revoked } = row;
     let row = format!("token {}", hex::encode(id));
-    let corrupt = |reason: &dyn fmt::Display| StoreError::Corrupt { row: row.clone(), reason: reason.to_string() };
+    let corrupt =
+        |reason: &dyn fmt::Display| StoreError::Corrupt { row: row.clone(), reason: reason.to_string() };
     Ok(TokenRecord {
         id: TokenId::from_bytes(id),
         name: name.parse::<TokenName>().map_err(|error| corrupt(&error))?,
@@ -99,7 +103,8 @@ pub(super) fn record(row: TokenRow) -> Result<TokenRecord, StoreError> {
 
 /// The row of a record.
 pub fn row(record: &TokenRecord) -> TokenRow {
-    let TokenRecord { id, name, hash, roles, scope, created_by, created, expires, last_used, revoked } = record;
+    let TokenRecord { id, name, hash, roles, scope, created_by, created, expires, last_used, revoked } =
+        record;
     TokenRow {
         id: *id.as_bytes(),
         name: name.as_str().to_owned(),

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::{
     connection::{Connection, NoNonce},
     gate::Gate,
+    instance_rate::InstanceRate,
     judgement::{answers, appraise, lease, might_pass, revoked},
 };
 use crate::{
@@ -25,7 +26,8 @@ use crate::{
     log::{Chain, Sample, Sampler},
     policy::{Admitting, Policy, PolicyHandle},
     refusal::Refused,
-    session::{Admission, EndReason, Granted, Renewal, Sessions},
+    replica::{Elsewhere, LookupError, ReplicaId},
+    session::{Admission, EndReason, Granted, Instance, Renewal, Sessions},
     store::{AuditEvent, Journal, JournalError, SessionRow, UnixMs},
 };
 
@@ -33,6 +35,7 @@ use crate::{
 pub struct Admitter {
     parts: AdmitterParts,
     gate: Gate,
+    rate: InstanceRate,
     lines: Sampler,
     rows: Sampler,
 }
@@ -53,10 +56,16 @@ pub struct AdmitterParts {
     pub policy: PolicyHandle,
     /// Who has.
     pub sessions: Sessions,
+    /// Who has at another replica.
+    pub elsewhere: Elsewhere,
+    /// Which replica this is.
+    pub replica: ReplicaId,
     /// Issues certificates.
     pub ca: Arc<SessionCa>,
     /// Takes audit rows.
     pub journal: Journal,
+    /// Documents of one EC2 instance that are looked at in a minute.
+    pub attestations_per_instance: u32,
     /// Threads that serve connections.
     pub workers: usize,
 }
@@ -65,7 +74,8 @@ impl Admitter {
     /// Puts the parts together.
     pub fn new(parts: AdmitterParts) -> Self {
         let gate = Gate::new(parts.workers);
-        Self { parts, gate, lines: Sampler::new(LINES_PER_SECOND), rows: Sampler::new(ROWS_PER_SECOND) }
+        let rate = InstanceRate::new(parts.attestations_per_instance);
+        Self { parts, gate, rate, lines: Sampler::new(LINES_PER_SECOND), rows: Sampler::new(ROWS_PER_SECOND) }
     }
 
     /// A new nonce for this connection.
@@ -195,6 +205,8 @@ impl Admitter {
         now: UnixMs,
         request_id: &str,
     ) -> Result<Admitted, Refused> {
+        let instance = Instance::of_module(evidence.module_id());
+        self.rate.take(&instance, Instant::now())?;
         let admitting = appraise(policy, evidence)?;
         let lease = lease(admitting.workload.lease_bounds, attest.lease, evidence.not_after(), now)?;
         let admission = Admission {
@@ -205,7 +217,9 @@ impl Admitter {
             sequence: attest.sequence,
             lease,
             epoch: policy.epoch,
+            instance: Some(instance),
         };
+        self.catch_up(connection, key).await?;
         let Granted { session, renewed, .. } = self
             .parts
             .sessions
@@ -223,7 +237,7 @@ impl Admitter {
             lease_ends: UnixMs(now.0.saturating_add_unsigned(lease.duration().as_millis() as u64)),
             epoch: policy.epoch,
             module_id: Some(evidence.module_id().to_owned()),
-            replica: None,
+            replica: Some(self.parts.replica.to_bytes()),
             admitted: now,
         };
         let finished =
@@ -249,6 +263,24 @@ impl Admitter {
             measurement: Arc::clone(&admitting.name),
             renewed,
             grant: Grant { session: id, lease, epoch: policy.epoch, certificates },
+        })
+    }
+
+    /// Brings in what other replicas know of this key, so that its session, its boot and
+    /// its sequence number go on from there. A connection that renews what it was given
+    /// on this connection asks nobody.
+    async fn catch_up(&self, connection: &Connection, key: &ClientKey) -> Result<(), Refused> {
+        let Elsewhere::Replicas(neighbours) = &self.parts.elsewhere else { return Ok(()) };
+        if connection.session().is_some_and(|id| self.parts.sessions.find(&id).is_some()) {
+            return Ok(());
+        }
+        neighbours.refresh(key.thumbprint()).await.map_err(|error| match &error {
+            LookupError::NotAdopted(refused) => Refused::new(refused.code(), refused.to_string()),
+            _ => Refused::because(
+                ProblemCode::Stale,
+                "the proxy could not ask its store about this key: try again",
+                Chain(&error),
+            ),
         })
     }
 

@@ -16,6 +16,7 @@ mod admission;
 mod connection;
 mod gate;
 mod http1_io;
+mod instance_rate;
 mod judgement;
 mod port;
 mod router;

@@ -19,6 +19,10 @@ pub struct ProxyLimits {
     pub handshakes: u32,
     /// Live sessions, of all workloads together.
     pub sessions: u32,
+    /// Live sessions of one EC2 instance.
+    pub sessions_per_instance: u32,
+    /// Documents of one EC2 instance that are looked at in a minute.
+    pub attestations_per_instance: u32,
 }
 
 impl Default for ProxyLimits {
@@ -28,6 +32,8 @@ impl Default for ProxyLimits {
             gateway_connections: 50_000,
             handshakes: 1_024,
             sessions: 100_000,
+            sessions_per_instance: 64,
+            attestations_per_instance: 600,
         }
     }
 }
@@ -48,7 +54,14 @@ impl Default for AuditRetention {
 }
 
 pub(super) fn limits(raw: RawLimits, found: &Collector) -> ProxyLimits {
-    let RawLimits { attestation_connections, gateway_connections, handshakes, sessions } = raw;
+    let RawLimits {
+        attestation_connections,
+        gateway_connections,
+        handshakes,
+        sessions,
+        sessions_per_instance,
+        attestations_per_instance,
+    } = raw;
     let default = ProxyLimits::default();
     let pick = |value, field: &str, range, default| {
         let field = format!("limits.{field}");
@@ -69,6 +82,18 @@ pub(super) fn limits(raw: RawLimits, found: &Collector) -> ProxyLimits {
         ),
         handshakes: pick(handshakes, "handshakes", 1..=100_000, default.handshakes),
         sessions: pick(sessions, "sessions", 1..=10_000_000, default.sessions),
+        sessions_per_instance: pick(
+            sessions_per_instance,
+            "sessions_per_instance",
+            1..=10_000_000,
+            default.sessions_per_instance,
+        ),
+        attestations_per_instance: pick(
+            attestations_per_instance,
+            "attestations_per_instance",
+            1..=100_000_000,
+            default.attestations_per_instance,
+        ),
     }
 }
 

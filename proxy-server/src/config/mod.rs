@@ -32,6 +32,7 @@ pub use mistake::{Mistake, Mistakes};
 pub use replica::ReplicaName;
 pub use store::{StorePlace, WhenStale};
 pub use trust::TrustRoot;
+pub(crate) use workloads::BYTES_PER_SECOND;
 pub use workloads::{MeasurementSpec, MeasurementState, WorkloadSpec};
 
 /// A configuration whose every value was checked, files read included.

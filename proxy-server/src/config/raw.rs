@@ -80,6 +80,8 @@ pub(super) struct RawLimits {
     pub(super) gateway_connections: Number,
     pub(super) handshakes: Number,
     pub(super) sessions: Number,
+    pub(super) sessions_per_instance: Number,
+    pub(super) attestations_per_instance: Number,
 }
 
 #[derive(Debug, Default)]
@@ -143,6 +145,7 @@ pub(super) struct RawWorkload {
     pub(super) lease: RawLease,
     pub(super) max_sessions: Number,
     pub(super) max_tunnels_per_session: Number,
+    pub(super) max_bytes_per_second: Number,
     pub(super) measurements: Vec<RawMeasurement>,
 }
 
@@ -206,6 +209,8 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
             gateway_connections: s.number("gateway_connections"),
             handshakes: s.number("handshakes"),
             sessions: s.number("sessions"),
+            sessions_per_instance: s.number("sessions_per_instance"),
+            attestations_per_instance: s.number("attestations_per_instance"),
         }),
         audit: table(&top, "audit", |s| RawAudit {
             keep_rows: s.number("keep_rows"),
@@ -283,8 +288,9 @@ fn lease(section: &Section<'_>) -> RawLease {
 }
 
 fn workload(section: Section<'_>) -> RawWorkload {
-    let (max_sessions, max_tunnels_per_session) =
-        table(&section, "limits", |s| (s.number("max_sessions"), s.number("max_tunnels_per_session")));
+    let (max_sessions, max_tunnels_per_session, max_bytes_per_second) = table(&section, "limits", |s| {
+        (s.number("max_sessions"), s.number("max_tunnels_per_session"), s.number("max_bytes_per_second"))
+    });
     let workload = RawWorkload {
         path: section.path().to_owned(),
         span: section.span(),
@@ -294,6 +300,7 @@ fn workload(section: Section<'_>) -> RawWorkload {
         lease: table(&section, "lease", lease),
         max_sessions,
         max_tunnels_per_session,
+        max_bytes_per_second,
         measurements: section.sections("measurement").into_iter().map(measurement).collect(),
     };
     section.finish();

@@ -40,6 +40,7 @@ max_seconds = 120
 
 [limits]
 sessions = 7
+sessions_per_instance = 3
 
 [audit]
 keep_days = 3
@@ -55,7 +56,7 @@ name = "payments"
 destinations = ["KMS.us-west-2.amazonaws.com:443", "[2001:db8::1]:80"]
 addresses = ["127.0.0.1", "10.0.0.0/8"]
 lease = {{ max_seconds = 60 }}
-limits = {{ max_sessions = 3 }}
+limits = {{ max_sessions = 3, max_bytes_per_second = 1_000_000 }}
 
 [[workload.measurement]]
 name = "v1"
@@ -79,7 +80,10 @@ state = "pending"
     assert_eq!(config.trust.to_string(), "aws-us-gov");
     assert_eq!(config.session_root, SessionRoot::File(place.0.join("shared/root.pem")));
     assert_eq!((config.window.past.as_secs(), config.window.future.as_secs()), (30, 10));
-    assert_eq!(config.limits, ProxyLimits { sessions: 7, ..ProxyLimits::default() });
+    assert_eq!(
+        config.limits,
+        ProxyLimits { sessions: 7, sessions_per_instance: 3, ..ProxyLimits::default() }
+    );
     assert_eq!(config.audit.age.as_secs(), 3 * 86_400);
     assert_eq!(config.log, LogFormat::Text);
     assert_eq!(config.hosts["kms.example"].len(), 2);
@@ -90,6 +94,7 @@ state = "pending"
     assert_eq!(workload.addresses, ["127.0.0.1/32".parse().unwrap(), "10.0.0.0/8".parse().unwrap()]);
     assert_eq!((workload.lease_bounds.min().as_secs(), workload.lease_bounds.max().as_secs()), (40, 60));
     assert_eq!(workload.limits.max_sessions, 3);
+    assert_eq!(workload.limits.max_bytes_per_second.map(u64::from), Some(1_000_000));
     assert_eq!(spec.measurements[0].version.as_deref(), Some("1.0.3"));
     assert_eq!(spec.measurements[0].pcrs.len(), 3);
     assert_eq!(spec.measurements[0].state, MeasurementState::Active);

@@ -1,4 +1,6 @@
-use std::{collections::HashMap, fmt, net::IpAddr, path::Path, str::FromStr};
+use std::{
+    collections::HashMap, fmt, net::IpAddr, num::NonZeroU64, ops::RangeInclusive, path::Path, str::FromStr,
+};
 
 use countersign_protocol::{Destination, LeaseBounds};
 use countersign_verifier::{Measurement, Pcr, PcrIndex, PcrSet};
@@ -93,6 +95,7 @@ pub(super) fn workloads(
             lease,
             max_sessions,
             max_tunnels_per_session,
+            max_bytes_per_second,
             measurements,
         } = raw;
         let field = |key: &str| format!("{path}.{key}");
@@ -124,6 +127,10 @@ pub(super) fn workloads(
                 "limits.max_tunnels_per_session",
                 default.max_tunnels_per_session,
             ),
+            max_bytes_per_second: max_bytes_per_second.and_then(|value| {
+                let field = field("limits.max_bytes_per_second");
+                NonZeroU64::new(limits::number(Some(value), &field, BYTES_PER_SECOND, 0, found))
+            }),
         };
         if let Some(name) = parsed_name {
             let workload = Workload { name, destinations, addresses, lease_bounds, limits };
@@ -157,6 +164,10 @@ pub(super) fn networks(values: &[Spanned<String>], field: &str, found: &Collecto
     };
     values.iter().enumerate().filter_map(network).collect()
 }
+
+/// Below this a single record would take longer than anybody waits; above it
+/// lies what no machine moves.
+pub(crate) const BYTES_PER_SECOND: RangeInclusive<u64> = 65_536..=1_000_000_000_000;
 
 /// Measurements seen so far: one enclave must not fit two workloads.
 type Placed = Vec<(PcrSet, String, usize)>;

@@ -29,10 +29,10 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
         let request = RequestId::next();
         let attempt = Box::pin(attempt(shared, &mut stream, &mut head, &who)).await;
         let (refusal, again) = match attempt {
-            Attempt::Opened { opened: Opened { upstream, permit, destination }, head: length } => {
+            Attempt::Opened { opened: Opened { upstream, permit, destination, meters }, head: length } => {
                 let record = Record::opened(request, permit.session().id(), destination);
                 let early = head.get(length..).unwrap_or_default();
-                let mut tunnel = Box::new(OwnTunnel::new(stream, upstream, permit, early));
+                let mut tunnel = Box::new(OwnTunnel::new(stream, upstream, permit, meters, early));
                 drop(head);
                 let end = (&mut tunnel).await;
                 record.ended(&end, tunnel.traffic());
@@ -94,7 +94,7 @@ async fn attempt(
         Ok(session) => session,
         Err(stranger) => return Attempt::Malformed((*stranger).into()),
     };
-    let opened = match open(shared, session, target).await {
+    let mut opened = match open(shared, session, target).await {
         Ok(opened) => opened,
         Err(refusal) => return Attempt::Refused { refusal, head: length },
     };
@@ -103,10 +103,12 @@ async fn attempt(
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
         stream.flush().await
     };
-    match timeout(shared.config.head_timeout, told).await {
-        Ok(Ok(())) => Attempt::Opened { opened, head: length },
-        _ => Attempt::Over,
-    }
+    // A client that does not take its answer must not put off the end of its session.
+    let told = tokio::select! {
+        told = timeout(shared.config.head_timeout, told) => matches!(told, Ok(Ok(()))),
+        _ = opened.permit.cut() => false,
+    };
+    if told { Attempt::Opened { opened, head: length } } else { Attempt::Over }
 }
 
 /// Waits for the first byte of a request; whether one came.

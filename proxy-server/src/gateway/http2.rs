@@ -31,9 +31,20 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TlsStream, who: Resul
     let Ok(Ok(mut connection)) = timeout(shared.config.head_timeout, handshake).await else {
         return;
     };
-    let watch = who.as_ref().ok().and_then(|session| session.watch().ok());
-    let life = Life { ping: connection.ping_pong(), reset, watch, who: Arc::new(who) };
-    live(&shared, &mut connection, life).await;
+    // A connection that does not learn of its session's end carries no tunnel of it.
+    let (who, watch) = match who {
+        Ok(session) => match session.watch() {
+            Ok(watch) => (Ok(session), Some(watch)),
+            Err(error) => (Err(Stranger::Full(error)), None),
+        },
+        Err(stranger) => (Err(stranger), None),
+    };
+    let mut life = Life { ping: connection.ping_pong(), reset, watch, who: Arc::new(who) };
+    live(&shared, &mut connection, &mut life).await;
+    // In this order: bytes of ended streams may stand in the connection's buffers, and
+    // as long as the watch is held the session's end is not over.
+    drop(connection);
+    drop(life);
 }
 
 /// What a connection has beside its streams.
@@ -45,7 +56,7 @@ struct Life {
     who: Arc<Result<Arc<Session>, Stranger>>,
 }
 
-async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes>, mut life: Life) {
+async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes>, life: &mut Life) {
     let keepalive = shared.config.keepalive;
     let mut tick = interval_at(Instant::now() + keepalive, keepalive);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -56,6 +67,11 @@ async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes
         tokio::select! {
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
+                    if life.who.is_err() && stopping == Stopping::No {
+                        // Its answer tells it what to do, which is done on another connection.
+                        connection.graceful_shutdown();
+                        stopping = Stopping::Announced;
+                    }
                     busy = Instant::now();
                     let (shared, who) = (Arc::clone(shared), Arc::clone(&life.who));
                     shared.tasks.clone().spawn(async move { stream(&shared, &who, request, respond).await });
@@ -124,10 +140,10 @@ async fn stream(
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     match opened {
-        Ok(Opened { upstream, permit, destination }) => {
+        Ok(Opened { upstream, permit, destination, meters }) => {
             let Ok(to_client) = respond.send_response(Response::new(()), false) else { return };
             let record = Record::opened(id, permit.session().id(), destination);
-            let mut tunnel = StreamTunnel::new(request.into_body(), to_client, upstream, permit);
+            let mut tunnel = StreamTunnel::new(request.into_body(), to_client, upstream, permit, meters);
             let end = (&mut tunnel).await;
             record.ended(&end, tunnel.traffic());
         }

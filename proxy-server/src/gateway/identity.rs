@@ -5,26 +5,65 @@ use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
 use super::refusal::Refusal;
-use crate::session::{EndReason, RegisterError, Session, Sessions};
+use crate::{
+    replica::{Elsewhere, LookupError},
+    session::{AdmitError, EndReason, RegisterError, Session, Sessions},
+};
 
 /// The live session of a client that proved to hold a session certificate's key.
 ///
 /// The certificate alone is no way through: the record decides, and the record
-/// names the key.
+/// names the key. What is not known here is looked up in the store, where replicas
+/// share one.
 ///
 /// # Errors
 /// [`Stranger`].
-pub(super) fn find_session(sessions: &Sessions, leaf: &CertificateDer<'_>) -> Result<Arc<Session>, Stranger> {
-    let certificate = EndEntityCert::try_from(leaf).map_err(|_| Stranger::Unknown)?;
-    let id = session_id(certificate.valid_uri_names()).ok_or(Stranger::Unknown)?;
-    let session = sessions.find(&id).ok_or_else(|| match sessions.why_ended(&id) {
-        Some(reason) => Stranger::Ended(reason),
-        None => Stranger::Unknown,
-    })?;
-    if KeyThumbprint::of_spki(&certificate.subject_public_key_info()) != session.key() {
-        return Err(Stranger::OtherKey);
+pub(super) async fn find_session(
+    sessions: &Sessions,
+    elsewhere: &Elsewhere,
+    leaf: &CertificateDer<'_>,
+) -> Result<Arc<Session>, Stranger> {
+    let (id, key) = named(leaf).ok_or(Stranger::Unknown)?;
+    if let Some(session) = sessions.find(&id) {
+        return if session.key() == key { Ok(session) } else { Err(Stranger::OtherKey) };
     }
-    Ok(session)
+    let unknown = match elsewhere {
+        Elsewhere::Nowhere => Stranger::Unknown,
+        Elsewhere::Replicas(neighbours) => match neighbours.session(id, key).await {
+            Ok(session) => return Ok(session),
+            Err(error) => not_found(id, error),
+        },
+    };
+    match (unknown, sessions.why_ended(&id)) {
+        (Stranger::Unknown, Some(reason)) => Err(Stranger::Ended(reason)),
+        (unknown, _) => Err(unknown),
+    }
+}
+
+/// What a session certificate says of its holder.
+fn named(leaf: &CertificateDer<'_>) -> Option<(SessionId, KeyThumbprint)> {
+    let certificate = EndEntityCert::try_from(leaf).ok()?;
+    let id = session_id(certificate.valid_uri_names())?;
+    Some((id, KeyThumbprint::of_spki(&certificate.subject_public_key_info())))
+}
+
+fn not_found(id: SessionId, error: LookupError) -> Stranger {
+    match error {
+        LookupError::NotFound | LookupError::NotWorth(_) => Stranger::Unknown,
+        LookupError::NotAdopted(AdmitError::NotRestorable) => Stranger::Unknown,
+        LookupError::OtherKey => Stranger::OtherKey,
+        LookupError::NotAdopted(AdmitError::TooManySessions { .. } | AdmitError::Full { .. }) => {
+            Stranger::NoRoom
+        }
+        LookupError::NotAdopted(_)
+        | LookupError::Stale
+        | LookupError::Store(_)
+        | LookupError::TooSlow
+        | LookupError::Unsettled => {
+            tracing::info!(code = "lookup-failed", session = %id, reason = %crate::log::Chain(&error), "a session was not looked up");
+            Stranger::NotLookedUp
+        }
+    }
 }
 
 /// A client that holds a session certificate's key and has no session.
@@ -36,6 +75,12 @@ pub(super) enum Stranger {
     OtherKey,
     /// The session ended.
     Ended(EndReason),
+    /// It stands elsewhere, and there is no room for it here.
+    NoRoom,
+    /// It may stand elsewhere; nobody could say.
+    NotLookedUp,
+    /// The session takes nothing more: it has as many connections as it may have.
+    Full(RegisterError),
 }
 
 impl From<Stranger> for Refusal {
@@ -44,6 +89,9 @@ impl From<Stranger> for Refusal {
             Stranger::Unknown => Self::NoSession,
             Stranger::OtherKey => Self::KeyMismatch,
             Stranger::Ended(reason) => RegisterError::Ended(reason).into(),
+            Stranger::NoRoom => Self::NoRoom,
+            Stranger::NotLookedUp => Self::NotLookedUp,
+            Stranger::Full(error) => error.into(),
         }
     }
 }

@@ -57,10 +57,12 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tunnel::Rates;
 
 use crate::{
     handshakes::Handshakes,
     policy::PolicyHandle,
+    replica::Elsewhere,
     session::{EndReason, Session, Sessions},
 };
 
@@ -75,7 +77,9 @@ struct Shared {
     tls: Arc<ServerConfig>,
     sessions: Sessions,
     policy: PolicyHandle,
+    elsewhere: Elsewhere,
     resolver: Resolver,
+    rates: Rates,
     handshakes: Arc<Handshakes>,
     connections: Arc<Semaphore>,
     /// Cancelled when nothing new is to be opened.
@@ -85,7 +89,8 @@ struct Shared {
 }
 
 impl Gateway {
-    /// A gateway that admits the sessions of `sessions` by the rules of `policy`.
+    /// A gateway that admits the sessions of `sessions`, and those that stand
+    /// `elsewhere`, by the rules of `policy`.
     ///
     /// # Errors
     /// [`GatewayError`] when the certificates cannot be used.
@@ -94,10 +99,12 @@ impl Gateway {
         tls: GatewayTls,
         sessions: Sessions,
         policy: PolicyHandle,
+        elsewhere: Elsewhere,
     ) -> Result<Self, GatewayError> {
         let shared = Shared {
             tls: tls::server_config(tls)?,
             resolver: Resolver::new(&config),
+            rates: Rates::default(),
             handshakes: Handshakes::new(config.max_handshakes),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             stopping: CancellationToken::new(),
@@ -105,6 +112,7 @@ impl Gateway {
             config,
             sessions,
             policy,
+            elsewhere,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -160,7 +168,7 @@ async fn connection(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr, place
     let Some(Accepted { stream, leaf, protocol }) = Box::pin(shake_hands(&shared, tcp, peer)).await else {
         return;
     };
-    let who = identity::find_session(&shared.sessions, &leaf);
+    let who = Box::pin(identity::find_session(&shared.sessions, &shared.elsewhere, &leaf)).await;
     drop(leaf);
     match protocol {
         HttpVersion::One => Box::pin(http1::serve(&shared, stream, who)).await,

@@ -8,18 +8,19 @@ use countersign_protocol::{Destination, Host, unmap};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{Shared, refusal::Refusal};
+use super::{Shared, refusal::Refusal, tunnel::Meters};
 use crate::{
     policy::Workload,
     session::{Session, TunnelPermit},
 };
 
 /// A destination reached, and the permission to forward to it.
-#[derive(Debug)]
 pub(super) struct Opened {
     pub(super) upstream: TcpStream,
     pub(super) permit: TunnelPermit,
     pub(super) destination: Destination,
+    /// What its workload's tunnels keep to together; `None` is no limit.
+    pub(super) meters: Option<Meters>,
 }
 
 /// Opens the way to `target` for a session.
@@ -42,8 +43,9 @@ pub(super) async fn open(shared: &Shared, session: &Arc<Session>, target: &str) 
         reason = permit.cut() => return Err(crate::session::RegisterError::Ended(reason).into()),
     };
     permit.still_allowed()?;
-    allowing(shared, session, &destination)?;
-    Ok(Opened { upstream, permit, destination })
+    let workload = allowing(shared, session, &destination)?;
+    let meters = shared.rates.of(&workload);
+    Ok(Opened { upstream, permit, destination, meters })
 }
 
 /// The session's workload as the policy in force has it, if it may go there.

@@ -44,6 +44,10 @@ pub(crate) enum Refusal {
     Unreachable(io::Error),
     /// No address took the connection in time.
     ConnectTimeout,
+    /// The session stands on another replica, and there is no room for it here.
+    NoRoom,
+    /// The session may stand on another replica, and the store could not be asked.
+    NotLookedUp,
     /// The policy in hand is too old to open anything by.
     Stale,
     /// The proxy stops.
@@ -68,7 +72,8 @@ impl Refusal {
             Self::Resolve(_) | Self::ResolveTimeout | Self::NoAddress => ProblemCode::ResolveFailed,
             Self::Unreachable(_) => ProblemCode::Unreachable,
             Self::ConnectTimeout => ProblemCode::ConnectTimeout,
-            Self::Stale => ProblemCode::Stale,
+            Self::NoRoom => ProblemCode::Overloaded,
+            Self::Stale | Self::NotLookedUp => ProblemCode::Stale,
             Self::Draining => ProblemCode::Draining,
         }
     }
@@ -114,6 +119,10 @@ impl fmt::Display for Refusal {
             Self::NoAddress => f.write_str("the destination's name has no address"),
             Self::Unreachable(_) => f.write_str("no address of the destination took the connection"),
             Self::ConnectTimeout => f.write_str("the destination did not answer in time"),
+            Self::NoRoom => f.write_str("the proxy has as many sessions as it may have: try another replica"),
+            Self::NotLookedUp => {
+                f.write_str("the proxy could not ask its store about this session: connect again")
+            }
             Self::Stale => f.write_str("the proxy has not seen its store lately and opens nothing new"),
             Self::Draining => f.write_str("the proxy is stopping: connect to another replica"),
         }

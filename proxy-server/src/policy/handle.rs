@@ -7,7 +7,7 @@ use std::{
 };
 
 use countersign_protocol::Epoch;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{Policy, Workload, WorkloadName};
 
@@ -19,6 +19,8 @@ pub struct PolicyHandle(Arc<Shared>);
 struct Shared {
     current: RwLock<Arc<Policy>>,
     epoch: AtomicU64,
+    /// The epoch in force, with everything cut that it does not allow.
+    enforced: watch::Sender<Epoch>,
     /// Milliseconds from `started` to the store's last answer.
     seen: AtomicU64,
     started: Instant,
@@ -40,8 +42,11 @@ impl PolicyHandle {
     /// A handle whose store answered just now.
     pub fn new(policy: Policy) -> Self {
         let epoch = AtomicU64::new(policy.epoch.0);
+        // Nothing is open that it could cut.
+        let (enforced, _) = watch::channel(policy.epoch);
         let current = RwLock::new(Arc::new(policy));
-        Self(Arc::new(Shared { current, epoch, seen: AtomicU64::new(0), started: Instant::now() }))
+        let (seen, started) = (AtomicU64::new(0), Instant::now());
+        Self(Arc::new(Shared { current, epoch, enforced, seen, started }))
     }
 
     /// The snapshot in force.
@@ -54,6 +59,17 @@ impl PolicyHandle {
         Epoch(self.0.epoch.load(Ordering::Acquire))
     }
 
+    /// The highest version that is in force *and* has nothing left to cut here: every
+    /// tunnel that it ended has dropped its sockets.
+    pub fn enforced(&self) -> Epoch {
+        *self.0.enforced.borrow()
+    }
+
+    /// Told when [`Self::enforced`] grows.
+    pub fn enforcement(&self) -> watch::Receiver<Epoch> {
+        self.0.enforced.subscribe()
+    }
+
     /// A workload as the policy in force has it; `None` when it stands no more.
     pub fn workload(&self, name: &WorkloadName) -> Option<Arc<Workload>> {
         self.current().workloads.get(name).cloned()
@@ -61,9 +77,13 @@ impl PolicyHandle {
 
     /// Whether anything new may be decided by this policy.
     pub fn freshness(&self) -> Freshness {
+        if self.silent_for() > Self::STALE_AFTER { Freshness::Stale } else { Freshness::Fresh }
+    }
+
+    /// How long ago the store was asked what it answered last.
+    pub fn silent_for(&self) -> Duration {
         let seen = Duration::from_millis(self.0.seen.load(Ordering::Acquire));
-        let silent = self.0.started.elapsed().saturating_sub(seen);
-        if silent > Self::STALE_AFTER { Freshness::Stale } else { Freshness::Fresh }
+        self.0.started.elapsed().saturating_sub(seen)
     }
 
     /// The same as a boolean, for conditions.
@@ -77,6 +97,17 @@ impl PolicyHandle {
         let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
         self.0.epoch.store(policy.epoch.0, Ordering::Release);
         std::mem::replace(&mut current, policy)
+    }
+
+    /// Says that a version has nothing left to cut. Only the watcher calls this.
+    pub(crate) fn enforce(&self, epoch: Epoch) {
+        self.0.enforced.send_if_modified(|enforced| {
+            let grows = epoch > *enforced;
+            if grows {
+                *enforced = epoch;
+            }
+            grows
+        });
     }
 
     /// Notes that the store answered, by a question asked at `asked`, with

@@ -6,8 +6,12 @@ use std::{
 use countersign_protocol::Epoch;
 use countersign_verifier::{Measurement, MeasurementError, Pcr, PcrIndex, PcrSet, ReferenceValues};
 
+use super::window::Window;
 use super::{Workload, WorkloadName};
-use crate::{config::MeasurementState, store::StoredPolicy};
+use crate::{
+    config::MeasurementState,
+    store::{StoredPolicy, UnixMs},
+};
 
 /// One version of the allow policy. Never changed: a newer one replaces it whole.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +28,10 @@ pub struct Policy {
     known_images: HashSet<Pcr>,
     /// Sets of PCRs that were revoked; they deny before anything allows.
     revoked: Vec<(PcrSet, String)>,
+    /// Measurements whose time is over, by `workload/name`: why their sessions end.
+    expired: HashSet<String>,
+    /// When this is what the store's policy means. Outside of it, it means something else.
+    window: Window,
 }
 
 /// A measurement that admits, and what it admits to.
@@ -40,15 +48,17 @@ pub struct Admitting {
 }
 
 impl Policy {
-    /// Puts together what the store holds.
+    /// Puts together what the store holds, as it counts at `now`: a measurement admits
+    /// from its not-before on and until its expiry. [`Self::holds_at`] tells for how long
+    /// that stays so.
     ///
     /// # Errors
     /// A stored measurement without PCR0, 1 and 2.
-    pub fn from_store(stored: StoredPolicy) -> Result<Self, MeasurementError> {
+    pub fn from_store(stored: &StoredPolicy, now: UnixMs) -> Result<Self, MeasurementError> {
         let StoredPolicy { committed, workloads, measurements, tombstones } = stored;
-        let mut policy = Self { epoch: committed.epoch, revoked: tombstones, ..Self::default() };
+        let mut policy = Self { epoch: committed.epoch, revoked: tombstones.clone(), ..Self::default() };
         for workload in workloads {
-            policy.workloads.insert(workload.name.clone(), Arc::new(workload));
+            policy.workloads.insert(workload.name.clone(), Arc::new(workload.clone()));
         }
         for (pcrs, _) in &policy.revoked {
             policy.known_images.extend(pcrs.get(PcrIndex::PCR0));
@@ -61,18 +71,33 @@ impl Policy {
                 continue;
             }
             let full = format!("{}/{}", measurement.workload, measurement.name);
+            policy.window.narrow(measurement.not_before, now);
+            policy.window.narrow(measurement.expires, now);
+            if measurement.expires.is_some_and(|expires| expires <= now) {
+                policy.expired.insert(full);
+                continue;
+            }
+            if measurement.not_before.is_some_and(|not_before| now < not_before) {
+                continue;
+            }
             let values = measurement.pcrs.iter().map(|(index, value)| (index, *value));
             policy.references.insert(Measurement::new(full.clone(), values)?);
             policy.known_images.extend(measurement.pcrs.get(PcrIndex::PCR0));
             let admitting = Admitting {
                 workload: Arc::clone(workload),
-                name: measurement.name.into(),
-                pcrs: measurement.pcrs,
+                name: measurement.name.as_str().into(),
+                pcrs: measurement.pcrs.clone(),
                 epoch: measurement.epoch,
             };
             policy.admitting.insert(full, admitting);
         }
         Ok(policy)
+    }
+
+    /// Whether this is what the store's policy means at `now`: no measurement begins or
+    /// ends to count between the moment it was made for and then, either way.
+    pub fn holds_at(&self, now: UnixMs) -> bool {
+        self.window.covers(now)
     }
 
     /// What evidence is appraised against; the names are keys of [`Self::admitting`].
@@ -117,6 +142,7 @@ impl Policy {
                     Verdict::Stands
                 }
             }
+            (_, None) if self.expired.contains(&full) => Verdict::MeasurementExpired,
             _ => Verdict::MeasurementGone,
         }
     }
@@ -139,6 +165,7 @@ pub(super) enum Verdict {
     Stands,
     WorkloadGone,
     MeasurementGone,
+    MeasurementExpired,
     RulesNarrower,
 }
 
@@ -149,4 +176,8 @@ pub(crate) fn is_narrower(was: &Workload, is: &Workload) -> bool {
         || !addresses.iter().all(|net| is.addresses.contains(net))
         || lease_bounds.max() > is.lease_bounds.max()
         || limits.max_tunnels_per_session > is.limits.max_tunnels_per_session
+        || is
+            .limits
+            .max_bytes_per_second
+            .is_some_and(|is| limits.max_bytes_per_second.is_none_or(|was| was > is))
 }

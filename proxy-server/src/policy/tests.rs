@@ -1,26 +1,26 @@
 //! The watcher beside a store that the test drives, and what a policy is made of.
 
 use std::{
-    sync::{Arc, Mutex},
+    num::NonZeroU64,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
-use countersign_protocol::{BootId, Destination, Epoch, KeyThumbprint, Lease, LeaseBounds, SessionId};
-use countersign_verifier::{Pcr, PcrIndex, PcrSet};
-use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use countersign_protocol::{BootId, Epoch, KeyThumbprint, Lease, SessionId};
+use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::*;
+use super::{
+    fake::{FakeStore, destination, pcrs, policy},
+    *,
+};
 use crate::{
-    config::{AuditRetention, MeasurementState, WorkloadSpec},
-    session::{Admission, EndReason, Sessions, SessionsLimits},
-    store::{
-        Actor, Answer, Appended, AuditFilter, AuditPage, AuditRow, AuditStore, Batch, ChainRow,
-        ChangeRequest, Changed, CheckpointRow, Committed, EndedSession, MeasurementFilter, MeasurementRow,
-        Page, Paged, PolicyStore, ReplicaRow, ReplicaStore, Seeded, SessionFilter, SessionRow, SessionStore,
-        Store, StoreError, StoredMeasurement, StoredPolicy, TokenRow, TokenStore, TombstoneRow, UnixMs,
-        Visible, WorkloadRow,
-    },
+    config::{MeasurementState, WhenStale},
+    session::{Admission, EndReason, Sessions, SessionsLimits, TunnelPermit},
+    store::{EndedSession, StoredMeasurement, StoredPolicy, UnixMs},
 };
 
 #[tokio::test(start_paused = true)]
@@ -54,6 +54,8 @@ async fn sessions_end_when_what_admitted_them_is_no_more() {
     let mut wider = policy(2, &[("v1", 1, MeasurementState::Active, 1)]);
     wider.workloads[0].destinations =
         ["a.example:443", "b.example:443"].map(destination).into_iter().collect();
+    let mut slower = policy(2, &[("v1", 1, MeasurementState::Active, 1)]);
+    slower.workloads[0].limits.max_bytes_per_second = NonZeroU64::new(100_000);
     let pending = policy(2, &[("v1", 1, MeasurementState::Pending, 2)]);
     let other_pcrs = policy(2, &[("v1", 9, MeasurementState::Active, 2)]);
     // Another measurement was revoked that differs only in a PCR which v1 leaves open.
@@ -66,6 +68,7 @@ async fn sessions_end_when_what_admitted_them_is_no_more() {
         ("the workload left", without_workload, Some(EndReason::WorkloadRemoved)),
         ("a destination left", narrower, Some(EndReason::RulesChanged)),
         ("a destination came", wider, None),
+        ("its bytes became fewer", slower, Some(EndReason::RulesChanged)),
         ("the measurement is pending", pending, Some(EndReason::MeasurementRevoked)),
         ("the name means other PCRs", other_pcrs, Some(EndReason::MeasurementRevoked)),
         ("the session might have matched what was revoked", near, Some(EndReason::MeasurementRevoked)),
@@ -120,7 +123,7 @@ fn a_revoked_set_denies_whatever_else_would_allow() {
     });
     stored.measurements[2].name = "v1-signed".into();
     stored.tombstones = vec![(pcrs(&[(0, 1), (1, 1), (2, 1)]), "demo/v1".into())];
-    let policy = Policy::from_store(stored).unwrap();
+    let policy = Policy::from_store(&stored, UnixMs(0)).unwrap();
     assert_eq!(policy.references().len(), 1, "v1 and v1-signed both match the revoked set");
     assert!(policy.admitting("demo/v2").is_some());
     let claimed = pcrs(&[(0, 1), (1, 1), (2, 1), (3, 9), (8, 3)]);
@@ -137,23 +140,188 @@ fn an_empty_policy_knows_nobody() {
     assert!(!policy.knows_image(&pcrs(&[(0, 1), (1, 1), (2, 1)])));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hint_is_followed_at_once() {
+    let run = Run::start(one(1));
+    run.poll().await;
+    let mut tunnel = run.tunnel(1);
+    let mut next = one(2);
+    next.measurements[0].state = MeasurementState::Revoked;
+    run.store.set(next);
+    let committed = Instant::now();
+    run.store.hint();
+    assert_eq!(tunnel.cut().await, EndReason::MeasurementRevoked);
+    assert!(committed.elapsed() <= Duration::from_millis(10), "{:?}", committed.elapsed());
+    run.stop().await;
+}
+
+/// A watch that is closed is ready for ever: it must not become a loop.
+#[tokio::test(start_paused = true)]
+async fn hints_that_come_all_the_time_are_looked_at_with_pauses() {
+    let run = Run::start(one(1));
+    let before = Instant::now();
+    for _ in 0..1000 {
+        run.store.hint();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(before.elapsed(), Duration::from_secs(1));
+    let looks = run.store.looks();
+    assert!((90..=130).contains(&looks), "{looks} looks in a second");
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn measurements_count_inside_their_time_only() {
+    let mut stored = one(1);
+    stored.measurements[0].expires = Some(UnixMs(2_000));
+    stored.measurements.push(StoredMeasurement {
+        name: "v2".into(),
+        pcrs: pcrs(&[(0, 2), (1, 2), (2, 2)]),
+        not_before: Some(UnixMs(3_000)),
+        expires: None,
+        ..stored.measurements[0].clone()
+    });
+    let run = Run::start(stored);
+    let session = run.sessions.find(&run.admit(1, "v1")).unwrap();
+    let admits = |name: &str| run.handle.current().admitting(&format!("demo/{name}")).is_some();
+    for (now, v1, v2, ended) in [
+        (1_999, true, false, None),
+        (2_000, false, false, Some(EndReason::MeasurementExpired)),
+        (2_999, false, false, Some(EndReason::MeasurementExpired)),
+        (3_000, false, true, Some(EndReason::MeasurementExpired)),
+        // The clock was wrong, and is put right.
+        (1_000, true, false, Some(EndReason::MeasurementExpired)),
+    ] {
+        run.clock.store(now, Ordering::SeqCst);
+        run.poll().await;
+        assert_eq!((admits("v1"), admits("v2")), (v1, v2), "{now}");
+        assert_eq!(session.ended(), ended, "{now}");
+    }
+    assert_eq!(run.handle.epoch(), Epoch(1), "nobody changed anything");
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_measurement_expires_though_the_store_is_silent() {
+    let mut stored = one(1);
+    stored.measurements[0].expires = Some(UnixMs(1_000));
+    let run = Run::start(stored);
+    let mut tunnel = run.tunnel(1);
+    run.store.fail(true);
+    run.clock.store(1_000, Ordering::SeqCst);
+    assert_eq!(tunnel.cut().await, EndReason::MeasurementExpired);
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_an_administrator_ended_ends_here_and_no_other() {
+    let run = Run::start(one(1));
+    let (ended, spared) = (run.admit(1, "v1"), run.admit(2, "v1"));
+    let session = run.sessions.find(&ended).unwrap();
+    let end = EndedSession { id: ended, epoch: Epoch(2), reason: "a test".into() };
+    run.store.says().ended.push(end);
+    run.store.set(one(2));
+    run.poll().await;
+    assert_eq!(session.ended(), Some(EndReason::EndedByAdmin));
+    assert!(run.sessions.find(&spared).is_some());
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_is_enforced_when_the_last_tunnel_has_let_go() {
+    let run = Run::start(one(1));
+    assert_eq!(run.handle.enforced(), Epoch(1), "nothing is open that it could cut");
+    let mut stuck = run.tunnel(1);
+    let gone = run.tunnel(2);
+    let mut enforcement = run.handle.enforcement();
+    let mut next = one(2);
+    next.measurements[0].state = MeasurementState::Revoked;
+    run.store.set(next);
+    assert_eq!(stuck.cut().await, EndReason::MeasurementRevoked);
+    drop(gone);
+    run.poll().await;
+    assert_eq!((run.handle.epoch(), run.handle.enforced()), (Epoch(2), Epoch(1)), "in force, not enforced");
+
+    // A laggard stays one, however long it takes, and does not hold up what comes later.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    run.store.set(one(3));
+    run.poll().await;
+    assert_eq!((run.handle.epoch(), run.handle.enforced()), (Epoch(3), Epoch(1)));
+    assert!(!enforcement.has_changed().unwrap());
+    drop(stuck);
+    enforcement.changed().await.unwrap();
+    assert_eq!(run.handle.enforced(), Epoch(3));
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_replica_cuts_what_a_silent_store_cannot_revoke() {
+    let run = Run::start(one(1));
+    let guarding = tokio::spawn(guard(
+        run.handle.clone(),
+        run.sessions.clone(),
+        WhenStale::Strict,
+        run.shutdown.clone(),
+    ));
+    let mut tunnel = run.tunnel(1);
+    run.poll().await;
+    run.store.hang();
+    let silent = Instant::now();
+    assert_eq!(tunnel.cut().await, EndReason::StoreUnreachable);
+    // The last answer was at the most one poll before.
+    let took = silent.elapsed();
+    assert!(took <= CUT_AFTER && took >= CUT_AFTER - Duration::from_millis(150), "{took:?}");
+    assert!(run.sessions.is_empty());
+    // What was on its way in meanwhile does not stay.
+    let mut late = run.tunnel(2);
+    assert_eq!(late.cut().await, EndReason::StoreUnreachable);
+    run.stop().await;
+    guarding.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn best_effort_leaves_tunnels_to_their_lease_and_a_short_silence_cuts_nothing() {
+    for (when, silence) in [
+        (WhenStale::BestEffort, Duration::from_secs(60)),
+        (WhenStale::Strict, CUT_AFTER - Duration::from_millis(200)),
+    ] {
+        let run = Run::start(one(1));
+        let guarding =
+            tokio::spawn(guard(run.handle.clone(), run.sessions.clone(), when, run.shutdown.clone()));
+        let tunnel = run.tunnel(1);
+        run.poll().await;
+        run.store.fail(true);
+        tokio::time::sleep(silence).await;
+        assert!(run.handle.is_stale(), "nothing new is admitted either way");
+        run.store.fail(false);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(tunnel.still_allowed().is_ok(), "{when:?}");
+        run.stop().await;
+        guarding.await.unwrap();
+    }
+}
+
 struct Run {
     store: Arc<FakeStore>,
     handle: PolicyHandle,
     sessions: Sessions,
     shutdown: CancellationToken,
     watching: JoinHandle<()>,
+    clock: Arc<AtomicI64>,
 }
 
 impl Run {
     fn start(stored: StoredPolicy) -> Self {
-        let handle = PolicyHandle::new(Policy::from_store(stored.clone()).unwrap());
-        let sessions = Sessions::new(SessionsLimits { max_sessions: 10 });
-        let store = Arc::new(FakeStore(Mutex::new((stored, false))));
+        let clock = Arc::new(AtomicI64::new(0));
+        let handle = PolicyHandle::new(Policy::from_store(&stored, UnixMs(0)).unwrap());
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 10, max_per_instance: 10 });
+        let store = FakeStore::new(stored.clone());
         let shutdown = CancellationToken::new();
-        let watcher = Watcher::new(Arc::clone(&store) as Arc<dyn Store>, handle.clone(), sessions.clone());
+        let now = Arc::clone(&clock);
+        let watcher = Watcher::new(Arc::clone(&store) as _, stored, handle.clone(), sessions.clone())
+            .with_clock(move || UnixMs(now.load(Ordering::SeqCst)));
         let watching = tokio::spawn(watcher.run(shutdown.clone()));
-        Self { store, handle, sessions, shutdown, watching }
+        Self { store, handle, sessions, shutdown, watching, clock }
     }
 
     fn admit(&self, key: u8, measurement: &str) -> SessionId {
@@ -165,8 +333,13 @@ impl Run {
             sequence: 1,
             lease: Lease::MAX,
             epoch: self.handle.epoch(),
+            instance: None,
         };
         self.sessions.admit(admission, Instant::now()).unwrap().session.id()
+    }
+
+    fn tunnel(&self, key: u8) -> TunnelPermit {
+        self.sessions.find(&self.admit(key, "v1")).unwrap().register_tunnel().unwrap()
     }
 
     async fn poll(&self) {
@@ -179,202 +352,7 @@ impl Run {
     }
 }
 
-/// The policy it gives, and whether it fails instead.
-struct FakeStore(Mutex<(StoredPolicy, bool)>);
-
-impl FakeStore {
-    fn set(&self, stored: StoredPolicy) {
-        self.0.lock().unwrap().0 = stored;
-    }
-
-    fn fail(&self, fails: bool) {
-        self.0.lock().unwrap().1 = fails;
-    }
-
-    fn answer(&self) -> Result<StoredPolicy, StoreError> {
-        let (stored, fails) = &*self.0.lock().unwrap();
-        let source = sqlx::Error::PoolTimedOut;
-        if *fails { Err(StoreError::Statement { doing: "answer", source }) } else { Ok(stored.clone()) }
-    }
-}
-
-impl PolicyStore for FakeStore {
-    fn committed(&self) -> Answer<'_, Committed> {
-        Box::pin(async { self.answer().map(|stored| stored.committed) })
-    }
-
-    fn load(&self) -> Answer<'_, StoredPolicy> {
-        Box::pin(async { self.answer() })
-    }
-
-    fn hints(&self) -> Option<watch::Receiver<u64>> {
-        None
-    }
-
-    fn ended_since(&self, _: Epoch) -> Answer<'_, Vec<EndedSession>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn seed<'a>(&'a self, _: &'a [WorkloadSpec], _: UnixMs) -> Answer<'a, Seeded> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn change(&self, _: ChangeRequest) -> Answer<'_, Changed> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn workloads<'a>(&'a self, _: &'a Visible, _: Page) -> Answer<'a, Paged<WorkloadRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn workload<'a>(&'a self, _: &'a str) -> Answer<'a, Option<WorkloadRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn measurements<'a>(
-        &'a self,
-        _: &'a Visible,
-        _: &'a MeasurementFilter,
-        _: Page,
-    ) -> Answer<'a, Paged<MeasurementRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn measurement<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, Option<MeasurementRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn tombstones<'a>(&'a self, _: &'a Visible, _: Page) -> Answer<'a, Paged<TombstoneRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-}
-
-impl SessionStore for FakeStore {
-    fn append(&self, _: Batch) -> Answer<'_, Appended> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn sessions(&self, _: UnixMs) -> Answer<'_, Vec<SessionRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn session_page<'a>(
-        &'a self,
-        _: &'a Visible,
-        _: &'a SessionFilter,
-        _: Page,
-        _: UnixMs,
-    ) -> Answer<'a, Paged<SessionRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn sessions_by_id<'a>(&'a self, _: &'a [SessionId], _: UnixMs) -> Answer<'a, Vec<SessionRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn session_by_key(&self, _: KeyThumbprint, _: UnixMs) -> Answer<'_, Option<SessionRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-}
-
-impl ReplicaStore for FakeStore {
-    fn heartbeat<'a>(&'a self, _: &'a ReplicaRow) -> Answer<'a, ()> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn replicas(&self, _: UnixMs) -> Answer<'_, Vec<ReplicaRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-}
-
-impl TokenStore for FakeStore {
-    fn add_token<'a>(&'a self, _: &'a TokenRow, _: &'a Actor) -> Answer<'a, ()> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn token_by_hash(&self, _: [u8; 32]) -> Answer<'_, Option<TokenRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn tokens(&self, _: Page) -> Answer<'_, Paged<TokenRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn revoke_token<'a>(&'a self, _: [u8; 16], _: &'a Actor, _: UnixMs) -> Answer<'a, ()> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn touch_token(&self, _: [u8; 16], _: UnixMs) -> Answer<'_, ()> {
-        unreachable!("the watcher only reads the policy")
-    }
-}
-
-impl AuditStore for FakeStore {
-    fn audit<'a>(&'a self, _: &'a Visible, _: &'a AuditFilter, _: Page) -> Answer<'a, AuditPage> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn chains(&self) -> Answer<'_, Vec<ChainRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn chain_rows<'a>(&'a self, _: &'a str, _: u64, _: u32) -> Answer<'a, Vec<AuditRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn checkpoints<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<CheckpointRow>> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn checkpoint(&self, _: UnixMs) -> Answer<'_, ()> {
-        unreachable!("the watcher only reads the policy")
-    }
-}
-
-impl Store for FakeStore {
-    fn tidy(&self) -> Answer<'_, ()> {
-        unreachable!("the watcher only reads the policy")
-    }
-
-    fn prune(&self, _: AuditRetention, _: UnixMs) -> Answer<'_, u64> {
-        unreachable!("the watcher only reads the policy")
-    }
-}
-
-/// One workload, `demo`; each measurement has its byte in PCR0, 1 and 2.
-fn policy(epoch: u64, measurements: &[(&str, u8, MeasurementState, u64)]) -> StoredPolicy {
-    let workload = Workload {
-        name: "demo".parse().unwrap(),
-        destinations: [destination("a.example:443")].into_iter().collect(),
-        addresses: Vec::new(),
-        lease_bounds: LeaseBounds::default(),
-        limits: Limits::default(),
-    };
-    let measurements = measurements.iter().map(|(name, byte, state, epoch)| StoredMeasurement {
-        workload: "demo".into(),
-        name: (*name).into(),
-        pcrs: pcrs(&[(0, *byte), (1, *byte), (2, *byte)]),
-        state: *state,
-        epoch: Epoch(*epoch),
-        not_before: None,
-        expires: None,
-    });
-    StoredPolicy {
-        committed: Committed { epoch: Epoch(epoch), at: UnixMs(0) },
-        workloads: vec![workload],
-        measurements: measurements.collect(),
-        tombstones: Vec::new(),
-    }
-}
-
-fn pcrs(values: &[(u64, u8)]) -> PcrSet {
-    let mut set = PcrSet::EMPTY;
-    for (index, byte) in values {
-        set.insert(PcrIndex::new(*index).unwrap(), Pcr::new([*byte; 48])).unwrap();
-    }
-    set
-}
-
-fn destination(text: &str) -> Destination {
-    text.parse().unwrap()
+/// A policy with the measurement `v1`, active since epoch 1.
+fn one(epoch: u64) -> StoredPolicy {
+    policy(epoch, &[("v1", 1, MeasurementState::Active, 1)])
 }

@@ -1,4 +1,4 @@
-use std::{collections::HashSet, fmt, net::IpAddr, str::FromStr};
+use std::{collections::HashSet, fmt, net::IpAddr, num::NonZeroU64, str::FromStr};
 
 use countersign_protocol::{AddressClass, Destination, Host, LeaseBounds, classify, unmap};
 use ipnet::IpNet;
@@ -85,11 +85,14 @@ pub struct Limits {
     pub max_sessions: u32,
     /// Open tunnels of each of its sessions.
     pub max_tunnels_per_session: u32,
+    /// Bytes that all its tunnels on one replica move in a second, both directions
+    /// together; what is beyond waits. `None` is no limit.
+    pub max_bytes_per_second: Option<NonZeroU64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_sessions: 1_000, max_tunnels_per_session: 1_024 }
+        Self { max_sessions: 1_000, max_tunnels_per_session: 1_024, max_bytes_per_second: None }
     }
 }
 

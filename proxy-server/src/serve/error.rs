@@ -2,7 +2,9 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 use countersign_verifier::MeasurementError;
 
-use crate::{ca::CaError, gateway::GatewayError, store::StoreError};
+use crate::{
+    audit::AuditFileError, ca::CaError, gateway::GatewayError, replica::IdentityError, store::StoreError,
+};
 
 /// Why the proxy did not start.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub enum ServeError {
     Store(StoreError),
     /// The store holds a measurement that is none.
     Policy(MeasurementError),
+    /// This replica does not know who it is.
+    Identity(IdentityError),
+    /// There is no key to sign the audit with.
+    AuditKey(AuditFileError),
     /// There is no session CA.
     Ca(CaError),
     /// A port cannot be listened on.
@@ -51,6 +57,8 @@ impl fmt::Display for ServeError {
             ),
             Self::Store(_) => f.write_str("the store cannot be used"),
             Self::Policy(_) => f.write_str("the store holds a measurement that is none"),
+            Self::Identity(_) => f.write_str("this replica does not know who it is"),
+            Self::AuditKey(_) => f.write_str("there is no key to sign the audit with"),
             Self::Ca(_) => f.write_str("there is no session CA"),
             Self::Listen { address, .. } => write!(f, "cannot listen on {address}"),
             Self::Tls(_) => f.write_str("the server's certificate cannot be used"),
@@ -67,6 +75,8 @@ impl std::error::Error for ServeError {
             Self::Locked { .. } => None,
             Self::Store(source) => Some(source),
             Self::Policy(source) => Some(source),
+            Self::Identity(source) => Some(source),
+            Self::AuditKey(source) => Some(source),
             Self::Ca(source) => Some(source),
             Self::Tls(source) => Some(source),
             Self::Gateway(source) => Some(source),

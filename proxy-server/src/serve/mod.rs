@@ -1,11 +1,13 @@
 //! The running proxy: start order, reload, graceful stop.
 //!
 //! ```text
-//!   lock ► store, seed ► policy ► sessions restored ► CA ► both ports bound ► gateway, attestation ► ready
+//!   lock ► who this is ► store, seed ► policy ► sessions restored ► CA ► both ports bound
+//!        ► gateway, attestation ► followers of the store, first heartbeat ► ready
 //!   first signal:  ports close, tunnels drain, policy and leases still cut
 //!   second signal: the end
 //! ```
 
+mod background;
 mod error;
 mod housekeeping;
 mod parts;
@@ -24,7 +26,6 @@ use signals::{Signal, Signals};
 use crate::{
     config::{Config, Mistakes},
     log::Chain,
-    policy::Watcher,
     store::{Store, UnixMs},
 };
 
@@ -40,16 +41,11 @@ pub async fn serve(
     ready_file: Option<PathBuf>,
 ) -> Result<Stopped, ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
-    let Parts { store, policy, sessions, ca, attestation, gateway, listeners, journal, lock } =
-        Parts::start(&config).await?;
+    let Parts { background, attestation, gateway, listeners, journal, lock } = Parts::start(&config).await?;
 
     let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
-    let background = TaskTracker::new();
-    background.spawn(Watcher::new(Arc::clone(&store), policy, sessions.clone()).run(stopped.clone()));
-    background.spawn(sessions.lapse_loop(stopped.clone()));
-    background.spawn(ca.rotate_loop(stopped.clone()));
-    background.spawn(housekeeping::tidy_loop(Arc::clone(&store), stopped.clone()));
-    background.spawn(housekeeping::prune_loop(Arc::clone(&store), config.audit, stopped.clone()));
+    let store = Arc::clone(&background.store);
+    let background = background.start(&config, &stopped).await;
     let ports = TaskTracker::new();
     let addresses = listeners.addresses;
     ports.spawn(attestation.serve(listeners.attestation, closing.clone()));

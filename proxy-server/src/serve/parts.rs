@@ -4,31 +4,29 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use countersign_verifier::{CacheCapacity, Verifier};
 use time::OffsetDateTime;
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 
-use super::ServeError;
+use super::{ServeError, background::Background};
 use crate::{
     attest::{Admitter, AdmitterParts, AttestationPort, PortLimits},
+    audit::AuditKey,
     ca::SessionCa,
-    config::{Config, TrustRoot},
+    config::{Config, StorePlace, TrustRoot},
     gateway::{Gateway, GatewayConfig, GatewayTls},
     log::Chain,
     policy::{Policy, PolicyHandle},
-    session::{Admission, Sessions, SessionsLimits},
-    store::{self, AuditWriter, Journal, Missing, Seeded, SessionRow, Store, StoreConfig, UnixMs},
+    replica::{self, Elsewhere, Neighbours, ReplicaIdentity},
+    session::{Sessions, SessionsLimits},
+    store::{self, AuditWriter, Journal, Missing, Seeded, SessionRow, StoreConfig, UnixMs},
 };
 
 /// Everything that runs, started in order and not serving yet.
 pub(super) struct Parts {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) policy: PolicyHandle,
-    pub(super) sessions: Sessions,
-    pub(super) ca: Arc<SessionCa>,
+    pub(super) background: Background,
     pub(super) attestation: AttestationPort,
     pub(super) gateway: Gateway,
     pub(super) listeners: Listeners,
@@ -43,19 +41,37 @@ impl Parts {
         announce_root(&config.trust);
         warn_of_few_descriptors(config);
         let lock = lock(&config.state_directory)?;
-        let place = StoreConfig::Sqlite { directory: config.state_directory.clone() };
-        let identity = AuditWriter::unnamed();
-        let store = store::open(&place, identity, Missing::Make).await?;
+        let identity = ReplicaIdentity::open(&config.state_directory, config.replica_name.as_ref());
+        let identity = identity.map_err(ServeError::Identity)?;
+        let audit_key = Arc::new(AuditKey::open(&config.state_directory).map_err(ServeError::AuditKey)?);
+        let audit = audit_key.public();
+        let writer = AuditWriter::new(identity.id.to_bytes(), audit_key);
+        let store = store::open(&place(config), writer, Missing::Make).await?;
         report(&store.seed(&config.workloads, UnixMs::now()).await?);
-        let loaded = Policy::from_store(store.load().await?).map_err(ServeError::Policy)?;
-        let sessions = Sessions::new(SessionsLimits { max_sessions: config.limits.sessions as usize });
-        restore(&sessions, &loaded, store.sessions(UnixMs::now()).await?);
+        let stored = store.load().await?;
+        let loaded = Policy::from_store(&stored, UnixMs::now()).map_err(ServeError::Policy)?;
+        let sessions = Sessions::new(SessionsLimits {
+            max_sessions: config.limits.sessions as usize,
+            max_per_instance: config.limits.sessions_per_instance,
+        });
         let policy = PolicyHandle::new(loaded);
+        let elsewhere = match &config.store {
+            StorePlace::File => {
+                restore(&sessions, &policy.current(), store.sessions(UnixMs::now()).await?);
+                Elsewhere::Nowhere
+            }
+            // Those of all replicas, of which this one needs some: they are looked up.
+            StorePlace::Postgres { .. } => Elsewhere::Replicas(Arc::new(Neighbours::new(
+                Arc::clone(&store) as _,
+                policy.clone(),
+                sessions.clone(),
+            ))),
+        };
         let ca = SessionCa::start(&config.session_root, &config.state_directory, OffsetDateTime::now_utc());
         let ca = Arc::new(ca.await.map_err(ServeError::Ca)?);
         tracing::info!(code = "session-ca", root = %config.session_root, "session certificates stand under this root");
         let listeners = Listeners::bind(config).await?;
-        let gateway = gateway(config, &ca, &sessions, &policy, listeners.addresses)?;
+        let gateway = gateway(config, &ca, &sessions, &policy, elsewhere.clone(), listeners.addresses)?;
         let (journal, writing) = Journal::start(Arc::clone(&store));
         let admitter = Admitter::new(AdmitterParts {
             deployment: config.deployment.clone(),
@@ -65,8 +81,11 @@ impl Parts {
             verifier: Verifier::new(config.trust.anchor(), CacheCapacity::default()),
             policy: policy.clone(),
             sessions: sessions.clone(),
+            elsewhere: elsewhere.clone(),
+            replica: identity.id,
             ca: Arc::clone(&ca),
             journal,
+            attestations_per_instance: config.limits.attestations_per_instance,
             workers: tokio::runtime::Handle::current().metrics().num_workers(),
         });
         let limits = PortLimits {
@@ -76,7 +95,8 @@ impl Parts {
         };
         let attestation =
             AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
-        Ok(Self { store, policy, sessions, ca, attestation, gateway, listeners, journal: writing, lock })
+        let background = Background { store, stored, policy, sessions, elsewhere, identity, audit, ca };
+        Ok(Self { background, attestation, gateway, listeners, journal: writing, lock })
     }
 }
 
@@ -117,6 +137,14 @@ impl Addresses {
         let unfinished = path.with_extension("unfinished");
         fs::write(&unfinished, format!("{json}\n"))?;
         fs::rename(&unfinished, path)
+    }
+}
+
+/// Where the store is.
+fn place(config: &Config) -> StoreConfig {
+    match &config.store {
+        StorePlace::File => StoreConfig::Sqlite { directory: config.state_directory.clone() },
+        StorePlace::Postgres { url } => StoreConfig::Postgres { url: url.clone() },
     }
 }
 
@@ -207,6 +235,7 @@ fn gateway(
     ca: &SessionCa,
     sessions: &Sessions,
     policy: &PolicyHandle,
+    elsewhere: Elsewhere,
     addresses: Addresses,
 ) -> Result<Gateway, ServeError> {
     let gateway = GatewayConfig {
@@ -223,7 +252,7 @@ fn gateway(
         key: config.identity.private_key(),
         session_roots: vec![ca.anchor().clone()],
     };
-    Gateway::new(gateway, tls, sessions.clone(), policy.clone()).map_err(ServeError::Gateway)
+    Gateway::new(gateway, tls, sessions.clone(), policy.clone(), elsewhere).map_err(ServeError::Gateway)
 }
 
 /// Sessions of the process before this one, as far as the policy still has what
@@ -232,13 +261,12 @@ fn restore(sessions: &Sessions, policy: &Policy, rows: Vec<SessionRow>) {
     let (now, wall) = (Instant::now(), UnixMs::now());
     let (mut restored, mut dropped) = (0u64, 0u64);
     for row in rows {
-        let Some(admission) = admission(policy, &row) else {
+        let Ok(admission) = replica::admission(policy, &row) else {
             dropped += 1;
             continue;
         };
-        // A clock that was put back must not make a lease longer than it was.
-        let left = Duration::from_millis(row.lease_ends.since(wall)).min(row.lease.duration());
-        match sessions.restore(row.id, admission, now + left) {
+        let ends = replica::ends(&row, &admission, wall, now);
+        match sessions.restore(row.id, admission, ends) {
             Ok(()) => restored += 1,
             Err(error) => {
                 tracing::warn!(code = error.code().as_str(), session = %row.id, reason = %Chain(&error), "session not restored");
@@ -247,21 +275,4 @@ fn restore(sessions: &Sessions, policy: &Policy, rows: Vec<SessionRow>) {
         }
     }
     tracing::info!(code = "sessions-restored", restored, dropped, "sessions of the process before");
-}
-
-fn admission(policy: &Policy, row: &SessionRow) -> Option<Admission> {
-    let admitting = policy.admitting(&format!("{}/{}", row.workload, row.measurement))?;
-    // Admitted before the measurement became what it is now: by other PCRs.
-    if row.epoch < admitting.epoch {
-        return None;
-    }
-    Some(Admission {
-        workload: Arc::clone(&admitting.workload),
-        measurement: Arc::clone(&admitting.name),
-        key: row.key,
-        boot_id: row.boot_id,
-        sequence: row.sequence,
-        lease: row.lease,
-        epoch: row.epoch,
-    })
 }

@@ -16,6 +16,10 @@ pub enum EndReason {
     EndedByAdmin,
     /// The proxy stops.
     Draining,
+    /// Its measurement is worth nothing any more: it was given an end.
+    MeasurementExpired,
+    /// The store has not answered for so long that nobody knows what is allowed.
+    StoreUnreachable,
 }
 
 /// What an end took with it.
@@ -28,13 +32,15 @@ pub struct Ended {
 }
 
 impl EndReason {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::LeaseLapsed,
         Self::MeasurementRevoked,
         Self::WorkloadRemoved,
         Self::RulesChanged,
         Self::EndedByAdmin,
         Self::Draining,
+        Self::MeasurementExpired,
+        Self::StoreUnreachable,
     ];
 
     /// The stable word in log and audit.
@@ -46,6 +52,8 @@ impl EndReason {
             Self::RulesChanged => "rules-changed",
             Self::EndedByAdmin => "ended-by-admin",
             Self::Draining => "draining",
+            Self::MeasurementExpired => "measurement-expired",
+            Self::StoreUnreachable => "store-unreachable",
         }
     }
 
@@ -78,6 +86,6 @@ mod tests {
             assert_eq!(EndReason::from_byte(reason as u8), Some(reason));
         }
         assert_eq!(EndReason::from_byte(0), None, "zero is a live session");
-        assert_eq!(EndReason::from_byte(7), None);
+        assert_eq!(EndReason::from_byte(9), None);
     }
 }

@@ -21,19 +21,27 @@ pub enum AdmitError {
         /// How many those are.
         limit: u32,
     },
+    /// The EC2 instance has as many sessions as it may have.
+    TooManyOfInstance {
+        /// How many those are.
+        limit: u32,
+    },
     /// The proxy has as many sessions as it may have.
     Full {
         /// How many those are.
         limit: usize,
     },
-    /// A restored session whose id or lease is of no use: the id is taken, or the lease is over.
+    /// A restored or adopted session whose id or lease is of no use: the id is taken, or the
+    /// lease is over, here by the monotonic clock if not by the store's.
     NotRestorable,
+    /// The policy that the session was judged by is not in force any more.
+    PolicyChanged,
     /// The system gives no random bytes.
     NoRandomness,
 }
 
 /// Why a session takes no (further) tunnel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegisterError {
     /// It is over.
     Ended(EndReason),
@@ -50,8 +58,9 @@ impl AdmitError {
         match self {
             Self::SequenceReplayed { .. } => ProblemCode::SequenceReplayed,
             Self::Conflict => ProblemCode::SessionConflict,
+            Self::TooManyOfInstance { .. } => ProblemCode::TooManyOfInstance,
             Self::TooManySessions { .. } | Self::Full { .. } => ProblemCode::Overloaded,
-            Self::NotRestorable | Self::NoRandomness => ProblemCode::Internal,
+            Self::NotRestorable | Self::PolicyChanged | Self::NoRandomness => ProblemCode::Internal,
         }
     }
 }
@@ -63,9 +72,13 @@ impl RegisterError {
             Self::Ended(EndReason::LeaseLapsed) => ProblemCode::LeaseLapsed,
             Self::Ended(EndReason::MeasurementRevoked) => ProblemCode::MeasurementRevoked,
             Self::Ended(EndReason::Draining) => ProblemCode::Draining,
-            Self::Ended(EndReason::WorkloadRemoved | EndReason::RulesChanged | EndReason::EndedByAdmin) => {
-                ProblemCode::SessionEnded
-            }
+            Self::Ended(EndReason::StoreUnreachable) => ProblemCode::Stale,
+            Self::Ended(
+                EndReason::WorkloadRemoved
+                | EndReason::RulesChanged
+                | EndReason::EndedByAdmin
+                | EndReason::MeasurementExpired,
+            ) => ProblemCode::SessionEnded,
             Self::TooManyTunnels { .. } => ProblemCode::TooManyTunnels,
         }
     }
@@ -83,8 +96,12 @@ impl fmt::Display for AdmitError {
             Self::TooManySessions { limit } => {
                 write!(f, "the workload has {limit} sessions, all it may have")
             }
+            Self::TooManyOfInstance { limit } => {
+                write!(f, "the EC2 instance has {limit} sessions, all it may have")
+            }
             Self::Full { limit } => write!(f, "the proxy has {limit} sessions, all it may have"),
             Self::NotRestorable => f.write_str("the stored session has a known id or a lease that is over"),
+            Self::PolicyChanged => f.write_str("the policy changed meanwhile"),
             Self::NoRandomness => f.write_str("the system gives no random bytes"),
         }
     }
@@ -98,6 +115,9 @@ impl fmt::Display for RegisterError {
             }
             Self::Ended(EndReason::Draining) => {
                 f.write_str("the proxy is stopping: connect to another replica")
+            }
+            Self::Ended(EndReason::StoreUnreachable) => {
+                f.write_str("the proxy has not seen its store for long: try another replica")
             }
             Self::Ended(reason) => write!(f, "the session is over ({reason}): attest again"),
             Self::TooManyTunnels { limit } => write!(f, "the session has {limit} tunnels, all it may have"),

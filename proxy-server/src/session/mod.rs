@@ -16,20 +16,30 @@
 //! It holds no policy: whether a destination is allowed is asked where the
 //! tunnel is opened, of the policy in force then.
 
+mod census;
+mod cut;
 mod deadlines;
+mod elsewhere;
 mod end;
 mod epitaphs;
 mod error;
+mod instances;
+mod lapse;
 mod permit;
 mod record;
 mod registry;
 mod watchers;
 
+pub use census::{Census, Holding};
 pub use end::{EndReason, Ended};
 pub use error::{AdmitError, RegisterError};
+pub use instances::Instance;
+pub use lapse::{LastLook, NobodyElse};
 pub use permit::{SessionWatch, TunnelPermit};
 pub use record::{Session, SessionView};
 pub use registry::{Admission, Granted, Renewal, Sessions, SessionsLimits};
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod races;

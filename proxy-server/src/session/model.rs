@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use countersign_protocol::{BootId, Epoch, KeyThumbprint, Lease, LeaseBounds, ProblemCode, SessionId};
+use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,7 @@ async fn generated_events_end_as_in_the_model() {
 async fn a_lapse_cuts_within_a_few_milliseconds_and_a_renewal_puts_it_off() {
     let sessions = registry(10);
     let stop = CancellationToken::new();
-    let looping = tokio::spawn(sessions.clone().lapse_loop(stop.clone()));
+    let looping = tokio::spawn(sessions.clone().lapse_loop(Arc::new(NobodyElse), stop.clone()));
     let start = Instant::now();
     let granted = sessions.admit(admission(1, 1, 30), start).unwrap();
     let mut permit = granted.session.register_tunnel().unwrap();
@@ -43,7 +44,7 @@ async fn a_lapse_cuts_within_a_few_milliseconds_and_a_renewal_puts_it_off() {
 async fn a_renewal_with_a_shorter_lease_ends_sooner() {
     let sessions = registry(10);
     let stop = CancellationToken::new();
-    tokio::spawn(sessions.clone().lapse_loop(stop.clone()));
+    tokio::spawn(sessions.clone().lapse_loop(Arc::new(NobodyElse), stop.clone()));
     let start = Instant::now();
     let granted = sessions.admit(admission(1, 1, 600), start).unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -94,7 +95,7 @@ async fn every_limit_holds_and_is_named() {
     sessions.admit(admission(2, 1, 30), now).unwrap();
     assert_eq!(sessions.admit(admission(3, 1, 30), now).unwrap_err(), AdmitError::Full { limit: 2 });
 
-    let one = Limits { max_sessions: 1, max_tunnels_per_session: 1 };
+    let one = Limits { max_sessions: 1, max_tunnels_per_session: 1, ..Limits::default() };
     let narrow = |key| Admission { workload: workload("narrow", one), ..admission(key, 1, 30) };
     let sessions = registry(10);
     sessions.admit(narrow(1), now).unwrap();
@@ -108,6 +109,37 @@ async fn every_limit_holds_and_is_named() {
     drop(held);
     let _again = session.register_tunnel().unwrap();
     drop(first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_has_so_many_sessions_and_no_more() {
+    let sessions = registry(10);
+    let now = Instant::now();
+    let on = |key, sequence, module: &str| Admission {
+        instance: Some(Instance::of_module(module)),
+        ..admission(key, sequence, 30)
+    };
+    let first = sessions.admit(on(1, 1, "i-1-enc1"), now).unwrap();
+    sessions.admit(on(2, 1, "i-1-enc2"), now).unwrap();
+    let full = AdmitError::TooManyOfInstance { limit: 2 };
+    assert_eq!(sessions.admit(on(3, 1, "i-1-enc3"), now).unwrap_err(), full);
+    assert_eq!(full.code(), ProblemCode::TooManyOfInstance);
+    sessions.admit(on(2, 2, "i-1-enc2"), now).unwrap();
+    sessions.admit(on(3, 1, "i-2-enc1"), now).unwrap();
+    sessions.end(&first.session.id(), EndReason::EndedByAdmin);
+    sessions.admit(on(4, 1, "i-1-enc4"), now).unwrap();
+    assert_eq!(sessions.admit(on(5, 1, "i-1-enc5"), now).unwrap_err(), full);
+
+    // What another process admitted is counted when it attests here, and stays.
+    sessions
+        .restore(SessionId::from_bytes([9; 16]), admission(6, 1, 30), now + Duration::from_secs(30))
+        .unwrap();
+    sessions.admit(on(6, 2, "i-1-enc6"), now).unwrap();
+    assert_eq!(sessions.admit(on(6, 3, "i-2-enc6"), now).unwrap_err(), AdmitError::Conflict);
+    sessions
+        .end_where(EndReason::EndedByAdmin, |session| session.key() != KeyThumbprint::from_bytes([6; 32]));
+    sessions.admit(on(7, 1, "i-1-enc7"), now).unwrap();
+    assert_eq!(sessions.admit(on(8, 1, "i-1-enc8"), now).unwrap_err(), full);
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,6 +196,8 @@ struct Run {
     sessions: Sessions,
     model: BTreeMap<u8, Standing>,
     held: Vec<(u8, TunnelPermit)>,
+    /// The last sequence number of sessions that lapsed, as long as they did not come back.
+    lapsed: BTreeMap<SessionId, u64>,
 }
 
 /// What the model knows of a key's session.
@@ -175,16 +209,25 @@ struct Standing {
 
 impl Run {
     fn new(seed: u64) -> Self {
-        Self { random: Random(seed), sessions: registry(6), model: BTreeMap::new(), held: Vec::new() }
+        Self {
+            random: Random(seed),
+            sessions: registry(6),
+            model: BTreeMap::new(),
+            held: Vec::new(),
+            lapsed: BTreeMap::new(),
+        }
     }
 
     async fn play(mut self, steps: usize) {
         for _ in 0..steps {
-            match self.random.below(8) {
+            match self.random.below(11) {
                 0..=2 => self.admit(),
                 3 => self.end(),
                 4 => self.register(),
-                5 if !self.held.is_empty() => {
+                5 => self.adopt(),
+                6 => self.adopt(),
+                7 => self.follow(),
+                8 if !self.held.is_empty() => {
                     let index = self.random.below(self.held.len() as u64) as usize;
                     self.held.swap_remove(index);
                 }
@@ -221,12 +264,61 @@ impl Run {
         }
     }
 
+    /// What another replica admitted comes in, if the policy is still the same.
+    fn adopt(&mut self) {
+        let key = self.random.below(8) as u8;
+        // A key has two sessions elsewhere: replicas admitted it at one time.
+        let id = SessionId::from_bytes([100 + 2 * key + self.random.below(2) as u8; 16]);
+        let (sequence, seconds) = (self.random.below(40), 30 + self.random.below(100));
+        let ends = Instant::now() + Duration::from_secs(seconds);
+        let same_policy = self.random.below(4) > 0;
+        let result = self.sessions.adopt(id, admission(key, sequence, seconds), ends, || same_policy);
+        let full = self.model.len() == 6;
+        match self.model.get_mut(&key) {
+            _ if !same_policy => assert_eq!(result.unwrap_err(), AdmitError::PolicyChanged),
+            Some(known) if known.id == id => {
+                assert_eq!(result.unwrap().id(), id);
+                if sequence > known.sequence {
+                    (known.sequence, known.ends) = (sequence, ends);
+                }
+            }
+            _ if self.lapsed.get(&id).is_some_and(|last| sequence <= *last) => {
+                assert_eq!(result.unwrap_err(), AdmitError::NotRestorable);
+            }
+            Some(other) if other.ends >= ends => assert_eq!(result.unwrap_err(), AdmitError::Conflict),
+            Some(other) => {
+                assert_eq!(result.unwrap().id(), id);
+                self.lapsed.insert(other.id, other.sequence);
+                *other = Standing { id, sequence, ends };
+            }
+            None if full => assert_eq!(result.unwrap_err(), AdmitError::Full { limit: 6 }),
+            None => {
+                assert_eq!(result.unwrap().id(), id);
+                self.model.insert(key, Standing { id, sequence, ends });
+            }
+        }
+    }
+
+    /// Another replica renewed a session, this one's or not.
+    fn follow(&mut self) {
+        let key = self.random.below(8) as u8;
+        let (sequence, seconds) = (self.random.below(40), 30 + self.random.below(100));
+        let ends = Instant::now() + Duration::from_secs(seconds);
+        let Some(known) = self.model.get_mut(&key) else { return };
+        self.sessions.follow(&known.id, admission(key + 1, sequence, seconds), ends);
+        self.sessions.follow(&known.id, admission(key, sequence, seconds), ends);
+        if sequence > known.sequence {
+            (known.sequence, known.ends) = (sequence, ends);
+        }
+    }
+
     fn end(&mut self) {
         let key = self.random.below(8) as u8;
         let Some(standing) = self.model.remove(&key) else { return };
         let tunnels = self.held.iter().filter(|(of, permit)| *of == key && permit_lives(permit)).count();
         let ended = self.sessions.end(&standing.id, EndReason::EndedByAdmin);
         assert_eq!(ended, Ended { sessions: 1, tunnels });
+        self.lapsed.remove(&standing.id);
     }
 
     fn register(&mut self) {
@@ -241,6 +333,9 @@ impl Run {
         let now = Instant::now();
         let due = self.model.values().filter(|standing| standing.ends <= now).count();
         assert_eq!(self.sessions.lapse(now).sessions, due);
+        for standing in self.model.values().filter(|standing| standing.ends <= now) {
+            self.lapsed.insert(standing.id, standing.sequence);
+        }
         self.model.retain(|_, standing| standing.ends > now);
     }
 
@@ -251,9 +346,19 @@ impl Run {
         let model: Vec<_> = self.model.values().map(|one| (one.id, one.sequence, one.ends)).collect();
         assert_eq!(seen, model);
         for (key, permit) in &self.held {
-            let lives = self.model.get(key).is_some_and(|one| one.id == permit.session().id());
+            let of_model = self.model.get(key).is_some_and(|one| one.id == permit.session().id());
+            // An id that was ended can come back from elsewhere: as another session.
+            let same = self.sessions.find(&permit.session().id());
+            let lives = of_model && same.is_some_and(|same| Arc::ptr_eq(&same, permit.session()));
             assert_eq!(permit_lives(permit), lives);
         }
+        let all_gone = self.held.iter().all(|(_, permit)| permit_lives(permit));
+        assert_eq!(self.sessions.let_go().now_or_never().is_some(), all_gone);
+        let census = self.sessions.census();
+        let tunnels = self.held.iter().filter(|(_, permit)| permit_lives(permit)).count();
+        assert_eq!((census.sessions, census.tunnels), (self.model.len() as u64, tunnels as u64));
+        let holding: u64 = census.holding.iter().map(|holding| holding.tunnels).sum();
+        assert_eq!(holding, census.tunnels);
     }
 }
 
@@ -262,7 +367,7 @@ fn permit_lives(permit: &TunnelPermit) -> bool {
 }
 
 fn registry(max_sessions: usize) -> Sessions {
-    Sessions::new(SessionsLimits { max_sessions })
+    Sessions::new(SessionsLimits { max_sessions, max_per_instance: 2 })
 }
 
 fn admission(key: u8, sequence: u64, lease: u64) -> Admission {
@@ -274,6 +379,7 @@ fn admission(key: u8, sequence: u64, lease: u64) -> Admission {
         sequence,
         lease: Lease::from_secs(lease).unwrap(),
         epoch: Epoch(1),
+        instance: None,
     }
 }
 

@@ -11,7 +11,8 @@ use countersign_protocol::{BootId, Epoch, KeyThumbprint, SessionId};
 use tokio::time::Instant;
 
 use super::{
-    Admission, EndReason, RegisterError, SessionWatch, TunnelPermit,
+    Admission, EndReason, Instance, RegisterError, SessionWatch, TunnelPermit,
+    cut::Cut,
     watchers::{Kind, Watchers},
 };
 use crate::policy::Workload;
@@ -37,7 +38,20 @@ pub(super) struct State {
     pub(super) lease_ends: Instant,
     /// The deadline entry that is this session's; any other one is stale.
     pub(super) scheduled: Instant,
+    /// Who renewed it last: a lease given elsewhere is looked up, not known.
+    pub(super) renewed: Renewed,
+    /// What the registry counts it under.
+    pub(super) instance: Option<Instance>,
     watchers: Watchers,
+    /// The end it was part of, while some of its watchers are not gone.
+    cut: Option<Arc<Cut>>,
+}
+
+/// Which replica admitted or renewed a session last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renewed {
+    Here,
+    Elsewhere,
 }
 
 /// A session as lists show it.
@@ -59,15 +73,27 @@ pub struct SessionView {
     pub epoch: Epoch,
     /// When it lapses.
     pub lease_ends: Instant,
+    /// The EC2 instance, once it has attested to this process.
+    pub instance: Option<Instance>,
     /// How many tunnels it has.
     pub tunnels: u32,
 }
 
 impl Session {
-    pub(super) fn new(id: SessionId, admission: Admission, lease_ends: Instant) -> Self {
-        let Admission { workload, measurement, key, boot_id, sequence, lease: _, epoch } = admission;
-        let watchers = Watchers::default();
-        let state = State { workload, sequence, epoch, lease_ends, scheduled: lease_ends, watchers };
+    pub(super) fn new(id: SessionId, admission: Admission, lease_ends: Instant, renewed: Renewed) -> Self {
+        let Admission { workload, measurement, key, boot_id, sequence, lease: _, epoch, instance } =
+            admission;
+        let state = State {
+            workload,
+            sequence,
+            epoch,
+            lease_ends,
+            scheduled: lease_ends,
+            renewed,
+            instance,
+            watchers: Watchers::default(),
+            cut: None,
+        };
         Self { id, key, boot_id, measurement, ended: AtomicU8::new(0), state: Mutex::new(state) }
     }
 
@@ -126,6 +152,7 @@ impl Session {
             sequence: state.sequence,
             epoch: state.epoch,
             lease_ends: state.lease_ends,
+            instance: state.instance.clone(),
             tunnels: state.watchers.tunnels(),
         }
     }
@@ -171,15 +198,19 @@ impl Session {
         self.check(&self.state())
     }
 
-    /// Ends it and wakes everything that watches it. Returns how many tunnels
-    /// that were. Ending twice changes nothing: the first reason stays.
-    pub(super) fn finish(&self, reason: EndReason) -> usize {
+    /// Ends it as part of `cut`, and wakes everything that watches it. Returns how many
+    /// tunnels that were. Ending twice changes nothing: the first reason stays.
+    pub(super) fn finish(&self, reason: EndReason, cut: &Arc<Cut>) -> usize {
         let mut state = self.state();
         if self.ended().is_some() {
             return 0;
         }
         self.ended.store(reason as u8, Ordering::Release);
         let tunnels = state.watchers.tunnels();
+        if state.watchers.held() > 0 {
+            cut.add(state.watchers.held() as usize);
+            state.cut = Some(Arc::clone(cut));
+        }
         let wakers = state.watchers.take_wakers();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
@@ -191,7 +222,13 @@ impl Session {
     }
 
     pub(super) fn unregister(&self, slot: u32, kind: Kind) {
-        self.state().watchers.remove(slot, kind);
+        let mut state = self.state();
+        state.watchers.remove(slot, kind);
+        let cut = if state.watchers.held() == 0 { state.cut.take() } else { state.cut.clone() };
+        drop(state);
+        if let Some(cut) = cut {
+            cut.let_go();
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -207,6 +244,18 @@ impl Session {
             return Err(RegisterError::Ended(EndReason::LeaseLapsed));
         }
         Ok(())
+    }
+}
+
+impl State {
+    /// How many tunnels it has.
+    pub(super) fn tunnels(&self) -> u32 {
+        self.watchers.tunnels()
+    }
+
+    /// Whether a tunnel or a connection would notice its end.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watchers.held() > 0
     }
 }
 

@@ -3,16 +3,20 @@ use std::{
     collections::{HashMap, HashSet},
     hash::{Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::Duration,
 };
 
 use aws_lc_rs::rand;
 use countersign_protocol::{BootId, Epoch, KeyThumbprint, Lease, SessionId};
-use tokio::time::Instant;
-use tokio::{sync::Notify, time};
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::Notify, time::Instant};
 
-use super::{AdmitError, EndReason, Ended, Session, SessionView, deadlines::Deadlines, epitaphs::Epitaphs};
+use super::{
+    AdmitError, EndReason, Ended, Instance, Session, SessionView,
+    cut::Cut,
+    deadlines::Deadlines,
+    epitaphs::{Epitaph, Epitaphs},
+    instances::Instances,
+    record::Renewed,
+};
 use crate::policy::{Workload, WorkloadName};
 
 /// Every live session. Cheap to clone; all clones are one registry.
@@ -28,6 +32,8 @@ pub struct Sessions(Arc<Registry>);
 pub struct SessionsLimits {
     /// Live sessions of all workloads together.
     pub max_sessions: usize,
+    /// Live sessions of one EC2 instance, of all workloads together.
+    pub max_per_instance: u32,
 }
 
 /// Evidence that matched a measurement, as far as a session needs to know it.
@@ -47,6 +53,9 @@ pub struct Admission {
     pub lease: Lease,
     /// The policy that admitted it.
     pub epoch: Epoch,
+    /// The EC2 instance that the evidence names. `None` for a session that another
+    /// process admitted: it is counted once it attests here.
+    pub instance: Option<Instance>,
 }
 
 /// A session given, or given again.
@@ -69,20 +78,24 @@ pub enum Renewal {
     Renewed,
 }
 
-struct Registry {
+pub(super) struct Registry {
     limits: SessionsLimits,
     shards: [RwLock<HashSet<ById>>; SHARDS],
     book: Mutex<Book>,
     epitaphs: Mutex<Epitaphs>,
+    /// Ends whose tunnels are not all gone. Each is in here before its first
+    /// session leaves the tables.
+    cuts: Mutex<Vec<Arc<Cut>>>,
     /// Told when a deadline comes before all others.
-    sooner: Notify,
+    pub(super) sooner: Notify,
 }
 
 #[derive(Default)]
-struct Book {
+pub(super) struct Book {
     by_key: HashSet<ByKey>,
     of_workload: HashMap<WorkloadName, u32>,
-    deadlines: Deadlines,
+    of_instance: Instances,
+    pub(super) deadlines: Deadlines,
 }
 
 impl Sessions {
@@ -93,6 +106,7 @@ impl Sessions {
             shards: std::array::from_fn(|_| RwLock::default()),
             book: Mutex::default(),
             epitaphs: Mutex::default(),
+            cuts: Mutex::default(),
             sooner: Notify::new(),
         }))
     }
@@ -105,18 +119,19 @@ impl Sessions {
     pub fn admit(&self, admission: Admission, now: Instant) -> Result<Granted, AdmitError> {
         let lease_ends = now + admission.lease.duration();
         let mut book = self.book();
-        let standing = book.by_key.get(&admission.key).map(|entry| Arc::clone(&entry.0));
-        match standing {
+        match book.of_key(&admission.key) {
             // The lapse loop has not come by yet; to the client it is over.
             Some(session) if session.lease_ends() <= now => {
+                let cut = self.begin_cut();
                 self.remove(&mut book, &session);
-                let granted = new_id().and_then(|id| self.insert(&mut book, id, admission, lease_ends));
+                let granted =
+                    new_id().and_then(|id| self.insert(&mut book, id, admission, lease_ends, Renewed::Here));
                 drop(book);
-                self.finish(vec![session], EndReason::LeaseLapsed);
+                self.finish(vec![session], EndReason::LeaseLapsed, &cut);
                 granted
             }
-            Some(session) => self.renew(&mut book, session, admission, lease_ends),
-            None => self.insert(&mut book, new_id()?, admission, lease_ends),
+            Some(session) => self.renew(&mut book, session, admission, lease_ends, Renewed::Here),
+            None => self.insert(&mut book, new_id()?, admission, lease_ends, Renewed::Here),
         }
     }
 
@@ -138,7 +153,7 @@ impl Sessions {
         if book.by_key.contains(&admission.key) {
             return Err(AdmitError::Conflict);
         }
-        self.insert(&mut book, id, admission, lease_ends).map(|_| ())
+        self.insert(&mut book, id, admission, lease_ends, Renewed::Here).map(|_| ())
     }
 
     /// The live session of this id.
@@ -149,15 +164,22 @@ impl Sessions {
 
     /// Why the session of this id ended, if that was not long ago.
     pub fn why_ended(&self, id: &SessionId) -> Option<EndReason> {
-        self.epitaphs().read(id)
+        self.epitaphs().read(id).map(|epitaph| epitaph.reason)
+    }
+
+    /// The live session of this key.
+    pub fn find_by_key(&self, key: &KeyThumbprint) -> Option<Arc<Session>> {
+        self.book().of_key(key)
     }
 
     /// Ends one session and wakes every tunnel of it.
     pub fn end(&self, id: &SessionId, reason: EndReason) -> Ended {
-        let Some(session) = self.find(id) else {
-            return Ended::default();
+        // Under the book's lock: a session that is being taken in is found afterwards.
+        let found = {
+            let _book = self.book();
+            self.find(id)
         };
-        self.end_all([session], reason)
+        self.end_all(found, reason)
     }
 
     /// Ends every session that `predicate` picks. It is asked before anything
@@ -182,74 +204,37 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// Ends what lapsed by `now`.
-    pub fn lapse(&self, now: Instant) -> Ended {
-        let mut lapsed = Vec::new();
-        let mut book = self.book();
-        while let Some((at, id)) = book.deadlines.pop_due(now) {
-            let Some(session) = self.find(&id) else { continue };
-            let mut state = session.state();
-            if state.scheduled != at {
-                continue;
-            }
-            if state.lease_ends > now {
-                state.scheduled = state.lease_ends;
-                book.deadlines.push(state.lease_ends, id);
-                continue;
-            }
-            drop(state);
-            self.remove(&mut book, &session);
-            lapsed.push(session);
-        }
-        drop(book);
-        self.finish(lapsed, EndReason::LeaseLapsed)
-    }
-
-    /// Ends sessions as they lapse, until `shutdown`. It sleeps to the soonest
-    /// deadline: from lapse to cut it is the timer's millisecond and the wake-up.
-    pub async fn lapse_loop(self, shutdown: CancellationToken) {
-        loop {
-            let soonest = self.book().deadlines.soonest();
-            let until = soonest.unwrap_or_else(|| Instant::now() + NOTHING_TO_DO);
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = self.0.sooner.notified() => {}
-                () = time::sleep_until(until) => {
-                    let ended = self.lapse(Instant::now());
-                    if ended.sessions > 0 {
-                        tracing::info!(
-                            code = EndReason::LeaseLapsed.as_str(),
-                            sessions = ended.sessions,
-                            tunnels = ended.tunnels,
-                            "sessions lapsed"
-                        );
-                    }
-                }
-            }
-        }
-    }
-
-    fn renew(
+    pub(super) fn renew(
         &self,
         book: &mut Book,
         session: Arc<Session>,
         admission: Admission,
         lease_ends: Instant,
+        renewed: Renewed,
     ) -> Result<Granted, AdmitError> {
         let mut state = session.state();
         let same = session.boot_id() == admission.boot_id
             && *session.measurement() == admission.measurement
-            && state.workload.name == admission.workload.name;
+            && state.workload.name == admission.workload.name
+            // A row of the store does not name it.
+            && (renewed == Renewed::Elsewhere
+                || state.instance.is_none()
+                || state.instance == admission.instance);
         if !same {
             return Err(AdmitError::Conflict);
         }
         if admission.sequence <= state.sequence {
             return Err(AdmitError::SequenceReplayed { last: state.sequence, got: admission.sequence });
         }
+        if state.instance.is_none() {
+            // It stands already: to count it late must not end it.
+            state.instance = admission.instance.map(|instance| book.of_instance.enter(instance));
+        }
         state.workload = admission.workload;
         state.sequence = admission.sequence;
         state.epoch = admission.epoch;
         state.lease_ends = lease_ends;
+        state.renewed = renewed;
         let sooner = lease_ends < state.scheduled;
         if sooner {
             state.scheduled = lease_ends;
@@ -261,15 +246,19 @@ impl Sessions {
         Ok(Granted { session, renewed: Renewal::Renewed, lease_ends })
     }
 
-    fn insert(
+    pub(super) fn insert(
         &self,
         book: &mut Book,
         id: SessionId,
-        admission: Admission,
+        mut admission: Admission,
         lease_ends: Instant,
+        renewed: Renewed,
     ) -> Result<Granted, AdmitError> {
         if book.by_key.len() >= self.0.limits.max_sessions {
             return Err(AdmitError::Full { limit: self.0.limits.max_sessions });
+        }
+        if let Some(instance) = &admission.instance {
+            book.of_instance.check(instance, self.0.limits.max_per_instance)?;
         }
         let limit = admission.workload.limits.max_sessions;
         let standing = book.of_workload.entry(admission.workload.name.clone()).or_default();
@@ -277,14 +266,15 @@ impl Sessions {
             return Err(AdmitError::TooManySessions { limit });
         }
         *standing += 1;
-        let session = Arc::new(Session::new(id, admission, lease_ends));
+        admission.instance = admission.instance.map(|instance| book.of_instance.enter(instance));
+        let session = Arc::new(Session::new(id, admission, lease_ends, renewed));
         book.by_key.insert(ByKey(Arc::clone(&session)));
         self.shard(&id).write().unwrap_or_else(PoisonError::into_inner).insert(ById(Arc::clone(&session)));
         self.schedule(book, lease_ends, id);
         Ok(Granted { session, renewed: Renewal::New, lease_ends })
     }
 
-    fn schedule(&self, book: &mut Book, at: Instant, id: SessionId) {
+    pub(super) fn schedule(&self, book: &mut Book, at: Instant, id: SessionId) {
         let soonest = book.deadlines.soonest();
         book.deadlines.push(at, id);
         let live = book.by_key.len();
@@ -296,15 +286,16 @@ impl Sessions {
     }
 
     fn end_all(&self, sessions: impl IntoIterator<Item = Arc<Session>>, reason: EndReason) -> Ended {
+        let cut = self.begin_cut();
         let mut book = self.book();
         let removed: Vec<_> =
             sessions.into_iter().filter(|session| self.remove(&mut book, session)).collect();
         drop(book);
-        self.finish(removed, reason)
+        self.finish(removed, reason, &cut)
     }
 
     /// Takes a session out of every table; whether it was there.
-    fn remove(&self, book: &mut Book, session: &Arc<Session>) -> bool {
+    pub(super) fn remove(&self, book: &mut Book, session: &Arc<Session>) -> bool {
         let id = session.id();
         let mut shard = self.shard(&id).write().unwrap_or_else(PoisonError::into_inner);
         let was_there = shard.get(&id).is_some_and(|entry| Arc::ptr_eq(&entry.0, session));
@@ -313,7 +304,11 @@ impl Sessions {
         }
         shard.remove(&id);
         book.by_key.remove(&session.key());
-        let name = &session.state().workload.name;
+        let state = session.state();
+        if let Some(instance) = &state.instance {
+            book.of_instance.leave(instance);
+        }
+        let name = &state.workload.name;
         if let Some(standing) = book.of_workload.get_mut(name) {
             *standing -= 1;
             if *standing == 0 {
@@ -323,7 +318,7 @@ impl Sessions {
         true
     }
 
-    fn all(&self) -> Vec<Arc<Session>> {
+    pub(super) fn all(&self) -> Vec<Arc<Session>> {
         self.book().by_key.iter().map(|entry| Arc::clone(&entry.0)).collect()
     }
 
@@ -333,27 +328,63 @@ impl Sessions {
         &self.0.shards[usize::from(*first) % SHARDS]
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
         self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn epitaphs(&self) -> MutexGuard<'_, Epitaphs> {
+    pub(super) fn epitaphs(&self) -> MutexGuard<'_, Epitaphs> {
         self.0.epitaphs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// To be called before the first session of an end leaves the tables, so that
+    /// whoever no longer finds the session finds its cut.
+    pub(super) fn begin_cut(&self) -> Arc<Cut> {
+        let cut = Arc::new(Cut::begin());
+        let mut cuts = self.cuts();
+        cuts.retain(|cut| cut.outstanding() > 0);
+        cuts.push(Arc::clone(&cut));
+        cut
+    }
+
+    pub(super) fn cuts(&self) -> MutexGuard<'_, Vec<Arc<Cut>>> {
+        self.0.cuts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Outside every lock: a waker may run anything.
-    fn finish(&self, sessions: Vec<Arc<Session>>, reason: EndReason) -> Ended {
+    pub(super) fn finish(&self, sessions: Vec<Arc<Session>>, reason: EndReason, cut: &Arc<Cut>) -> Ended {
         let mut ended = Ended::default();
         for session in sessions {
-            self.epitaphs().write(session.id(), reason);
-            ended += Ended { sessions: 1, tunnels: session.finish(reason) };
+            let sequence = session.state().sequence;
+            self.epitaphs().write(session.id(), Epitaph { reason, sequence });
+            ended += Ended { sessions: 1, tunnels: session.finish(reason, cut) };
         }
+        cut.told();
         ended
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.0
     }
 
     #[cfg(test)]
     pub(super) fn deadline_entries(&self) -> usize {
         self.book().deadlines.len()
+    }
+}
+
+impl Book {
+    pub(super) fn of_key(&self, key: &KeyThumbprint) -> Option<Arc<Session>> {
+        self.by_key.get(key).map(|entry| Arc::clone(&entry.0))
+    }
+}
+
+impl Registry {
+    /// Every live session, a table at a time: nothing is copied, and nobody waits long.
+    pub(super) fn each(&self, mut look: impl FnMut(&Arc<Session>)) {
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.iter().for_each(|entry| look(&entry.0));
+        }
     }
 }
 
@@ -396,6 +427,3 @@ found_by!(ByKey, key_ref, KeyThumbprint);
 
 /// Tables that lookups spread over. More than any machine has cores.
 const SHARDS: usize = 64;
-
-/// Without any session the loop waits to be told.
-const NOTHING_TO_DO: Duration = Duration::from_secs(3600);

@@ -111,7 +111,12 @@ pub(super) fn nothing_allowed(wanted: &Workload) -> Workload {
         destinations: Default::default(),
         addresses: Vec::new(),
         lease_bounds: wanted.lease_bounds,
-        limits: Limits { max_sessions: 0, max_tunnels_per_session: 0 },
+        limits: Limits {
+            max_sessions: 0,
+            max_tunnels_per_session: 0,
+            // A rate alone lets nobody in.
+            max_bytes_per_second: wanted.limits.max_bytes_per_second,
+        },
     }
 }
 
@@ -131,6 +136,10 @@ pub(super) fn meet(in_force: &Workload, wanted: &Workload) -> Workload {
             max_tunnels_per_session: limits
                 .max_tunnels_per_session
                 .min(in_force.limits.max_tunnels_per_session),
+            max_bytes_per_second: match (in_force.limits.max_bytes_per_second, limits.max_bytes_per_second) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            },
         },
     }
 }
@@ -143,6 +152,10 @@ pub(super) fn allows_more(in_force: &Workload, wanted: &Workload) -> bool {
         || lease_bounds.max() > in_force.lease_bounds.max()
         || limits.max_sessions > in_force.limits.max_sessions
         || limits.max_tunnels_per_session > in_force.limits.max_tunnels_per_session
+        || in_force
+            .limits
+            .max_bytes_per_second
+            .is_some_and(|was| limits.max_bytes_per_second.is_none_or(|is| is > was))
 }
 
 /// Of two networks one contains the other, or they have nothing in common.

@@ -1,4 +1,4 @@
-use std::{fmt, path::PathBuf};
+use std::{fmt, time::Duration};
 
 use super::ChangeError;
 
@@ -12,10 +12,17 @@ pub enum StoreError {
         /// What the database says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// There is no store in this directory.
+    /// There is no store yet.
     Absent {
-        /// The file that is not there.
-        path: PathBuf,
+        /// Where it should be.
+        place: String,
+    },
+    /// The database did not answer. Whether it did what was asked is not known.
+    Silent {
+        /// What was being done.
+        doing: &'static str,
+        /// How long it was waited for.
+        after: Duration,
     },
     /// A statement failed; its transaction was rolled back.
     Statement {
@@ -54,12 +61,11 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open { place, .. } => write!(f, "cannot open the store {place}"),
-            Self::Absent { path } => {
-                write!(
-                    f,
-                    "no store at {}: serve makes it when it first starts with this configuration",
-                    path.display()
-                )
+            Self::Absent { place } => {
+                write!(f, "no store at {place}: serve makes it when it first starts with this configuration")
+            }
+            Self::Silent { doing, after } => {
+                write!(f, "the store did not answer within {} s, asked to {doing}", after.as_secs())
             }
             Self::Statement { doing, .. } => write!(f, "the store failed to {doing}"),
             Self::Corrupt { row, reason } => write!(f, "the store's row {row} cannot be read: {reason}"),
@@ -80,6 +86,7 @@ impl std::error::Error for StoreError {
             Self::Open { source, .. } => Some(source.as_ref()),
             Self::Statement { source, .. } => Some(source),
             Self::Absent { .. }
+            | Self::Silent { .. }
             | Self::Corrupt { .. }
             | Self::Forked { .. }
             | Self::Address { .. }

@@ -6,7 +6,7 @@ use countersign_protocol::{Epoch, SessionId};
 use countersign_verifier::PcrSet;
 
 use super::{AuditEvent, UnixMs};
-use crate::{config::MeasurementState, policy::Workload};
+use crate::{audit::Checkpoint, config::MeasurementState, policy::Workload};
 
 /// Which part of a list: rows after a place, in the order of their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,25 +201,7 @@ pub struct ChainRow {
 }
 
 /// A signed head, as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckpointRow {
-    /// The chain's name.
-    pub chain: String,
-    /// `checkpoint`, or `anchor`: rows up to this one were dropped by retention.
-    pub purpose: String,
-    /// Its last row then.
-    pub seq: u64,
-    /// The hash of that row.
-    pub hash: [u8; 32],
-    /// When.
-    pub at: UnixMs,
-    /// The policy in force then.
-    pub epoch: Epoch,
-    /// Whose key.
-    pub key_id: [u8; 8],
-    /// Ed25519.
-    pub signature: [u8; 64],
-}
+pub type CheckpointRow = Checkpoint;
 
 /// One page of the audit.
 pub type AuditPage = Paged<AuditRow>;

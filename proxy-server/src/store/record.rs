@@ -1,5 +1,4 @@
 use std::{
-    borrow::Cow,
     fmt,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -7,6 +6,7 @@ use std::{
 use countersign_protocol::{BootId, Epoch, KeyThumbprint, Lease, SessionId};
 use countersign_verifier::PcrSet;
 
+pub use crate::audit::Event as AuditEvent;
 use crate::{config::MeasurementState, policy::Workload};
 
 /// Milliseconds since 1970, as the store keeps time.
@@ -117,37 +117,6 @@ pub struct SessionRow {
     pub replica: Option<[u8; 16]>,
     /// When it was first admitted.
     pub admitted: UnixMs,
-}
-
-/// One decision, as the audit keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEvent {
-    /// When it was decided.
-    pub at: UnixMs,
-    /// `admission`, `refusal`, `end`, `policy` or `access`.
-    pub kind: Cow<'static, str>,
-    /// What was decided.
-    pub code: Cow<'static, str>,
-    /// The policy it was decided by.
-    pub epoch: Epoch,
-    /// The workload, when it is known.
-    pub workload: Option<String>,
-    /// The measurement, when it is known.
-    pub measurement: Option<String>,
-    /// The session, when there is one.
-    pub session: Option<SessionId>,
-    /// The request, as the caller was told it.
-    pub request_id: Option<String>,
-    /// Who asked, where it is not the enclave itself.
-    pub actor: Option<String>,
-    /// What changed, as it was: JSON.
-    pub before: Option<String>,
-    /// As it is: JSON.
-    pub after: Option<String>,
-    /// SHA-256 of the document.
-    pub evidence: Option<[u8; 32]>,
-    /// The whole reason.
-    pub detail: Option<String>,
 }
 
 /// What is committed together.

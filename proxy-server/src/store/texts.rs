@@ -1,5 +1,7 @@
 //! The texts in which policy values stand in the store.
 
+use std::num::NonZeroU64;
+
 use countersign_protocol::{Lease, LeaseBounds};
 use countersign_verifier::{Pcr, PcrIndex, PcrSet};
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,8 @@ struct Rules {
     lease_max_seconds: u64,
     max_sessions: u32,
     max_tunnels_per_session: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_bytes_per_second: Option<NonZeroU64>,
 }
 
 impl From<&Workload> for Rules {
@@ -30,6 +34,7 @@ impl From<&Workload> for Rules {
             lease_max_seconds: lease_bounds.max().as_secs(),
             max_sessions: limits.max_sessions,
             max_tunnels_per_session: limits.max_tunnels_per_session,
+            max_bytes_per_second: limits.max_bytes_per_second,
         };
         rules.destinations.sort_unstable();
         rules.addresses.sort_unstable();
@@ -53,6 +58,7 @@ pub(super) fn workload(name: &str, rules: &str) -> Result<Workload, StoreError> 
         lease_max_seconds,
         max_sessions,
         max_tunnels_per_session,
+        max_bytes_per_second,
     } = serde_json::from_str(rules).map_err(|error| bad(error.to_string()))?;
     let lease = |seconds| Lease::from_secs(seconds).map_err(|error| bad(error.to_string()));
     let bounds = LeaseBounds::new(lease(lease_min_seconds)?, lease(lease_max_seconds)?);
@@ -67,7 +73,7 @@ pub(super) fn workload(name: &str, rules: &str) -> Result<Workload, StoreError> 
         },
         addresses: addresses.map_err(|error: ipnet::AddrParseError| bad(error.to_string()))?,
         lease_bounds: bounds.map_err(|error| bad(error.to_string()))?,
-        limits: Limits { max_sessions, max_tunnels_per_session },
+        limits: Limits { max_sessions, max_tunnels_per_session, max_bytes_per_second },
     })
 }
 

@@ -121,6 +121,11 @@ key = "server-key.pem"
 [trust]
 danger_simulated_root = "root.der"
 
+# All enclaves here have one simulated machine.
+[limits]
+sessions_per_instance = 10000000
+attestations_per_instance = 100000000
+
 [[workload]]
 name = "{WORKLOAD}"
 destinations = ["{upstream}"]

@@ -52,8 +52,9 @@ impl ReferenceValues {
     /// then that which names the lower indexes, then the first by name. A PCR that a measurement does not name is not
     /// compared.
     ///
-    /// A match is fast. A refusal looks at every measurement once, without allocating, to name the closest: whoever has
-    /// only a *claim* of PCRs (a document not verified yet) asks [`Self::knows`] first.
+    /// A match is fast. A refusal compares up to a thousand measurements to name the closest, those of the same PCR0
+    /// first, and costs what that takes: whoever has only a *claim* of PCRs (a document not verified yet) can ask
+    /// [`Self::knows`]. [`Self::explain`] compares all of them.
     ///
     /// # Errors
     /// As [`Evidence::appraise`](crate::Evidence::appraise).
@@ -90,7 +91,11 @@ impl ReferenceValues {
     }
 
     fn mismatch(&self, pcrs: &PcrSet) -> AppraisalRefusal {
-        let Some(closest) = self.iter().min_by_key(|measurement| measurement.distance(pcrs)) else {
+        let pcr0 = pcrs.get(PcrIndex::PCR0);
+        let same_image = pcr0.and_then(|pcr0| self.by_pcr0.get(pcr0)).into_iter().flatten().map(Arc::as_ref);
+        let others = self.iter().filter(|measurement| Some(measurement.pcr0()) != pcr0);
+        let compared = same_image.chain(others).take(MAX_COMPARED);
+        let Some(closest) = compared.min_by_key(|measurement| measurement.distance(pcrs)) else {
             return AppraisalRefusal::NoReferenceValues;
         };
         AppraisalRefusal::Mismatch(Box::new(Mismatch {
@@ -131,3 +136,7 @@ impl<'r> Iterator for OfOneShape<'r> {
         Some(run)
     }
 }
+
+/// How many measurements a refusal compares. PCR0 covers all that PCR1 and PCR2 do, so what shares it is closest, and
+/// among other images the closest is a hint to people, not worth a look at ten thousand for each stranger.
+const MAX_COMPARED: usize = 1_000;

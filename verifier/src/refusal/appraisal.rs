@@ -17,9 +17,10 @@ pub enum AppraisalRefusal {
 /// The known measurement that comes closest, and where the enclave differs from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// The name of the measurement with the fewest differences.
+    /// The name of the measurement with the fewest differences, among the thousand at most that were compared: first
+    /// those with the same PCR0.
     pub closest: String,
-    /// How many measurements were compared.
+    /// How many measurements there are.
     pub known: usize,
     /// Each PCR that differs, lowest index first; never empty.
     pub differences: Vec<Difference>,

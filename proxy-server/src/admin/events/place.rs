@@ -52,8 +52,10 @@ impl FromStr for Place {
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| NOT_OURS)?;
         let text = String::from_utf8(bytes).map_err(|_| NOT_OURS)?;
-        let part = |part: &str| Some((part.split_once('=')?.0.to_owned(), part.split_once('=')?.1.parse().ok()?));
-        let parts: Option<BTreeMap<_, _>> = text.split(',').filter(|text| !text.is_empty()).map(part).collect();
+        let part =
+            |part: &str| Some((part.split_once('=')?.0.to_owned(), part.split_once('=')?.1.parse().ok()?));
+        let parts: Option<BTreeMap<_, _>> =
+            text.split(',').filter(|text| !text.is_empty()).map(part).collect();
         parts.map(Self).ok_or(NOT_OURS)
     }
 }

@@ -59,15 +59,21 @@ impl Events {
     }
 
     /// One more listener, who was at `place` before.
-    pub(in crate::admin) async fn listen(&self, place: Option<Place>) -> Result<(Listener, Resumed, Place), ApiError> {
+    pub(in crate::admin) async fn listen(
+        &self,
+        place: Option<Place>,
+    ) -> Result<(Listener, Resumed, Place), ApiError> {
         let shared = &self.0;
-        let counted = shared.listeners.fetch_update(Ordering::AcqRel, Ordering::Acquire, |number| (number < shared.most).then_some(number + 1));
+        let counted = shared.listeners.fetch_update(Ordering::AcqRel, Ordering::Acquire, |number| {
+            (number < shared.most).then_some(number + 1)
+        });
         if counted.is_err() {
             let detail = format!("there are {} listeners, which is the most", shared.most);
             return Err(ApiError::new(Code::TooManyListeners, detail).retry_after(10));
         }
         // From here on dropping it gives the place back.
-        let mut listener = Listener { shared: Arc::clone(shared), ticks: shared.ticks.subscribe(), missed: None };
+        let mut listener =
+            Listener { shared: Arc::clone(shared), ticks: shared.ticks.subscribe(), missed: None };
         // First the subscription, then the place: ticks in between are told twice, and none is lost.
         let now = shared.look().await?;
         let resumed = match place {
@@ -166,7 +172,8 @@ impl Shared {
     /// What lies between two places; `None` when it is too much, or is not there any more.
     async fn since(&self, before: &Place, now: &Place) -> Result<Option<Tick>, StoreError> {
         let known = before.iter().all(|(chain, _)| now.of_chain(chain).is_some());
-        let missed: u64 = now.iter().map(|(chain, seq)| seq.saturating_sub(before.of_chain(chain).unwrap_or(0))).sum();
+        let missed: u64 =
+            now.iter().map(|(chain, seq)| seq.saturating_sub(before.of_chain(chain).unwrap_or(0))).sum();
         if !known || !before.is_within(now) || missed > u64::from(ROWS) {
             return Ok(None);
         }

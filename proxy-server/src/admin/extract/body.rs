@@ -31,7 +31,9 @@ impl<T: Incoming, S: Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         is_json(request.headers())?;
         let mut context = Context::new(&SHA256);
-        for part in [request.method().as_str(), request.uri().path(), request.uri().query().unwrap_or_default()] {
+        for part in
+            [request.method().as_str(), request.uri().path(), request.uri().query().unwrap_or_default()]
+        {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part.as_bytes());
         }
@@ -64,7 +66,9 @@ async fn read(request: Request, most: usize) -> Result<bytes::Bytes, ApiError> {
     match timeout(BODY_TIME, Limited::new(request.into_body(), most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(ApiError::new(Code::BadRequest, "the body is not well-formed HTTP").because(error)),
+        Ok(Err(error)) => {
+            Err(ApiError::new(Code::BadRequest, "the body is not well-formed HTTP").because(error))
+        }
         Err(_) => {
             let detail = format!("the body was not complete within {} s", BODY_TIME.as_secs());
             Err(ApiError::new(Code::RequestTimeout, detail))

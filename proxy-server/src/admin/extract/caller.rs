@@ -52,7 +52,11 @@ impl Caller {
 
     /// Whether he may do this to this workload. A workload outside his scope
     /// does not exist, as far as he can tell.
-    pub(in crate::admin) fn may(&self, permission: Permission, workload: &WorkloadName) -> Result<(), ApiError> {
+    pub(in crate::admin) fn may(
+        &self,
+        permission: Permission,
+        workload: &WorkloadName,
+    ) -> Result<(), ApiError> {
         self.principal.may(permission, Some(workload)).map_err(ApiError::from)
     }
 

@@ -30,7 +30,9 @@ impl Match {
             Self::Revision(revision) => Ok(Precondition::Revision(revision)),
             Self::Exists => Ok(Precondition::None),
             Self::Unsaid => Err(required()),
-            Self::Absent => Err(ApiError::new(Code::BadHeader, "If-None-Match is for creation; this needs If-Match")),
+            Self::Absent => {
+                Err(ApiError::new(Code::BadHeader, "If-None-Match is for creation; this needs If-Match"))
+            }
         }
     }
 }
@@ -53,11 +55,16 @@ impl<S: Sync> FromRequestParts<S> for Match {
             (None, None) => Ok(Self::Unsaid),
             (Some("*"), None) => Ok(Self::Exists),
             (Some(tag), None) => revision(tag).map(Self::Revision).ok_or_else(|| {
-                ApiError::new(Code::BadHeader, "If-Match is one strong entity tag, as \"7\" with its quotes, or *")
+                ApiError::new(
+                    Code::BadHeader,
+                    "If-Match is one strong entity tag, as \"7\" with its quotes, or *",
+                )
             }),
             (None, Some("*")) => Ok(Self::Absent),
             (None, Some(_)) => Err(ApiError::new(Code::BadHeader, "If-None-Match may only be *")),
-            (Some(_), Some(_)) => Err(ApiError::new(Code::BadHeader, "either If-Match or If-None-Match, not both")),
+            (Some(_), Some(_)) => {
+                Err(ApiError::new(Code::BadHeader, "either If-Match or If-None-Match, not both"))
+            }
         }
     }
 }
@@ -84,7 +91,8 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
         if (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Ok(Self(Some(key.to_owned())));
         }
-        let detail = format!("Idempotency-Key is 1 to {LONGEST_KEY} printable ASCII characters without spaces");
+        let detail =
+            format!("Idempotency-Key is 1 to {LONGEST_KEY} printable ASCII characters without spaces");
         Err(ApiError::new(Code::BadHeader, detail))
     }
 }
@@ -129,7 +137,12 @@ pub(in crate::admin) struct IfMatchHeader {
 #[allow(dead_code)]
 pub(in crate::admin) struct PutHeaders {
     /// The ETag that was read, to change what exists; `*` for whatever it says now.
-    #[param(rename = "If-Match", pattern = r#"^("(0|[1-9][0-9]{0,17})"|\*)$"#, example = "\"7\"", nullable = false)]
+    #[param(
+        rename = "If-Match",
+        pattern = r#"^("(0|[1-9][0-9]{0,17})"|\*)$"#,
+        example = "\"7\"",
+        nullable = false
+    )]
     if_match: Option<String>,
     /// `*`: create it, and change nothing that exists.
     #[param(rename = "If-None-Match", pattern = r"^\*$", example = "*", nullable = false)]
@@ -142,7 +155,12 @@ pub(in crate::admin) struct PutHeaders {
 #[allow(dead_code)]
 pub(in crate::admin) struct IdempotencyHeader {
     /// Your name for this request. Sent again within a day with the same body, it is answered again and done once.
-    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,128}$", example = "release-1.4.2", nullable = false)]
+    #[param(
+        rename = "Idempotency-Key",
+        pattern = "^[!-~]{1,128}$",
+        example = "release-1.4.2",
+        nullable = false
+    )]
     idempotency_key: Option<String>,
 }
 
@@ -156,7 +174,19 @@ mod tests {
     fn a_tag_has_one_spelling() {
         assert_eq!(revision("\"0\""), Some(0));
         assert_eq!(revision("\"999999999999999999\""), Some(999_999_999_999_999_999));
-        for bad in ["", "\"\"", "7", "\"07\"", "\"+7\"", "\"-1\"", "W/\"7\"", "\"7\", \"8\"", "\"1000000000000000000\"", "\"7", "\""] {
+        for bad in [
+            "",
+            "\"\"",
+            "7",
+            "\"07\"",
+            "\"+7\"",
+            "\"-1\"",
+            "W/\"7\"",
+            "\"7\", \"8\"",
+            "\"1000000000000000000\"",
+            "\"7",
+            "\"",
+        ] {
             assert_eq!(revision(bad), None, "{bad:?}");
         }
     }

@@ -17,9 +17,11 @@ mod place;
 
 pub(super) use body::{Body, Incoming, LARGE, SMALL};
 pub(super) use caller::{Caller, RequestId};
-pub(super) use headers::{IdempotencyHeader, IdempotencyKey, IfMatchHeader, LastEventId, Match, PutHeaders, required};
+pub(super) use headers::{
+    IdempotencyHeader, IdempotencyKey, IfMatchHeader, LastEventId, Match, PutHeaders, required,
+};
 pub(super) use params::{ChangeParams, Limit, NoParams, PageParams, Params, mode, page};
 pub(super) use place::{
-    MeasurementPath, MeasurementPlace, SessionPath, SessionPlace, TokenPath, TokenPlace, TombstonePath, TombstonePlace, WorkloadPath,
-    WorkloadPlace,
+    MeasurementPath, MeasurementPlace, SessionPath, SessionPlace, TokenPath, TokenPlace, TombstonePath,
+    TombstonePlace, WorkloadPath, WorkloadPlace,
 };

@@ -42,18 +42,25 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_the_book() {
-        for (a, b, expected) in [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("same", "same", 0), ("ab", "ba", 2)] {
+        for (a, b, expected) in
+            [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("same", "same", 0), ("ab", "ba", 2)]
+        {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
     }
 
     #[test]
     fn the_nearest_known_name_is_told_and_a_far_one_is_not() {
-        let told = |text: &str| with_nearest(format!("unknown field `{text}`, expected one of `name`, `version`, `pcrs`"));
+        let told = |text: &str| {
+            with_nearest(format!("unknown field `{text}`, expected one of `name`, `version`, `pcrs`"))
+        };
         assert!(told("verson").ends_with("did you mean `version`?"));
         assert!(told("pcr").ends_with("did you mean `pcrs`?"));
         assert!(told("entirely-else").ends_with("`pcrs`"));
         assert_eq!(with_nearest("missing field `name`".to_owned()), "missing field `name`");
-        assert_eq!(with_nearest("unknown field `x`, there are no fields".to_owned()), "unknown field `x`, there are no fields");
+        assert_eq!(
+            with_nearest("unknown field `x`, there are no fields".to_owned()),
+            "unknown field `x`, there are no fields"
+        );
     }
 }

@@ -19,7 +19,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => {
-                let reason = std::error::Error::source(&rejection).map_or_else(|| rejection.to_string(), ToString::to_string);
+                let reason = std::error::Error::source(&rejection)
+                    .map_or_else(|| rejection.to_string(), ToString::to_string);
                 Err(ApiError::new(Code::BadQuery, with_nearest(reason)))
             }
         }
@@ -74,7 +75,11 @@ impl PageParams {
 }
 
 /// The page that `limit` and `cursor` ask for.
-pub(in crate::admin) fn page(limit: Option<Limit>, cursor: Option<&str>, list: &'static str) -> Result<Page, ApiError> {
+pub(in crate::admin) fn page(
+    limit: Option<Limit>,
+    cursor: Option<&str>,
+    list: &'static str,
+) -> Result<Page, ApiError> {
     let after = cursor.map(|text| Cursor::of(list).open(text)).transpose()?;
     Ok(Page { after, limit: limit.map_or(DEFAULT_LIMIT, |Limit(limit)| limit) })
 }
@@ -88,7 +93,11 @@ impl TryFrom<u32> for Limit {
     type Error = String;
 
     fn try_from(limit: u32) -> Result<Self, String> {
-        if (1..=Page::MOST).contains(&limit) { Ok(Self(limit)) } else { Err(format!("limit is 1 to {}; found {limit}", Page::MOST)) }
+        if (1..=Page::MOST).contains(&limit) {
+            Ok(Self(limit))
+        } else {
+            Err(format!("limit is 1 to {}; found {limit}", Page::MOST))
+        }
     }
 }
 

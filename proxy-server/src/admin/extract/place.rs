@@ -1,9 +1,9 @@
 use std::{collections::HashMap, convert::Infallible};
 
 use axum::extract::{FromRequestParts, Path};
-use http::request::Parts;
 use countersign_protocol::SessionId;
 use countersign_verifier::PcrSet;
+use http::request::Parts;
 use utoipa::IntoParams;
 
 use crate::{
@@ -90,7 +90,10 @@ fn is_lower_hex(text: &str) -> bool {
 }
 
 /// What the path names, percent-decoded; empty when it is no UTF-8.
-async fn read_path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<HashMap<String, String>, Infallible> {
+async fn read_path<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+) -> Result<HashMap<String, String>, Infallible> {
     Ok(Path::from_request_parts(parts, state).await.map(|Path(path)| path).unwrap_or_default())
 }
 

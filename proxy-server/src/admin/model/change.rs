@@ -101,7 +101,8 @@ pub(in crate::admin) fn words(impact: &Impact, noun: Noun) -> String {
     if (*sessions, *tunnels) == (0, 0) {
         return format!("{subject} ends no session and cuts no tunnel");
     }
-    let mut words = format!("{subject} ends {} and cuts {}", count(*sessions, "session"), count(*tunnels, "tunnel"));
+    let mut words =
+        format!("{subject} ends {} and cuts {}", count(*sessions, "session"), count(*tunnels, "tunnel"));
     if !replicas.is_empty() {
         words += &format!(" on {}", count(replicas.len() as u64, "replica"));
     }
@@ -128,7 +129,11 @@ mod tests {
             replicas: replicas.iter().map(ToString::to_string).collect(),
         };
         for (impact, noun, expected) in [
-            (impact(3, 412, &["a", "b"]), Noun::Revocation, "this revocation ends 3 sessions and cuts 412 tunnels on 2 replicas"),
+            (
+                impact(3, 412, &["a", "b"]),
+                Noun::Revocation,
+                "this revocation ends 3 sessions and cuts 412 tunnels on 2 replicas",
+            ),
             (impact(1, 1, &["a"]), Noun::End, "this ends 1 session and cuts 1 tunnel on 1 replica"),
             (impact(2, 0, &[]), Noun::Change, "this change ends 2 sessions and cuts no tunnel"),
             (impact(0, 0, &[]), Noun::Approval, "this approval ends no session and cuts no tunnel"),

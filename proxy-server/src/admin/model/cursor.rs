@@ -60,7 +60,11 @@ mod tests {
         assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
         assert_eq!(Cursor::of("workloads").open(&cursor).unwrap(), "payments/ä");
         for bad in ["", "AAAA", "not base64!", &format!("{cursor}A"), &cursor[1..]] {
-            assert_eq!(Cursor::of("workloads").open(bad).unwrap_err().code(), Code::BadCursor.as_str(), "{bad}");
+            assert_eq!(
+                Cursor::of("workloads").open(bad).unwrap_err().code(),
+                Code::BadCursor.as_str(),
+                "{bad}"
+            );
         }
         assert_eq!(Cursor::of("sessions").open(&cursor).unwrap_err().code(), Code::BadCursor.as_str());
     }

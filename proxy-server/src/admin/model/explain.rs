@@ -1,4 +1,7 @@
-use base64::{Engine, alphabet, engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig}};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use countersign_verifier::{MAX_DOCUMENT_BYTES, PcrIndex, Refusal, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{

@@ -33,7 +33,12 @@ pub(in crate::admin) struct AddMeasurement {
     pcrs: PcrsIn,
     /// For people: a release, a commit.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "1.4.2")]
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$",
+        example = "1.4.2"
+    )]
     version: Option<String>,
     /// For people and programs.
     #[serde(default)]
@@ -97,7 +102,8 @@ impl MeasurementPatch {
         let Self { version, labels, not_before, expires } = self;
         check(MeasurementEdit {
             version: version.unwrap_or(row.version),
-            labels: labels.map_or(row.labels, |labels| labels.map(|Labels(labels)| labels).unwrap_or_default()),
+            labels: labels
+                .map_or(row.labels, |labels| labels.map(|Labels(labels)| labels).unwrap_or_default()),
             not_before: not_before.map_or(row.not_before, at),
             expires: expires.map_or(row.expires, at),
         })
@@ -147,10 +153,15 @@ impl<'de> Visitor<'de> for LabelsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
         let mut labels = BTreeMap::new();
         while let Some((key, value)) = map.next_entry::<String, String>()? {
-            let first = key.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-            let rest = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._/-".contains(&byte));
+            let first =
+                key.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+            let rest = key
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._/-".contains(&byte));
             if !(first && rest && key.len() <= 64) {
-                return Err(A::Error::custom("a label's key is 1 to 64 of a-z 0-9 . _ / -, a letter or digit first"));
+                return Err(A::Error::custom(
+                    "a label's key is 1 to 64 of a-z 0-9 . _ / -, a letter or digit first",
+                ));
             }
             let printable = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
             if value.len() > 192 || !printable {
@@ -171,11 +182,11 @@ impl ToSchema for Labels {}
 
 impl PartialSchema for Labels {
     fn schema() -> RefOr<Schema> {
-        let value = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .pattern(Some("^[ -~]{0,192}$"));
+        let value = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[ -~]{0,192}$"));
         ObjectBuilder::new()
-            .property_names(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[a-z0-9][a-z0-9._/-]{0,63}$"))))
+            .property_names(Some(
+                ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[a-z0-9][a-z0-9._/-]{0,63}$")),
+            ))
             .additional_properties(Some(AdditionalProperties::RefOr(RefOr::T(value.into()))))
             .max_properties(Some(MOST_LABELS))
             .examples([serde_json::json!({ "team": "payments" })])

@@ -21,11 +21,13 @@ mod workload;
 pub(super) use audit::{AuditEntry, Chain};
 pub(super) use change::{Noun, Outcome};
 pub(super) use cursor::Cursor;
-pub(super) use explain::{Difference, DocumentView, Explain, Explained, Match, Nearest, Verification, meaning, moment};
+pub(super) use explain::{
+    Difference, DocumentView, Explain, Explained, Match, Nearest, Verification, meaning, moment,
+};
 pub(super) use measurement::{AddMeasurement, MeasurementPatch, MeasurementView, StateWord};
 pub(super) use page::{
-    AuditListing, ChainListing, MeasurementListing, ReplicaListing, SessionListing, TokenListing, TombstoneListing,
-    WorkloadListing,
+    AuditListing, ChainListing, MeasurementListing, ReplicaListing, SessionListing, TokenListing,
+    TombstoneListing, WorkloadListing,
 };
 pub(super) use parsed::{Moment, NetworkText, Prose, Text};
 pub(super) use pcrs::{Pcrs, PcrsIn};

@@ -1,7 +1,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AuditEntry, Chain, MeasurementView, ReplicaView, SessionView, TokenView, TombstoneView, WorkloadView};
+use super::{
+    AuditEntry, Chain, MeasurementView, ReplicaView, SessionView, TokenView, TombstoneView, WorkloadView,
+};
 
 /// One page of a list: `items`, and `next` for the page after it.
 ///

@@ -22,7 +22,9 @@ pub(in crate::admin) struct Text<T>(pub(in crate::admin) T);
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(from)?;
-        text.parse().map(Self).map_err(|error| D::Error::custom(format_args!("{error}; found {:?}", cut(&text))))
+        text.parse()
+            .map(Self)
+            .map_err(|error| D::Error::custom(format_args!("{error}; found {:?}", cut(&text))))
     }
 }
 
@@ -147,7 +149,10 @@ mod tests {
         let moment = |text: &str| text.parse::<Moment>().map(|Moment(at)| at.0);
         assert_eq!(moment("1970-01-01T00:00:00Z"), Ok(0));
         assert_eq!(moment("2026-08-03T21:19:53.5+02:00"), Ok(1_785_784_793_500));
-        assert_eq!(serde_json::to_string(&Moment(UnixMs(1_785_784_793_500))).unwrap(), "\"2026-08-03T19:19:53.500Z\"");
+        assert_eq!(
+            serde_json::to_string(&Moment(UnixMs(1_785_784_793_500))).unwrap(),
+            "\"2026-08-03T19:19:53.500Z\""
+        );
         for bad in ["", "2026-08-03", "1969-12-31T23:59:59Z", "2026-08-03T19:19:53", "2026-02-30T00:00:00Z"] {
             assert!(moment(bad).is_err(), "{bad}");
         }

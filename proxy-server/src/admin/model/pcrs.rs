@@ -78,7 +78,11 @@ fn whole(pcrs: Vec<(PcrIndex, Pcr)>) -> Result<PcrSet, String> {
     for index in [PcrIndex::PCR0, PcrIndex::PCR1, PcrIndex::PCR2] {
         match set.get(index) {
             None => return Err(MeasurementError::Missing { index }.to_string()),
-            Some(&Pcr::ZERO) => return Err(format!("{index} is zero, which only debug mode gives: anyone can read such an enclave")),
+            Some(&Pcr::ZERO) => {
+                return Err(format!(
+                    "{index} is zero, which only debug mode gives: anyone can read such an enclave"
+                ));
+            }
             Some(_) => {}
         }
     }
@@ -175,10 +179,10 @@ impl PartialSchema for PcrsIn {
             .fold(ObjectBuilder::new(), |object, key| object.property(key, text(HEX_NOT_ZERO)).required(key))
             .property_names(Some(text(INDEX)))
             .additional_properties(Some(AdditionalProperties::RefOr(text(HEX).into())))
-            .examples([serde_json::json!({ "0": "1a".repeat(48), "1": "2b".repeat(48), "2": "3c".repeat(48) })]);
-        let algorithm = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .enum_values(Some(["Sha384 { ... }"]));
+            .examples([
+                serde_json::json!({ "0": "1a".repeat(48), "1": "2b".repeat(48), "2": "3c".repeat(48) }),
+            ]);
+        let algorithm = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["Sha384 { ... }"]));
         let measurements = ["PCR0", "PCR1", "PCR2"]
             .into_iter()
             .fold(ObjectBuilder::new(), |object, key| object.property(key, text(HEX_NOT_ZERO)).required(key))
@@ -233,7 +237,10 @@ mod tests {
         ))
         .unwrap();
         assert_eq!(ours, theirs);
-        assert_eq!(serde_json::to_string(&Pcrs(ours)).unwrap(), format!(r#"{{"0":"{a}","1":"{b}","2":"{c}","8":"{d}"}}"#));
+        assert_eq!(
+            serde_json::to_string(&Pcrs(ours)).unwrap(),
+            format!(r#"{{"0":"{a}","1":"{b}","2":"{c}","8":"{d}"}}"#)
+        );
     }
 
     #[test]

@@ -50,10 +50,23 @@ impl Revocation {
             }
             (None, None, Some(PcrsIn(pcrs))) => Target::Pcrs(pcrs),
             (Some(_), _, Some(_)) => {
-                return Err(ApiError::invalid("pcrs", "either a workload or PCRs are revoked: PCRs are refused wherever they are"));
+                return Err(ApiError::invalid(
+                    "pcrs",
+                    "either a workload or PCRs are revoked: PCRs are refused wherever they are",
+                ));
             }
-            (None, Some(_), _) => return Err(ApiError::invalid("workload", "missing; a measurement is named with its workload")),
-            (None, None, None) => return Err(ApiError::invalid("workload", "missing; name a workload, a measurement of it, or pcrs")),
+            (None, Some(_), _) => {
+                return Err(ApiError::invalid(
+                    "workload",
+                    "missing; a measurement is named with its workload",
+                ));
+            }
+            (None, None, None) => {
+                return Err(ApiError::invalid(
+                    "workload",
+                    "missing; name a workload, a measurement of it, or pcrs",
+                ));
+            }
         };
         Ok((target, reason.map(Prose::into_string)))
     }

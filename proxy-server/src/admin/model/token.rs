@@ -75,7 +75,8 @@ impl NewToken {
         if roles.len() > Role::ALL.len() {
             return Err(ApiError::invalid("roles", "a role stands twice"));
         }
-        let roles = Roles::of(roles.into_iter().map(Role::from)).ok_or_else(|| ApiError::invalid("roles", "expected at least one role"))?;
+        let roles = Roles::of(roles.into_iter().map(Role::from))
+            .ok_or_else(|| ApiError::invalid("roles", "expected at least one role"))?;
         let scope = match workloads {
             None => Scope::Everything,
             Some(names) => Scope::of_names(names.iter().map(|Text(name)| name.as_str()))
@@ -107,7 +108,8 @@ pub(in crate::admin) struct TokenView {
 
 impl From<TokenRecord> for TokenView {
     fn from(record: TokenRecord) -> Self {
-        let TokenRecord { id, name, hash: _, roles, scope, created_by, created, expires, last_used, revoked } = record;
+        let TokenRecord { id, name, hash: _, roles, scope, created_by, created, expires, last_used, revoked } =
+            record;
         Self {
             id: id.to_string(),
             name: name.as_str().to_owned(),

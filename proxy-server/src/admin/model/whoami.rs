@@ -24,7 +24,11 @@ impl From<&Principal> for Whoami {
         Self {
             subject: principal.subject().to_string(),
             roles: roles.iter().map(|role| role.as_str()).collect(),
-            permissions: Permission::ALL.into_iter().filter(|one| roles.give(*one)).map(Permission::as_str).collect(),
+            permissions: Permission::ALL
+                .into_iter()
+                .filter(|one| roles.give(*one))
+                .map(Permission::as_str)
+                .collect(),
             workloads: match principal.scope() {
                 Scope::Everything => None,
                 Scope::Workloads(names) => Some(names.iter().map(ToString::to_string).collect()),

@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use countersign_protocol::{Destination, Lease, LeaseBounds};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,6 +10,7 @@ use crate::{
         extract::{Incoming, LARGE},
         problem::ApiError,
     },
+    config::BYTES_PER_SECOND,
     policy::{Limits, Workload, WorkloadName},
     store::{Origin, WorkloadRow},
 };
@@ -79,6 +82,10 @@ pub(in crate::admin) struct LimitsView {
     #[serde(default = "max_tunnels")]
     #[schema(required = false, minimum = 1, maximum = 10_000_000, default = 1024)]
     max_tunnels_per_session: u32,
+    /// Bytes a second of all tunnels together, on each replica; without a limit when it is left out.
+    #[serde(default)]
+    #[schema(required = false, minimum = 65_536, maximum = 1_000_000_000_000_i64)]
+    max_bytes_per_second: Option<u64>,
 }
 
 impl Incoming for NewWorkload {
@@ -99,7 +106,11 @@ impl NewWorkload {
 
 impl Rules {
     /// The workload of this name and its description. `bounds` are the installation's.
-    pub(in crate::admin) fn check(self, name: WorkloadName, bounds: LeaseBounds) -> Result<(Workload, Option<String>), ApiError> {
+    pub(in crate::admin) fn check(
+        self,
+        name: WorkloadName,
+        bounds: LeaseBounds,
+    ) -> Result<(Workload, Option<String>), ApiError> {
         let Self { description, destinations, addresses, lease, limits } = self;
         at_most("destinations", destinations.len(), MOST_DESTINATIONS)?;
         at_most("addresses", addresses.len(), MOST_ADDRESSES)?;
@@ -120,7 +131,8 @@ impl LeaseView {
     }
 
     fn check(self, bounds: LeaseBounds) -> Result<LeaseBounds, ApiError> {
-        let lease = |field, seconds| Lease::from_secs(seconds).map_err(|error| ApiError::invalid(field, error));
+        let lease =
+            |field, seconds| Lease::from_secs(seconds).map_err(|error| ApiError::invalid(field, error));
         let min = lease("lease.min_seconds", self.min_seconds)?;
         let max = lease("lease.max_seconds", self.max_seconds)?;
         let asked = LeaseBounds::new(min, max).map_err(|error| ApiError::invalid("lease", error))?;
@@ -139,27 +151,44 @@ struct LimitsShown {
     max_sessions: u32,
     #[schema(minimum = 0)]
     max_tunnels_per_session: u32,
+    #[schema(minimum = 65_536)]
+    max_bytes_per_second: Option<u64>,
 }
 
 impl From<Limits> for LimitsShown {
     fn from(limits: Limits) -> Self {
-        let Limits { max_sessions, max_tunnels_per_session } = limits;
-        Self { max_sessions, max_tunnels_per_session }
+        let Limits { max_sessions, max_tunnels_per_session, max_bytes_per_second } = limits;
+        Self {
+            max_sessions,
+            max_tunnels_per_session,
+            max_bytes_per_second: max_bytes_per_second.map(NonZeroU64::get),
+        }
     }
 }
 
 impl LimitsView {
     fn check(self) -> Result<Limits, ApiError> {
-        let Self { max_sessions, max_tunnels_per_session } = self;
+        let Self { max_sessions, max_tunnels_per_session, max_bytes_per_second } = self;
         let within = |field, value| match value {
             1..=MOST_OF_A_LIMIT => Ok(value),
-            _ => Err(ApiError::invalid(field, format_args!("expected 1 to {MOST_OF_A_LIMIT}; found {value}"))),
+            _ => {
+                Err(ApiError::invalid(field, format_args!("expected 1 to {MOST_OF_A_LIMIT}; found {value}")))
+            }
         };
         Ok(Limits {
             max_sessions: within("limits.max_sessions", max_sessions)?,
             max_tunnels_per_session: within("limits.max_tunnels_per_session", max_tunnels_per_session)?,
+            max_bytes_per_second: max_bytes_per_second.map(rate).transpose()?,
         })
     }
+}
+
+fn rate(bytes: u64) -> Result<NonZeroU64, ApiError> {
+    let (least, most) = (BYTES_PER_SECOND.start(), BYTES_PER_SECOND.end());
+    NonZeroU64::new(bytes).filter(|bytes| BYTES_PER_SECOND.contains(&bytes.get())).ok_or_else(|| {
+        let reason = format_args!("expected {least} to {most}; found {bytes}").to_string();
+        ApiError::invalid("limits.max_bytes_per_second", reason)
+    })
 }
 
 /// A workload.
@@ -243,7 +272,11 @@ impl From<WorkloadRow> for WorkloadView {
             description,
             state: if revoked { WorkloadState::Revoked } else { WorkloadState::Active },
             rules: RulesView::of(&workload),
-            pending: pending.map(|(rules, author, approvals)| PendingRules { rules: RulesView::of(&rules), author, approvals }),
+            pending: pending.map(|(rules, author, approvals)| PendingRules {
+                rules: RulesView::of(&rules),
+                author,
+                approvals,
+            }),
             origin: origin.into(),
             revision,
             epoch: epoch.0,
@@ -267,11 +300,20 @@ impl RulesView {
 }
 
 fn at_most(field: &'static str, found: usize, most: usize) -> Result<(), ApiError> {
-    if found <= most { Ok(()) } else { Err(ApiError::invalid(field, format_args!("expected at most {most}; found {found}"))) }
+    if found <= most {
+        Ok(())
+    } else {
+        Err(ApiError::invalid(field, format_args!("expected at most {most}; found {found}")))
+    }
 }
 
 fn destinations_schema() -> utoipa::openapi::schema::Array {
-    texts(MOST_DESTINATIONS, "destination", "host:port", serde_json::json!(["kms.eu-west-1.amazonaws.com:443"]))
+    texts(
+        MOST_DESTINATIONS,
+        "destination",
+        "host:port",
+        serde_json::json!(["kms.eu-west-1.amazonaws.com:443"]),
+    )
 }
 
 fn addresses_schema() -> utoipa::openapi::schema::Array {
@@ -279,7 +321,12 @@ fn addresses_schema() -> utoipa::openapi::schema::Array {
 }
 
 /// A list of texts whose form no regular expression can tell whole.
-fn texts(most: usize, format: &str, description: &str, example: serde_json::Value) -> utoipa::openapi::schema::Array {
+fn texts(
+    most: usize,
+    format: &str,
+    description: &str,
+    example: serde_json::Value,
+) -> utoipa::openapi::schema::Array {
     use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaFormat, Type};
     let item = ObjectBuilder::new()
         .schema_type(Type::String)

@@ -5,7 +5,10 @@ use crate::{
     admin::{
         answers::{self, Acting, Answer},
         code::Code,
-        extract::{Caller, ChangeParams, IfMatchHeader, Match, MeasurementPath, MeasurementPlace, Params, WorkloadPath, WorkloadPlace},
+        extract::{
+            Caller, ChangeParams, IfMatchHeader, Match, MeasurementPath, MeasurementPlace, Params,
+            WorkloadPath, WorkloadPlace,
+        },
         identity::{Lineage, Permission, Subject},
         model::{Noun, Outcome},
         problem::ApiError,
@@ -107,7 +110,9 @@ pub(in crate::admin) async fn withdraw_workload(
 async fn not_the_authors_hand(caller: &Caller, api: &Shared, author: &str) -> Result<(), ApiError> {
     let Ok(author) = author.parse::<Subject>() else { return Ok(()) };
     let principal = caller.principal();
-    if principal.is_the_hand_of(&author) || lineage(api, &author).await?.is_some_and(|made_by| made_by.has(principal.subject())) {
+    if principal.is_the_hand_of(&author)
+        || lineage(api, &author).await?.is_some_and(|made_by| made_by.has(principal.subject()))
+    {
         return Err(ApiError::new(Code::OwnApproval, format!("{author} wrote it: somebody else approves")));
     }
     Ok(())

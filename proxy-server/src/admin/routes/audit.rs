@@ -78,7 +78,12 @@ impl Kind {
     get, path = "/v1/audit", operation_id = "list_audit", tag = "audit", params(Filter),
     responses((status = 200, description = "A page", body = AuditListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
-pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<Filter>) -> Answer {
+pub(in crate::admin) async fn list(
+    caller: Caller,
+    State(api): State<Api>,
+    uri: Uri,
+    Params(params): Params<Filter>,
+) -> Answer {
     let visible = caller.visible(Permission::ReadAudit)?;
     let Filter { workload, session, kind, code, actor, from, until, limit, cursor } = params;
     let filter = AuditFilter {
@@ -99,7 +104,11 @@ pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: 
     get, path = "/v1/audit/chains", operation_id = "list_audit_chains", tag = "audit",
     responses((status = 200, description = "The heads", body = ChainListing), Listing)
 )]
-pub(in crate::admin) async fn chains(caller: Caller, State(api): State<Api>, Params(NoParams {}): Params<NoParams>) -> Answer {
+pub(in crate::admin) async fn chains(
+    caller: Caller,
+    State(api): State<Api>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Answer {
     caller.may_everywhere(Permission::ReadAudit)?;
     let items = api.store.chains().await?.into_iter().map(Chain::from).collect();
     Ok(Json(ChainListing { items, next: None }).into_response())

@@ -19,9 +19,9 @@ use crate::{
         problem::ApiError,
         state::{Api, Shared},
     },
-    audit::{AuditPublicKey, ChainName, Checkpoint, Event, ExportHeader, ExportWriter, Head, KeyId, Purpose},
+    audit::{AuditPublicKey, ChainName, Checkpoint, ExportHeader, ExportWriter, Head, Purpose},
     log::Chain,
-    store::{AuditEvent, AuditRow, ChainRow, CheckpointRow, UnixMs},
+    store::{AuditRow, ChainRow, UnixMs},
 };
 
 /// Gives the whole audit as JSON Lines, for `audit verify` and for keeping elsewhere.
@@ -32,7 +32,11 @@ use crate::{
     get, path = "/v1/audit/export", operation_id = "export_audit", tag = "audit",
     responses((status = 200, description = "The export, one JSON object on each line", body = String, content_type = "application/jsonl"), Listing)
 )]
-pub(in crate::admin) async fn export(caller: Caller, State(api): State<Api>, Params(NoParams {}): Params<NoParams>) -> Answer {
+pub(in crate::admin) async fn export(
+    caller: Caller,
+    State(api): State<Api>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Answer {
     caller.may_everywhere(Permission::ReadAudit)?;
     let export = Export::begin(api).await?;
     let mut response = Response::new(Body::new(StreamBody::new(export.into_frames())));
@@ -77,7 +81,10 @@ impl Export {
         }
         let mut chains = VecDeque::new();
         for row in heads {
-            let name = row.name.parse().map_err(|_| ApiError::internal(format_args!("the chain {} has no name of one", row.name)))?;
+            let name = row
+                .name
+                .parse()
+                .map_err(|_| ApiError::internal(format_args!("the chain {} has no name of one", row.name)))?;
             chains.push_back((name, row));
         }
         Ok(Self { api, writer: Some(writer), chains, current: None })
@@ -113,12 +120,16 @@ impl Export {
         Ok(Some(bytes.into()))
     }
 
-    async fn chain(&self, writer: &mut ExportWriter<Vec<u8>>, name: ChainName, head: ChainRow) -> io::Result<Current> {
+    async fn chain(
+        &self,
+        writer: &mut ExportWriter<Vec<u8>>,
+        name: ChainName,
+        head: ChainRow,
+    ) -> io::Result<Current> {
         let stored = self.api.store.checkpoints(&head.name).await.map_err(io::Error::other)?;
         let mut checkpoints = VecDeque::with_capacity(stored.len());
         let mut anchor = None;
-        for row in stored {
-            let checkpoint = checkpoint(name, row)?;
+        for checkpoint in stored {
             match checkpoint.purpose {
                 Purpose::Anchor => anchor = Some(checkpoint),
                 Purpose::Checkpoint => checkpoints.push_back(checkpoint),
@@ -131,14 +142,24 @@ impl Export {
     }
 
     /// The next rows of a chain, or its head behind the last one.
-    async fn rows(&self, writer: &mut ExportWriter<Vec<u8>>, mut current: Current) -> io::Result<Option<Current>> {
-        let rows = self.api.store.chain_rows(&current.head.name, current.seq, ROWS).await.map_err(io::Error::other)?;
+    async fn rows(
+        &self,
+        writer: &mut ExportWriter<Vec<u8>>,
+        mut current: Current,
+    ) -> io::Result<Option<Current>> {
+        let rows = self
+            .api
+            .store
+            .chain_rows(&current.head.name, current.seq, ROWS)
+            .await
+            .map_err(io::Error::other)?;
         let full = rows.len() == ROWS as usize;
         for row in rows.into_iter().filter(|row| row.seq <= current.head.seq) {
             let AuditRow { chain: _, seq, event, hash } = row;
-            writer.row(current.name, seq, &exported(event), hash)?;
+            writer.row(current.name, seq, &event, hash)?;
             current.seq = seq;
-            while let Some(checkpoint) = current.checkpoints.pop_front_if(|checkpoint| checkpoint.seq <= seq) {
+            while let Some(checkpoint) = current.checkpoints.pop_front_if(|checkpoint| checkpoint.seq <= seq)
+            {
                 writer.checkpoint(&checkpoint)?;
             }
         }
@@ -164,35 +185,6 @@ async fn heads(api: &Shared) -> Result<(Epoch, Vec<ChainRow>), ApiError> {
         }
     }
     Err(ApiError::new(Code::TooSlow, "the policy changes too fast for an export: try again").retry_after(1))
-}
-
-fn checkpoint(chain: ChainName, row: CheckpointRow) -> io::Result<Checkpoint> {
-    let CheckpointRow { chain: _, purpose, seq, hash, at, epoch, key_id, signature } = row;
-    let purpose = match purpose.as_str() {
-        "checkpoint" => Purpose::Checkpoint,
-        "anchor" => Purpose::Anchor,
-        other => return Err(io::Error::other(format!("a checkpoint of {chain} has the purpose {other:?}"))),
-    };
-    Ok(Checkpoint { chain, purpose, seq, hash, at, epoch, key_id: KeyId(key_id), signature })
-}
-
-fn exported(event: AuditEvent) -> Event {
-    let AuditEvent {
-        at,
-        kind,
-        code,
-        epoch,
-        workload,
-        measurement,
-        session,
-        request_id,
-        actor,
-        before,
-        after,
-        evidence,
-        detail,
-    } = event;
-    Event { at, kind, code, epoch, workload, measurement, session, request_id, actor, before, after, evidence, detail }
 }
 
 /// Rows read at once.

@@ -58,7 +58,16 @@ pub(in crate::admin) async fn listen(
     if matches!(resumed, Resumed::Resync) {
         first.push(event("resync", Some(&now), &Resync { reason: "what you missed is not kept" }));
     }
-    let stream = Stream { listener, visible, login, api, first, heartbeat: interval_at(Instant::now() + HEARTBEAT, HEARTBEAT), checks: interval_at(Instant::now() + CHECKED_EVERY, CHECKED_EVERY), over: false };
+    let stream = Stream {
+        listener,
+        visible,
+        login,
+        api,
+        first,
+        heartbeat: interval_at(Instant::now() + HEARTBEAT, HEARTBEAT),
+        checks: interval_at(Instant::now() + CHECKED_EVERY, CHECKED_EVERY),
+        over: false,
+    };
     let mut response = Response::new(Body::new(StreamBody::new(stream.into_frames())));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     Ok(response.into_response())
@@ -137,7 +146,12 @@ fn tell(tick: &Tick, visible: &Visible) -> Bytes {
         .sessions
         .iter()
         .filter(|(count, _)| sees(count.workload.as_deref()))
-        .map(|(count, number)| Count { workload: count.workload.as_deref(), kind: &count.kind, code: &count.code, count: *number })
+        .map(|(count, number)| Count {
+            workload: count.workload.as_deref(),
+            kind: &count.kind,
+            code: &count.code,
+            count: *number,
+        })
         .collect();
     if !counts.is_empty() {
         events.push(("sessions", value(&Sessions { counts })));
@@ -146,12 +160,25 @@ fn tell(tick: &Tick, visible: &Visible) -> Bytes {
         events.extend(tick.access.iter().map(|row| ("access", value(&AuditEntry::from(row.clone())))));
         events.extend(tick.replicas.iter().map(|(row, state)| {
             let (id, name) = (hex::encode(row.id), &row.name);
-            ("replica", value(&Replica { id, name, state: *state, epoch: row.epoch.0, sessions: row.sessions, tunnels: row.tunnels }))
+            (
+                "replica",
+                value(&Replica {
+                    id,
+                    name,
+                    state: *state,
+                    epoch: row.epoch.0,
+                    sessions: row.sessions,
+                    tunnels: row.tunnels,
+                }),
+            )
         }));
     }
     // The id is the whole tick's: it stands on the last event, so that half a tick is told again.
     let last = events.len().saturating_sub(1);
-    let texts = events.into_iter().enumerate().map(|(number, (name, data))| text(name, (number == last).then_some(&tick.place), &data));
+    let texts = events
+        .into_iter()
+        .enumerate()
+        .map(|(number, (name, data))| text(name, (number == last).then_some(&tick.place), &data));
     texts.collect::<Vec<_>>().concat().into()
 }
 

@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Json, extract::State, response::IntoResponse};
-use countersign_verifier::{Evidence, Expectations, Expected, Freshness, Pcr, PcrIndex, PcrSet, Refusal, UnverifiedDocument};
+use countersign_verifier::{
+    Evidence, Expectations, Expected, Freshness, Pcr, PcrIndex, PcrSet, Refusal, UnverifiedDocument,
+};
 use tokio::task::spawn_blocking;
 
 use crate::{
@@ -10,7 +12,10 @@ use crate::{
         answers::{Answer, Explaining},
         extract::{Body, Caller, NoParams, Params},
         identity::Permission,
-        model::{self, Difference, DocumentView, Explain, Explained, Match, Nearest, Pcrs, Verification, meaning, moment},
+        model::{
+            self, Difference, DocumentView, Explain, Explained, Match, Nearest, Pcrs, Verification, meaning,
+            moment,
+        },
         problem::ApiError,
         state::{Api, Shared},
     },
@@ -75,7 +80,16 @@ impl Read {
         let Self { evidence, says, verification, holds } = self;
         let Some((document, pcrs)) = says else {
             let words = "this is no attestation document".to_owned();
-            return Explained { evidence, document: None, verification, matches: Vec::new(), nearest: None, revoked: None, admitted: false, words };
+            return Explained {
+                evidence,
+                document: None,
+                verification,
+                matches: Vec::new(),
+                nearest: None,
+                revoked: None,
+                admitted: false,
+                words,
+            };
         };
         let compared = compare(policy, &pcrs, |workload| caller.sees(workload));
         // Whose it was, only those hear who see that workload.
@@ -86,7 +100,16 @@ impl Read {
         let admitted = holds && revoked.is_none() && !document.debug_mode && !compared.matches.is_empty();
         let words = words(&document, holds, revoked.as_deref(), &compared);
         let Compared { matches, nearest } = compared;
-        Explained { evidence, document: Some(document), verification, matches, nearest, revoked, admitted, words }
+        Explained {
+            evidence,
+            document: Some(document),
+            verification,
+            matches,
+            nearest,
+            revoked,
+            admitted,
+            words,
+        }
     }
 }
 
@@ -118,7 +141,10 @@ fn compare(policy: &Policy, actual: &PcrSet, sees: impl Fn(&str) -> bool) -> Com
     for admitting in policy.all_admitting().filter(|admitting| sees(admitting.workload.name.as_str())) {
         let all = differences(&admitting.pcrs, actual).count();
         if all == 0 {
-            matches.push(Match { workload: admitting.workload.name.to_string(), measurement: admitting.name.to_string() });
+            matches.push(Match {
+                workload: admitting.workload.name.to_string(),
+                measurement: admitting.name.to_string(),
+            });
             continue;
         }
         let of_the_image = differences(&admitting.pcrs, actual).filter(|(index, ..)| index.get() < 3).count();
@@ -142,7 +168,10 @@ fn compare(policy: &Policy, actual: &PcrSet, sees: impl Fn(&str) -> bool) -> Com
     Compared { matches, nearest }
 }
 
-fn differences<'a>(expected: &'a PcrSet, actual: &'a PcrSet) -> impl Iterator<Item = (PcrIndex, &'a Pcr, Option<&'a Pcr>)> {
+fn differences<'a>(
+    expected: &'a PcrSet,
+    actual: &'a PcrSet,
+) -> impl Iterator<Item = (PcrIndex, &'a Pcr, Option<&'a Pcr>)> {
     expected.iter().filter_map(|(index, expected)| {
         let actual = actual.get(index);
         (actual != Some(expected)).then_some((index, expected, actual))
@@ -156,10 +185,18 @@ fn words(document: &model::DocumentView, holds: bool, revoked: Option<&str>, com
         (None, true, ..) => "the enclave runs in debug mode: anyone on its host can read it".to_owned(),
         (None, false, Some(first), _) => format!("matches {}/{}", first.workload, first.measurement),
         (None, false, None, Some(nearest)) => {
-            let indexes: Vec<_> = nearest.differences.iter().map(|one| format!("PCR{} ({})", one.pcr, one.of)).collect();
-            format!("matches nothing; the nearest is {}/{}, which differs in {}", nearest.workload, nearest.measurement, indexes.join(", "))
+            let indexes: Vec<_> =
+                nearest.differences.iter().map(|one| format!("PCR{} ({})", one.pcr, one.of)).collect();
+            format!(
+                "matches nothing; the nearest is {}/{}, which differs in {}",
+                nearest.workload,
+                nearest.measurement,
+                indexes.join(", ")
+            )
         }
-        (None, false, None, None) => "matches nothing, and there is no measurement to compare with".to_owned(),
+        (None, false, None, None) => {
+            "matches nothing, and there is no measurement to compare with".to_owned()
+        }
     };
     if holds { pcrs } else { format!("chain or signature do not hold; {pcrs}") }
 }

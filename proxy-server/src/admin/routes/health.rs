@@ -44,7 +44,8 @@ pub(in crate::admin) async fn readyz(State(api): State<Api>) -> Answer {
     match api.policy.freshness() {
         Freshness::Fresh => Ok(Json(Health { status: HealthWord::Ok }).into_response()),
         Freshness::Stale => {
-            Err(ApiError::new(Code::Stale, "the store has not answered lately: nothing new is admitted").retry_after(1))
+            Err(ApiError::new(Code::Stale, "the store has not answered lately: nothing new is admitted")
+                .retry_after(1))
         }
     }
 }

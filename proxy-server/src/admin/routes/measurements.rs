@@ -8,11 +8,15 @@ use crate::{
     admin::{
         answers::{self, Acting, Answer, Changing, Creating, Listing, Reading},
         extract::{
-            Body, Caller, ChangeParams, IdempotencyHeader, IdempotencyKey, IfMatchHeader, Limit, Match, MeasurementPath,
-            MeasurementPlace, NoParams, PageParams, Params, WorkloadPath, WorkloadPlace, page,
+            Body, Caller, ChangeParams, IdempotencyHeader, IdempotencyKey, IfMatchHeader, Limit, Match,
+            MeasurementPath, MeasurementPlace, NoParams, PageParams, Params, WorkloadPath, WorkloadPlace,
+            page,
         },
         identity::Permission,
-        model::{AddMeasurement, MeasurementListing, MeasurementPatch, MeasurementView, Noun, Outcome, StateWord, Text},
+        model::{
+            AddMeasurement, MeasurementListing, MeasurementPatch, MeasurementView, Noun, Outcome, StateWord,
+            Text,
+        },
         state::{Api, Terms},
     },
     policy::WorkloadName,
@@ -47,7 +51,12 @@ pub(in crate::admin) struct Filter {
     get, path = "/v1/measurements", operation_id = "list_all_measurements", tag = "measurements", params(Filter),
     responses((status = 200, description = "A page, by workload and name", body = MeasurementListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
-pub(in crate::admin) async fn all(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<Filter>) -> Answer {
+pub(in crate::admin) async fn all(
+    caller: Caller,
+    State(api): State<Api>,
+    uri: Uri,
+    Params(params): Params<Filter>,
+) -> Answer {
     let visible = caller.visible(Permission::Read)?;
     let Filter { workload, state, pcr0, limit, cursor } = params;
     let filter = MeasurementFilter {
@@ -78,7 +87,8 @@ pub(in crate::admin) async fn list(
     caller.may(Permission::Read, &place.workload)?;
     workload(&api, &place.workload).await?;
     let visible = caller.visible(Permission::Read)?;
-    let filter = MeasurementFilter { workload: Some(place.workload.to_string()), ..MeasurementFilter::default() };
+    let filter =
+        MeasurementFilter { workload: Some(place.workload.to_string()), ..MeasurementFilter::default() };
     let paged = api.store.measurements(&visible, &filter, params.page(LIST)?).await?;
     Ok(answers::page::<_, MeasurementView, MeasurementListing>(paged, LIST, &uri))
 }

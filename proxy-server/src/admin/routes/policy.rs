@@ -16,12 +16,17 @@ use crate::{
     get, path = "/v1/policy", operation_id = "show_policy", tag = "policy",
     responses((status = 200, description = "The policy's version and size", body = PolicyView), Listing)
 )]
-pub(in crate::admin) async fn show(caller: Caller, State(api): State<Api>, Params(NoParams {}): Params<NoParams>) -> Answer {
+pub(in crate::admin) async fn show(
+    caller: Caller,
+    State(api): State<Api>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Answer {
     caller.visible(Permission::Read)?;
     let committed = api.store.committed().await?;
     let policy = api.policy.current();
     let workloads = policy.workloads.keys().filter(|name| caller.sees(name.as_str())).count();
-    let measurements = policy.all_admitting().filter(|admitting| caller.sees(admitting.workload.name.as_str())).count();
+    let measurements =
+        policy.all_admitting().filter(|admitting| caller.sees(admitting.workload.name.as_str())).count();
     let view = PolicyView {
         deployment: api.deployment.to_string(),
         epoch: committed.epoch.0,

@@ -16,7 +16,11 @@ use crate::{
     get, path = "/v1/replicas", operation_id = "list_replicas", tag = "replicas",
     responses((status = 200, description = "The replicas", body = ReplicaListing), Listing)
 )]
-pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, Params(NoParams {}): Params<NoParams>) -> Answer {
+pub(in crate::admin) async fn list(
+    caller: Caller,
+    State(api): State<Api>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Answer {
     caller.may_everywhere(Permission::Read)?;
     let now = UnixMs::now();
     let rows = api.store.replicas(now).await?;

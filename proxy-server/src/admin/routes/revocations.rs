@@ -45,9 +45,12 @@ impl std::str::FromStr for Wait {
             Some(digits) => (digits, 1),
             None => (text.strip_suffix('s').unwrap_or_default(), 1000),
         };
-        let plain = digits.len() <= 4 && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+        let plain =
+            digits.len() <= 4 && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
         match digits.parse::<u64>() {
-            Ok(number) if plain && (1..=10_000).contains(&(number * unit)) => Ok(Self(Duration::from_millis(number * unit))),
+            Ok(number) if plain && (1..=10_000).contains(&(number * unit)) => {
+                Ok(Self(Duration::from_millis(number * unit)))
+            }
             _ => Err("expected 1s to 10s, or 1ms to 9999ms"),
         }
     }
@@ -74,7 +77,9 @@ pub(in crate::admin) async fn revoke(
 ) -> Answer {
     let (target, reason) = body.value.check()?;
     match &target {
-        Target::Workload(workload) | Target::Measurement(workload, _) => caller.may(Permission::Revoke, workload)?,
+        Target::Workload(workload) | Target::Measurement(workload, _) => {
+            caller.may(Permission::Revoke, workload)?
+        }
         // They are refused in every workload, so it takes somebody who may revoke in every one.
         Target::Pcrs(_) => caller.may_everywhere(Permission::Revoke)?,
     }
@@ -135,7 +140,9 @@ mod tests {
         for (text, millis) in [("1s", 1000), ("10s", 10_000), ("1ms", 1), ("9999ms", 9999)] {
             assert_eq!(text.parse(), Ok(Wait(Duration::from_millis(millis))));
         }
-        for bad in ["", "s", "0s", "11s", "01s", "10000ms", "1", "1m", "-1s", "+1s", "1 s", "99999999999999999999s"] {
+        for bad in
+            ["", "s", "0s", "11s", "01s", "10000ms", "1", "1m", "-1s", "+1s", "1 s", "99999999999999999999s"]
+        {
             assert!(bad.parse::<Wait>().is_err(), "{bad}");
         }
     }

@@ -42,14 +42,22 @@ pub(in crate::admin) struct Filter {
     get, path = "/v1/sessions", operation_id = "list_sessions", tag = "sessions", params(Filter),
     responses((status = 200, description = "A page, by id", body = SessionListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
-pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<Filter>) -> Answer {
+pub(in crate::admin) async fn list(
+    caller: Caller,
+    State(api): State<Api>,
+    uri: Uri,
+    Params(params): Params<Filter>,
+) -> Answer {
     let visible = caller.visible(Permission::Read)?;
     let Filter { workload, measurement, limit, cursor } = params;
     let filter = SessionFilter {
         workload: workload.map(|Text(name)| name.to_string()),
         measurement: measurement.map(|Text(name)| name.to_string()),
     };
-    let paged = api.store.session_page(&visible, &filter, page(limit, cursor.as_deref(), LIST)?, UnixMs::now()).await?;
+    let paged = api
+        .store
+        .session_page(&visible, &filter, page(limit, cursor.as_deref(), LIST)?, UnixMs::now())
+        .await?;
     Ok(answers::page::<_, SessionView, SessionListing>(paged, LIST, &uri))
 }
 
@@ -88,7 +96,12 @@ pub(in crate::admin) async fn end(
 
 /// The session of this id, when it is one that the caller may do this to. One
 /// of others and one that nobody has are told in the same words.
-async fn find(caller: &Caller, api: &Shared, permission: Permission, id: SessionId) -> Result<SessionRow, ApiError> {
+async fn find(
+    caller: &Caller,
+    api: &Shared,
+    permission: Permission,
+    id: SessionId,
+) -> Result<SessionRow, ApiError> {
     caller.visible(permission)?;
     let rows = api.store.sessions_by_id(&[id], UnixMs::now()).await?;
     let row = rows.into_iter().find(|row| row.id == id && caller.sees(&row.workload));

@@ -19,7 +19,12 @@ use crate::{
     get, path = "/v1/tokens", operation_id = "list_tokens", tag = "tokens", params(PageParams),
     responses((status = 200, description = "A page, by id", body = TokenListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
-pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<PageParams>) -> Answer {
+pub(in crate::admin) async fn list(
+    caller: Caller,
+    State(api): State<Api>,
+    uri: Uri,
+    Params(params): Params<PageParams>,
+) -> Answer {
     caller.visible(Permission::ManageTokens)?;
     if caller.may_everywhere(Permission::ManageTokens).is_ok() {
         let Paged { rows, next } = api.store.tokens(params.page(LIST)?).await?;

@@ -20,7 +20,12 @@ use crate::{
     get, path = "/v1/tombstones", operation_id = "list_tombstones", tag = "tombstones", params(PageParams),
     responses((status = 200, description = "A page", body = TombstoneListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
-pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<PageParams>) -> Answer {
+pub(in crate::admin) async fn list(
+    caller: Caller,
+    State(api): State<Api>,
+    uri: Uri,
+    Params(params): Params<PageParams>,
+) -> Answer {
     let visible = caller.visible(Permission::Read)?;
     let paged = api.store.tombstones(&visible, params.page(LIST)?).await?;
     Ok(answers::page::<_, TombstoneView, TombstoneListing>(paged, LIST, &uri))
@@ -38,14 +43,17 @@ pub(in crate::admin) async fn lift(
     Params(params): Params<ReasonParams>,
 ) -> Answer {
     let visible = caller.visible(Permission::Change)?;
-    let row = find(&api, &visible, &pcrs).await?.ok_or_else(|| ApiError::not_found("tombstone of that id"))?;
+    let row =
+        find(&api, &visible, &pcrs).await?.ok_or_else(|| ApiError::not_found("tombstone of that id"))?;
     match row.workload.parse() {
         Ok(workload) => caller.may(Permission::Change, &workload)?,
         // Revoked by itself: it holds in every workload.
         Err(_) => caller.may_everywhere(Permission::Change)?,
     }
     let (mode, reason) = params.take();
-    let changed = api.change(&caller, Change::LiftTombstone { pcrs, reason }, Terms::given(Precondition::None, mode)).await?;
+    let changed = api
+        .change(&caller, Change::LiftTombstone { pcrs, reason }, Terms::given(Precondition::None, mode))
+        .await?;
     Ok(answers::changed(changed, mode, Noun::Change, None))
 }
 

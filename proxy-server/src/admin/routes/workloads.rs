@@ -5,11 +5,11 @@ use super::{ReasonParams, workload};
 use crate::{
     admin::{
         answers::{self, Acting, Answer, Changing, Creating, Listing, Reading},
-        extract::{
-            Body, Caller, ChangeParams, IdempotencyHeader, IdempotencyKey, IfMatchHeader, Match, NoParams, PageParams,
-            Params, PutHeaders, WorkloadPath, WorkloadPlace, required,
-        },
         code::Code,
+        extract::{
+            Body, Caller, ChangeParams, IdempotencyHeader, IdempotencyKey, IfMatchHeader, Match, NoParams,
+            PageParams, Params, PutHeaders, WorkloadPath, WorkloadPlace, required,
+        },
         identity::Permission,
         model::{NewWorkload, Noun, Outcome, Rules, WorkloadListing, WorkloadView},
         problem::ApiError,
@@ -23,7 +23,12 @@ use crate::{
     get, path = "/v1/workloads", operation_id = "list_workloads", tag = "workloads", params(PageParams),
     responses((status = 200, description = "A page, by name", body = WorkloadListing, headers(("Link" = String, description = "The next page"))), Listing)
 )]
-pub(in crate::admin) async fn list(caller: Caller, State(api): State<Api>, uri: Uri, Params(params): Params<PageParams>) -> Answer {
+pub(in crate::admin) async fn list(
+    caller: Caller,
+    State(api): State<Api>,
+    uri: Uri,
+    Params(params): Params<PageParams>,
+) -> Answer {
     let visible = caller.visible(Permission::Read)?;
     let paged = api.store.workloads(&visible, params.page(LIST)?).await?;
     Ok(answers::page::<_, WorkloadView, WorkloadListing>(paged, LIST, &uri))
@@ -108,7 +113,9 @@ pub(in crate::admin) async fn put(
     let changed = api.change(&caller, Change::PutWorkload { workload, description }, terms).await;
     let changed = changed.map_err(|error| match (error.code() == Code::Exists.as_str(), expected) {
         (true, Match::Unsaid) => required(),
-        (true, Match::Absent) => ApiError::new(Code::AlreadyThere, "there is a workload of that name already"),
+        (true, Match::Absent) => {
+            ApiError::new(Code::AlreadyThere, "there is a workload of that name already")
+        }
         _ => error,
     })?;
     Ok(answers::changed(changed, params.mode(), Noun::Change, creates.then_some(location)).into_response())

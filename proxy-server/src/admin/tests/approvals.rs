@@ -12,7 +12,10 @@ async fn pending(rig: &Rig, author: &str) -> String {
     let body = json!({ "name": "payments", "destinations": [] });
     rig.call(Call::post("/v1/workloads").with(author).json(&body)).await.expect(StatusCode::CREATED);
     let body = json!({ "name": "v1", "pcrs": pcrs(1) });
-    let added = rig.call(Call::post("/v1/workloads/payments/measurements").with(author).json(&body)).await.expect(StatusCode::CREATED);
+    let added = rig
+        .call(Call::post("/v1/workloads/payments/measurements").with(author).json(&body))
+        .await
+        .expect(StatusCode::CREATED);
     assert_eq!(added.body["standing"]["state"], "waiting");
     rig.call(Call::get(MEASUREMENT).with(author)).await.expect(StatusCode::OK).etag()
 }
@@ -23,10 +26,14 @@ async fn nobody_approves_what_is_theirs_and_everybody_once() {
     let author = rig.token("author", "admin", "*").await;
     let (one, two) = (rig.token("one", "approver", "*").await, rig.token("two", "approver", "*").await);
     let tag = pending(&rig, &author).await;
-    let approve = |token: &str, tag: &str| Call::post(&format!("{MEASUREMENT}/approvals")).with(token).header("if-match", tag);
+    let approve = |token: &str, tag: &str| {
+        Call::post(&format!("{MEASUREMENT}/approvals")).with(token).header("if-match", tag)
+    };
 
     rig.call(approve(&author, &tag)).await.problem(409, "own-approval");
-    rig.call(Call::post(&format!("{MEASUREMENT}/approvals")).with(&one)).await.problem(428, "precondition-required");
+    rig.call(Call::post(&format!("{MEASUREMENT}/approvals")).with(&one))
+        .await
+        .problem(428, "precondition-required");
     rig.call(approve(&one, "\"999\"")).await.problem(412, "revision-mismatch");
     let first = rig.call(approve(&one, &tag)).await.expect(StatusCode::OK);
     assert_eq!(first.body["standing"], json!({ "state": "waiting", "approvals": 1, "needed": 2 }));
@@ -45,14 +52,19 @@ async fn a_second_token_makes_no_second_person() {
     let new = json!({ "name": "spare", "roles": ["admin"], "lives_seconds": 600 });
     let made = rig.call(Call::post("/v1/tokens").with(&author).json(&new)).await.expect(StatusCode::CREATED);
     let spare = made.body["secret"].as_str().unwrap();
-    let approve = |token: &str| Call::post(&format!("{MEASUREMENT}/approvals")).with(token).header("if-match", "*");
+    let approve =
+        |token: &str| Call::post(&format!("{MEASUREMENT}/approvals")).with(token).header("if-match", "*");
 
     pending(&rig, &author).await;
     rig.call(approve(spare)).await.problem(409, "own-approval");
     // Nor the other way round: written with the spare token, approved with the author's own.
-    rig.call(Call::delete(&format!("{MEASUREMENT}/approvals")).with(&author).header("if-match", "*")).await.expect(StatusCode::OK);
+    rig.call(Call::delete(&format!("{MEASUREMENT}/approvals")).with(&author).header("if-match", "*"))
+        .await
+        .expect(StatusCode::OK);
     let body = json!({ "name": "v2", "pcrs": pcrs(2) });
-    rig.call(Call::post("/v1/workloads/payments/measurements").with(spare).json(&body)).await.expect(StatusCode::CREATED);
+    rig.call(Call::post("/v1/workloads/payments/measurements").with(spare).json(&body))
+        .await
+        .expect(StatusCode::CREATED);
     let second = "/v1/workloads/payments/measurements/v2/approvals";
     rig.call(Call::post(second).with(&author).header("if-match", "*")).await.problem(409, "own-approval");
     let somebody = rig.token("somebody", "approver", "*").await;

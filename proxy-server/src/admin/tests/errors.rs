@@ -12,7 +12,9 @@ async fn whoever_is_nobody_hears_nothing() {
     assert_eq!(reply.header("www-authenticate"), "Bearer realm=\"countersign\"");
     rig.call(Call::get("/v1/workloads/none")).await.problem(401, "no-credentials");
     rig.call(Call::get("/v1/whoami").with("cst_x")).await.problem(401, "token-mistyped");
-    rig.call(Call::get("/v1/whoami").header("authorization", "Basic eDp5")).await.problem(400, "authorization-malformed");
+    rig.call(Call::get("/v1/whoami").header("authorization", "Basic eDp5"))
+        .await
+        .problem(400, "authorization-malformed");
     for open in ["/healthz", "/readyz", "/openapi.json"] {
         rig.call(Call::get(open)).await.expect(StatusCode::OK);
     }
@@ -116,7 +118,19 @@ async fn a_request_with_one_defect_gets_its_code() {
         assert_eq!(format!("{} {}", reply.status.as_u16(), reply.body["code"].as_str().unwrap_or_default()), told, "{}", reply.body);
         reply.problem(status, code);
     }
-    assert_eq!(rig.store.measurements(&crate::store::Visible::Everything, &Default::default(), crate::store::Page { after: None, limit: 10 }).await.unwrap().rows.len(), 1);
+    assert_eq!(
+        rig.store
+            .measurements(
+                &crate::store::Visible::Everything,
+                &Default::default(),
+                crate::store::Page { after: None, limit: 10 }
+            )
+            .await
+            .unwrap()
+            .rows
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -125,7 +139,8 @@ async fn mistakes_are_told_where_they_are() {
     let admin = rig.admin().await;
     let create = || Call::post("/v1/workloads").with(&admin);
     let detail = |reply: super::rig::Reply| reply.body["detail"].as_str().unwrap().to_owned();
-    let unknown = rig.call(create().text("{\"name\": \"a\",\n \"destination\": []}")).await.problem(422, "invalid");
+    let unknown =
+        rig.call(create().text("{\"name\": \"a\",\n \"destination\": []}")).await.problem(422, "invalid");
     let unknown = detail(unknown);
     assert!(unknown.contains("did you mean `destinations`?") && unknown.contains("line 2"), "{unknown}");
     let broken = detail(rig.call(create().text("{\"name\":\n}")).await.problem(400, "bad-json"));
@@ -133,7 +148,9 @@ async fn mistakes_are_told_where_they_are() {
     let lease = json!({ "name": "a", "destinations": [], "lease": { "min_seconds": 1, "max_seconds": 60 } });
     let lease = rig.call(create().json(&lease)).await.problem(422, "invalid");
     assert_eq!(lease.body["field"], "lease.min_seconds");
-    let query = detail(rig.call(Call::get("/v1/measurements?statte=active").with(&admin)).await.problem(400, "bad-query"));
+    let query = detail(
+        rig.call(Call::get("/v1/measurements?statte=active").with(&admin)).await.problem(400, "bad-query"),
+    );
     assert!(query.contains("did you mean `state`?"), "{query}");
     let missing = rig.call(Call::put("/v1/whoami").with(&admin)).await.problem(405, "method-not-allowed");
     assert_eq!(missing.header("allow"), "GET,HEAD");
@@ -150,9 +167,17 @@ async fn roles_bound_what_may_be_done() {
         [
             ("read", Call::get(measurement).with(token)),
             ("read-audit", Call::get("/v1/audit").with(token)),
-            ("revoke", Call::delete(&format!("{measurement}?dry_run=true")).with(token).header("if-match", "*")),
+            (
+                "revoke",
+                Call::delete(&format!("{measurement}?dry_run=true")).with(token).header("if-match", "*"),
+            ),
             ("change", Call::post("/v1/workloads?dry_run=true").with(token).json(&new)),
-            ("approve", Call::post(&format!("{measurement}/approvals?dry_run=true")).with(token).header("if-match", "*")),
+            (
+                "approve",
+                Call::post(&format!("{measurement}/approvals?dry_run=true"))
+                    .with(token)
+                    .header("if-match", "*"),
+            ),
             ("manage-tokens", Call::get("/v1/tokens").with(token)),
         ]
     };

@@ -31,7 +31,9 @@ impl Ear {
     async fn open(rig: &Rig, token: &str, last: Option<&str>) -> Self {
         let mut stream = rig.connect(rig.tls()).await.unwrap();
         let last = last.map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
-        let head = format!("GET /v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n{last}\r\n");
+        let head = format!(
+            "GET /v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n{last}\r\n"
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         Self { stream, text: String::new() }
     }
@@ -54,12 +56,16 @@ impl Ear {
             {
                 let event = self.text[at..at + length].to_owned();
                 self.text.drain(..at + length);
-                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+                let field =
+                    |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
                 let data = serde_json::from_str(&field("data: ").unwrap()).unwrap();
                 return Heard { name: field("event: ").unwrap(), id: field("id: "), data };
             }
             let mut bytes = [0; 4096];
-            let read = timeout(Duration::from_secs(30), self.stream.read(&mut bytes)).await.expect("nothing was heard").unwrap();
+            let read = timeout(Duration::from_secs(30), self.stream.read(&mut bytes))
+                .await
+                .expect("nothing was heard")
+                .unwrap();
             assert_ne!(read, 0, "the stream ended: {}", self.text);
             self.text.push_str(&String::from_utf8_lossy(&bytes[..read]));
         }
@@ -80,7 +86,9 @@ async fn changes_are_heard_and_what_was_missed_too() {
 
     // Missed: told to whoever comes back with the last id.
     let body = json!({ "name": "v2", "pcrs": pcrs(2) });
-    rig.call(Call::post("/v1/workloads/payments/measurements").with(&admin).json(&body)).await.expect(StatusCode::CREATED);
+    rig.call(Call::post("/v1/workloads/payments/measurements").with(&admin).json(&body))
+        .await
+        .expect(StatusCode::CREATED);
     let mut ear = Ear::open(&rig, &admin, hello.id.as_deref()).await;
     assert_eq!(ear.next().await.name, "hello");
     let mut measurements = Vec::new();
@@ -116,7 +124,9 @@ async fn whoever_loses_his_token_hears_no_more() {
     let admin = rig.admin().await;
     let mut ear = Ear::open(&rig, &token, None).await;
     ear.hear("hello").await;
-    rig.call(Call::delete(&format!("/v1/tokens/{}", record.id)).with(&admin)).await.expect(StatusCode::NO_CONTENT);
+    rig.call(Call::delete(&format!("/v1/tokens/{}", record.id)).with(&admin))
+        .await
+        .expect(StatusCode::NO_CONTENT);
     let bye = ear.hear("bye").await;
     assert!(bye.data["reason"].as_str().unwrap().contains("credentials"), "{bye:?}");
 }

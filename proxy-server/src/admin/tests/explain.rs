@@ -27,7 +27,9 @@ async fn rig(name: &str, image: &str) -> (Rig, String) {
     let pcrs: Value = serde_json::from_str(&Module::from_image(image).pcr_json()).unwrap();
     let described = if pcrs["Measurements"].is_null() { json!({ "Measurements": pcrs }) } else { pcrs };
     let body = json!({ "name": "v1", "pcrs": described });
-    rig.call(Call::post("/v1/workloads/payments/measurements").with(&admin).json(&body)).await.expect(StatusCode::CREATED);
+    rig.call(Call::post("/v1/workloads/payments/measurements").with(&admin).json(&body))
+        .await
+        .expect(StatusCode::CREATED);
     rig.enforce().await;
     (rig, admin)
 }
@@ -36,13 +38,19 @@ async fn rig(name: &str, image: &str) -> (Rig, String) {
 async fn a_document_is_explained() {
     let (rig, admin) = rig("explain", "payments-v1").await;
     let told = explain(&rig, &admin, &document(&rig.root, Module::from_image("payments-v1"))).await;
-    assert_eq!((&told["verification"]["verdict"], &told["admitted"], &told["words"]), (&json!("holds"), &json!(true), &json!("matches payments/v1")));
+    assert_eq!(
+        (&told["verification"]["verdict"], &told["admitted"], &told["words"]),
+        (&json!("holds"), &json!(true), &json!("matches payments/v1"))
+    );
     assert_eq!(told["matches"], json!([{ "workload": "payments", "measurement": "v1" }]));
 
     let told = explain(&rig, &admin, &document(&rig.root, Module::from_image("payments-v2"))).await;
     assert_eq!((&told["admitted"], &told["nearest"]["measurement"]), (&json!(false), &json!("v1")));
     let first = &told["nearest"]["differences"][0];
-    assert_eq!((&first["pcr"], &first["of"], &first["actual"]), (&json!(0), &json!("the enclave image"), &told["document"]["pcrs"]["0"]));
+    assert_eq!(
+        (&first["pcr"], &first["of"], &first["actual"]),
+        (&json!(0), &json!("the enclave image"), &told["document"]["pcrs"]["0"])
+    );
     assert_ne!(first["expected"], first["actual"]);
 
     let told = explain(&rig, &admin, &document(&rig.root, Module::from_image("payments-v1").debug())).await;
@@ -51,11 +59,17 @@ async fn a_document_is_explained() {
 
     let stranger = SimulatedRoot::generate(UnixMs::now().as_millis()).unwrap();
     let told = explain(&rig, &admin, &document(&stranger, Module::from_image("payments-v1"))).await;
-    assert_eq!((&told["verification"]["verdict"], &told["verification"]["code"], &told["admitted"]), (&json!("refused"), &json!("untrusted-root"), &json!(false)));
+    assert_eq!(
+        (&told["verification"]["verdict"], &told["verification"]["code"], &told["admitted"]),
+        (&json!("refused"), &json!("untrusted-root"), &json!(false))
+    );
     assert_eq!(told["matches"][0]["measurement"], "v1", "its PCRs are compared all the same");
 
     let told = explain(&rig, &admin, "hEA=").await;
-    assert_eq!((&told["document"], &told["verification"]["stage"], &told["words"]), (&Value::Null, &json!("syntax"), &json!("this is no attestation document")));
+    assert_eq!(
+        (&told["document"], &told["verification"]["stage"], &told["words"]),
+        (&Value::Null, &json!("syntax"), &json!("this is no attestation document"))
+    );
 }
 
 #[tokio::test]
@@ -69,6 +83,9 @@ async fn a_revoked_set_is_told_and_whose_only_to_those_who_see_it() {
     assert_eq!((&told["revoked"], &told["admitted"]), (&json!("payments/v1"), &json!(false)));
     let other = rig.token("other", "viewer", "other").await;
     let told = explain(&rig, &other, &document).await;
-    assert_eq!((&told["revoked"], &told["nearest"]), (&json!("a measurement of another workload"), &Value::Null));
+    assert_eq!(
+        (&told["revoked"], &told["nearest"]),
+        (&json!("a measurement of another workload"), &Value::Null)
+    );
     assert!(!told.to_string().contains("payments"), "{told}");
 }

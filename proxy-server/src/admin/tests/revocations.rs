@@ -9,7 +9,8 @@ use crate::store::{Load, ReplicaRow, UnixMs};
 
 /// A replica as it says of itself, with tunnels of `payments/v1`.
 fn replica(byte: u8, epoch: u64) -> ReplicaRow {
-    let load = Load { workload: "payments".to_owned(), measurement: "v1".to_owned(), sessions: 1, tunnels: 206 };
+    let load =
+        Load { workload: "payments".to_owned(), measurement: "v1".to_owned(), sessions: 1, tunnels: 206 };
     ReplicaRow {
         id: [byte; 16],
         name: format!("replica-{byte}"),
@@ -42,9 +43,16 @@ async fn it_is_answered_when_every_live_replica_has_cut() {
     rig.store.heartbeat(&stopped).await.unwrap();
 
     let dry = json!({ "workload": "payments", "measurement": "v1" });
-    let dry = rig.call(Call::post("/v1/revocations?dry_run=true").with(&admin).json(&dry)).await.expect(StatusCode::OK);
+    let dry = rig
+        .call(Call::post("/v1/revocations?dry_run=true").with(&admin).json(&dry))
+        .await
+        .expect(StatusCode::OK);
     assert_eq!(dry.body["outcome"]["impact"]["tunnels"], 412);
-    assert!(dry.body["outcome"]["impact"]["words"].as_str().unwrap().contains("cuts 412 tunnels on 2 replicas"), "{}", dry.body);
+    assert!(
+        dry.body["outcome"]["impact"]["words"].as_str().unwrap().contains("cuts 412 tunnels on 2 replicas"),
+        "{}",
+        dry.body
+    );
     assert_eq!(dry.body["acknowledged"], false);
 
     // Two replicas that hear of it a little later.
@@ -58,10 +66,19 @@ async fn it_is_answered_when_every_live_replica_has_cut() {
         }
     });
     let body = json!({ "workload": "payments", "measurement": "v1", "reason": "key leaked" });
-    let reply = rig.call(Call::post("/v1/revocations?wait=10s").with(&admin).json(&body)).await.expect(StatusCode::CREATED);
+    let reply = rig
+        .call(Call::post("/v1/revocations?wait=10s").with(&admin).json(&body))
+        .await
+        .expect(StatusCode::CREATED);
     hearing.await.unwrap();
-    assert_eq!((&reply.body["acknowledged"], &reply.body["outcome"]["epoch"]), (&json!(true), &json!(before + 1)));
-    assert_eq!((names(&reply.body["cut"]), names(&reply.body["laggards"])), (vec!["replica-1", "replica-2"], vec![]));
+    assert_eq!(
+        (&reply.body["acknowledged"], &reply.body["outcome"]["epoch"]),
+        (&json!(true), &json!(before + 1))
+    );
+    assert_eq!(
+        (names(&reply.body["cut"]), names(&reply.body["laggards"])),
+        (vec!["replica-1", "replica-2"], vec![])
+    );
 }
 
 #[tokio::test]
@@ -73,9 +90,18 @@ async fn a_replica_that_does_not_say_so_is_named() {
     rig.store.heartbeat(&replica(1, before + 1)).await.unwrap();
     rig.store.heartbeat(&replica(2, before)).await.unwrap();
     let body = json!({ "workload": "payments" });
-    let reply = rig.call(Call::post("/v1/revocations?wait=1ms").with(&admin).json(&body)).await.expect(StatusCode::CREATED);
+    let reply = rig
+        .call(Call::post("/v1/revocations?wait=1ms").with(&admin).json(&body))
+        .await
+        .expect(StatusCode::CREATED);
     assert_eq!(reply.body["acknowledged"], false);
-    assert_eq!((names(&reply.body["cut"]), names(&reply.body["laggards"])), (vec!["replica-1"], vec!["replica-2"]));
+    assert_eq!(
+        (names(&reply.body["cut"]), names(&reply.body["laggards"])),
+        (vec!["replica-1"], vec!["replica-2"])
+    );
     let replicas = rig.call(Call::get("/v1/replicas").with(&admin)).await.expect(StatusCode::OK);
-    assert_eq!((names(&replicas.body["items"]).len(), &replicas.body["items"][0]["state"]), (2, &json!("live")));
+    assert_eq!(
+        (names(&replicas.body["items"]).len(), &replicas.body["items"][0]["state"]),
+        (2, &json!("live"))
+    );
 }

@@ -66,12 +66,20 @@ impl Rig {
     pub(super) async fn with(name: &str, setup: Setup) -> Self {
         let directory = std::env::temp_dir().join(format!("countersign-admin-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&directory);
-        let paths = make_trial_certificate(&directory, &["localhost".to_owned()], OffsetDateTime::now_utc()).unwrap();
+        let paths =
+            make_trial_certificate(&directory, &["localhost".to_owned()], OffsetDateTime::now_utc()).unwrap();
         let [ca, certificate, key] = paths;
         let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
         let identity = ServerIdentity::new(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap();
-        let store = open(&StoreConfig::Sqlite { directory: directory.clone() }, AuditWriter::unnamed(), Missing::Make).await.unwrap();
-        let policy = PolicyHandle::new(Policy::from_store(store.load().await.unwrap()).unwrap());
+        let store = open(
+            &StoreConfig::Sqlite { directory: directory.clone() },
+            AuditWriter::unnamed(),
+            Missing::Make,
+        )
+        .await
+        .unwrap();
+        let policy =
+            PolicyHandle::new(Policy::from_store(&store.load().await.unwrap(), UnixMs::now()).unwrap());
         let (journal, _) = Journal::start(Arc::clone(&store));
         let root = SimulatedRoot::generate(UnixMs::now().as_millis()).unwrap();
         let authenticator = Authenticator::new(
@@ -111,7 +119,8 @@ impl Rig {
 
     /// The same, with what the store knows.
     pub(super) async fn token_made(&self, name: &str, roles: &str, scope: &str) -> (String, TokenRecord) {
-        let grant = Grant::danger_of_the_machine("test", roles.parse().unwrap(), scope.parse::<Scope>().unwrap());
+        let grant =
+            Grant::danger_of_the_machine("test", roles.parse().unwrap(), scope.parse::<Scope>().unwrap());
         let life = TokenLife::new(Duration::from_secs(3600)).unwrap();
         let (token, record) = TokenRecord::make(grant, name.parse().unwrap(), life, UnixMs::now()).unwrap();
         let actor = Actor { subject: "local:test".to_owned(), request_id: "rig".to_owned() };
@@ -125,7 +134,7 @@ impl Rig {
 
     /// The watcher's work: puts the store's policy in force.
     pub(super) async fn enforce(&self) {
-        let policy = Policy::from_store(self.store.load().await.unwrap()).unwrap();
+        let policy = Policy::from_store(&self.store.load().await.unwrap(), UnixMs::now()).unwrap();
         self.policy.replace(Arc::new(policy));
     }
 
@@ -152,7 +161,11 @@ impl Rig {
         let bytes = body.collect().await.unwrap().to_bytes();
         drop(sender);
         let _ = connection.await;
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes))) };
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)))
+        };
         Reply { status: parts.status, headers: parts.headers, body }
     }
 
@@ -161,7 +174,9 @@ impl Rig {
         let body = json!({ "name": name, "destinations": ["kms.example:443"] });
         self.call(Call::post("/v1/workloads").with(token).json(&body)).await.expect(StatusCode::CREATED);
         let body = json!({ "name": "v1", "pcrs": pcrs(byte) });
-        self.call(Call::post(&format!("/v1/workloads/{name}/measurements")).with(token).json(&body)).await.expect(StatusCode::CREATED);
+        self.call(Call::post(&format!("/v1/workloads/{name}/measurements")).with(token).json(&body))
+            .await
+            .expect(StatusCode::CREATED);
     }
 
     /// Kind and code of every row of the audit.
@@ -195,7 +210,12 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn new(method: Method, path: &str) -> Self {
-        Self { method, path: path.to_owned(), headers: vec![("host".to_owned(), "localhost".to_owned())], body: Vec::new() }
+        Self {
+            method,
+            path: path.to_owned(),
+            headers: vec![("host".to_owned(), "localhost".to_owned())],
+            body: Vec::new(),
+        }
     }
 
     pub(super) fn get(path: &str) -> Self {

@@ -52,7 +52,9 @@ fn body(method: &Method, path: &str) -> Option<Value> {
         ("PATCH", "/v1/workloads/{workload}/measurements/{measurement}") => Some(json!({ "version": "9" })),
         ("POST", "/v1/revocations") => Some(json!({ "workload": "team-a" })),
         ("POST", "/v1/explain") => Some(json!({ "document": "" })),
-        ("POST", "/v1/tokens") => Some(json!({ "name": "n", "roles": ["viewer"], "workloads": ["team-a"], "lives_seconds": 600 })),
+        ("POST", "/v1/tokens") => {
+            Some(json!({ "name": "n", "roles": ["viewer"], "workloads": ["team-a"], "lives_seconds": 600 }))
+        }
         _ => None,
     }
 }
@@ -64,7 +66,9 @@ async fn two_teams_do_not_see_each_other() {
     rig.workload(&admin, "team-a", 1).await;
     rig.workload(&admin, "team-b", 2).await;
     let body_of_retired = json!({ "name": "retired", "pcrs": pcrs(3) });
-    rig.call(Call::post("/v1/workloads/team-a/measurements").with(&admin).json(&body_of_retired)).await.expect(StatusCode::CREATED);
+    rig.call(Call::post("/v1/workloads/team-a/measurements").with(&admin).json(&body_of_retired))
+        .await
+        .expect(StatusCode::CREATED);
     let revoke = json!({ "workload": "team-a", "measurement": "retired", "reason": "secret of team-a" });
     rig.call(Call::post("/v1/revocations").with(&admin).json(&revoke)).await.expect(StatusCode::CREATED);
     let tombstones = rig.call(Call::get("/v1/tombstones").with(&admin)).await;
@@ -80,7 +84,10 @@ async fn two_teams_do_not_see_each_other() {
     let document = serde_json::to_value(openapi()).unwrap();
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            if item[method.as_str().to_lowercase()].is_null() || path == "/v1/events" || !path.starts_with("/v1") {
+            if item[method.as_str().to_lowercase()].is_null()
+                || path == "/v1/events"
+                || !path.starts_with("/v1")
+            {
                 continue;
             }
             asked.insert(format!("{method} {path}"));
@@ -94,7 +101,9 @@ async fn two_teams_do_not_see_each_other() {
             }
             let reply = rig.call(call).await;
             let text = reply.body.to_string();
-            let named = path.contains('{') || ["POST /v1/workloads", "POST /v1/revocations", "POST /v1/tokens"].contains(&&*format!("{method} {path}"));
+            let named = path.contains('{')
+                || ["POST /v1/workloads", "POST /v1/revocations", "POST /v1/tokens"]
+                    .contains(&&*format!("{method} {path}"));
             if named {
                 let reply = reply.problem(404, "not-found");
                 // The words are those for what nobody has: the name in them is the caller's own.
@@ -114,7 +123,9 @@ async fn two_teams_do_not_see_each_other() {
     assert_eq!(rig.store.committed().await.unwrap(), before, "and nothing was changed");
 
     // The same questions by those whose it is.
-    for path in ["/v1/workloads/team-a", "/v1/workloads/team-a/measurements/v1", &format!("/v1/sessions/{of_a}")] {
+    for path in
+        ["/v1/workloads/team-a", "/v1/workloads/team-a/measurements/v1", &format!("/v1/sessions/{of_a}")]
+    {
         rig.call(Call::get(path).with(&team_a)).await.expect(StatusCode::OK);
     }
     let mine = rig.call(Call::get("/v1/sessions").with(&team_b)).await;
@@ -129,13 +140,23 @@ async fn a_clash_says_that_it_is_one_and_not_whose() {
     rig.workload(&admin, "team-a", 1).await;
     rig.workload(&admin, "team-b", 2).await;
     let team_b = rig.token("team-b", "admin", "team-b").await;
-    let add = |token: &str| Call::post("/v1/workloads/team-b/measurements").with(token).json(&json!({ "name": "v2", "pcrs": pcrs(1) }));
+    let add = |token: &str| {
+        Call::post("/v1/workloads/team-b/measurements")
+            .with(token)
+            .json(&json!({ "name": "v2", "pcrs": pcrs(1) }))
+    };
     let told = rig.call(add(&admin)).await.problem(409, "overlaps");
     assert!(told.body["detail"].as_str().unwrap().contains("team-a/v1"), "{}", told.body);
     let hidden = rig.call(add(&team_b)).await.problem(409, "overlaps");
     assert!(!hidden.body.to_string().contains("team-a"), "{}", hidden.body);
 
-    rig.call(Call::post("/v1/revocations").with(&admin).json(&json!({ "workload": "team-a", "measurement": "v1" }))).await.expect(StatusCode::CREATED);
+    rig.call(
+        Call::post("/v1/revocations")
+            .with(&admin)
+            .json(&json!({ "workload": "team-a", "measurement": "v1" })),
+    )
+    .await
+    .expect(StatusCode::CREATED);
     let hidden = rig.call(add(&team_b)).await.problem(409, "buried");
     assert!(!hidden.body.to_string().contains("team-a"), "{}", hidden.body);
 }

@@ -11,7 +11,9 @@ async fn old_and_new_tls_are_spoken_and_nothing_is_resumed() {
     for version in [&TLS12, &TLS13] {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(rig.anchor.clone()).unwrap();
-        let config = rustls::ClientConfig::builder_with_protocol_versions(&[version]).with_root_certificates(roots).with_no_client_auth();
+        let config = rustls::ClientConfig::builder_with_protocol_versions(&[version])
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         // The same configuration remembers sessions: the second handshake would resume.
         for _ in 0..2 {
             let stream = rig.connect(config.clone()).await.unwrap();

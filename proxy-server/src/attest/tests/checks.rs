@@ -224,7 +224,7 @@ async fn a_revocation_before_the_next_attestation_is_seen() {
     };
     let actor = Actor { subject: "local:test".into(), request_id: "test".into() };
     fixture.store.change(ChangeRequest::at_once(change, actor, UnixMs::now())).await.unwrap();
-    let next = Policy::from_store(fixture.store.load().await.unwrap()).unwrap();
+    let next = Policy::from_store(&fixture.store.load().await.unwrap(), UnixMs::now()).unwrap();
     fixture.policy.replace(Arc::new(next));
     assert_eq!(refusal(client.attest(2).await), "measurement-revoked");
 }

@@ -14,6 +14,7 @@ use crate::{
     config::{DocumentWindow, MeasurementSpec, MeasurementState, ServerIdentity, WorkloadSpec},
     policy::{Limits, Policy, PolicyHandle, Workload},
     proxy_protocol::LoadBalancers,
+    replica::{Elsewhere, ReplicaId},
     session::{Sessions, SessionsLimits},
     store::{AuditWriter, Journal, Missing, PolicyStore, SqlStore, StoreConfig, UnixMs},
 };
@@ -53,8 +54,9 @@ impl Fixture {
         let place = StoreConfig::Sqlite { directory: directory.clone() };
         let store = SqlStore::open(&place, AuditWriter::unnamed(), Missing::Make).await.unwrap();
         store.seed(&[spec()], UnixMs::now()).await.unwrap();
-        let policy = PolicyHandle::new(Policy::from_store(store.load().await.unwrap()).unwrap());
-        let sessions = Sessions::new(SessionsLimits { max_sessions: 10 });
+        let policy =
+            PolicyHandle::new(Policy::from_store(&store.load().await.unwrap(), UnixMs::now()).unwrap());
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 10, max_per_instance: 10 });
         let (journal, _) = Journal::start(Arc::new(store.clone()));
         let root = SimulatedRoot::generate(UnixMs::now().as_millis()).unwrap();
         let anchor = TrustAnchor::danger_from_der(root.root_der()).unwrap();
@@ -66,8 +68,11 @@ impl Fixture {
             verifier: Verifier::new(anchor, CacheCapacity::default()),
             policy: policy.clone(),
             sessions: sessions.clone(),
+            elsewhere: Elsewhere::Nowhere,
+            replica: ReplicaId::from_bytes([1; 16]),
             ca: Arc::new(SessionCa::open(&directory, now).unwrap()),
             journal,
+            attestations_per_instance: 600,
             workers: 1,
         });
         let limits = PortLimits { connections: 20, handshakes: 20, load_balancers: LoadBalancers::default() };

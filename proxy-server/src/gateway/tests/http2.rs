@@ -225,13 +225,13 @@ async fn an_idle_connection_is_told_to_go_and_a_draining_gateway_tells_all() {
 
 type Connection = JoinHandle<Result<(), h2::Error>>;
 
-async fn open(rig: &Rig, enclave: &Enclave) -> (SendRequest<Bytes>, Connection) {
+pub(super) async fn open(rig: &Rig, enclave: &Enclave) -> (SendRequest<Bytes>, Connection) {
     let tls = rig.connect(enclave, b"h2").await.unwrap();
     let (requests, connection) = h2::client::handshake(tls).await.unwrap();
     (requests, tokio::spawn(connection))
 }
 
-fn connect_to(target: &str) -> Request<()> {
+pub(super) fn connect_to(target: &str) -> Request<()> {
     let uri = Uri::builder().authority(target).build();
     let mut request = Request::new(());
     *request.method_mut() = Method::CONNECT;
@@ -239,14 +239,17 @@ fn connect_to(target: &str) -> Request<()> {
     request
 }
 
-async fn tunnel(requests: &mut SendRequest<Bytes>, target: &str) -> (SendStream<Bytes>, RecvStream) {
+pub(super) async fn tunnel(
+    requests: &mut SendRequest<Bytes>,
+    target: &str,
+) -> (SendStream<Bytes>, RecvStream) {
     let (response, to) = ask(requests, connect_to(target)).await;
     let response = response.await.unwrap();
     assert_eq!(response.status(), 200);
     (to, response.into_body())
 }
 
-async fn refused(requests: &mut SendRequest<Bytes>, request: Request<()>) -> (Problem, u16) {
+pub(super) async fn refused(requests: &mut SendRequest<Bytes>, request: Request<()>) -> (Problem, u16) {
     let (response, _to) = ask(requests, request).await;
     let response = response.await.unwrap();
     assert_eq!(response.headers()["content-type"], "application/problem+json");
@@ -268,7 +271,7 @@ async fn send(mut to: SendStream<Bytes>, mut data: Bytes) {
     }
 }
 
-async fn drain(mut from: RecvStream) -> Result<Vec<u8>, h2::Error> {
+pub(super) async fn drain(mut from: RecvStream) -> Result<Vec<u8>, h2::Error> {
     let mut heard = Vec::new();
     while let Some(data) = from.data().await {
         let data = data?;

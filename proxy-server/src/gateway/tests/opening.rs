@@ -68,7 +68,8 @@ async fn the_proxys_own_listener_is_reached_by_no_name() {
 async fn the_admin_port_is_no_destination() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let targets = [format!("admin.test:{port}"), format!("127.0.0.1:{port}"), format!("[::ffff:127.0.0.1]:{port}")];
+    let targets =
+        [format!("admin.test:{port}"), format!("127.0.0.1:{port}"), format!("[::ffff:127.0.0.1]:{port}")];
     let config = GatewayConfig {
         own_addresses: vec![listener.local_addr().unwrap()],
         static_hosts: [("admin.test".to_owned(), vec!["127.0.0.1".parse().unwrap()])].into(),

@@ -24,9 +24,12 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    config::MeasurementState,
     gateway::{Gateway, GatewayConfig, GatewayTls},
-    policy::{Destinations, Limits, Policy, PolicyHandle, Workload},
-    session::{Admission, Session, Sessions, SessionsLimits},
+    policy::{Destinations, Limits, Policy, PolicyHandle, Workload, fake},
+    replica::Elsewhere,
+    session::{Admission, NobodyElse, Session, Sessions, SessionsLimits},
+    store::UnixMs,
 };
 
 pub(super) type Client = TlsStream<TcpStream>;
@@ -37,6 +40,7 @@ pub(super) struct Rig {
     pub(super) stop: CancellationToken,
     pub(super) served: JoinHandle<()>,
     pub(super) ca: CertifiedIssuer<'static, KeyPair>,
+    pub(super) policy: PolicyHandle,
     server: CertificateDer<'static>,
     workload: Arc<Workload>,
 }
@@ -55,6 +59,23 @@ impl Rig {
     }
 
     pub(super) async fn with(destinations: &[&str], config: GatewayConfig, limits: Limits) -> Self {
+        let rig = Self::standing(destinations, config, limits, |_, _| Elsewhere::Nowhere).await;
+        rig.keep_fresh();
+        rig
+    }
+
+    /// From now on the policy is fresh.
+    pub(super) fn keep_fresh(&self) {
+        tokio::spawn(keep_fresh(self.policy.clone(), self.stop.clone()));
+    }
+
+    /// A gateway whose sessions may stand elsewhere, and whose policy goes stale.
+    pub(super) async fn standing(
+        destinations: &[&str],
+        config: GatewayConfig,
+        limits: Limits,
+        elsewhere: impl FnOnce(PolicyHandle, Sessions) -> Elsewhere,
+    ) -> Self {
         let ca = session_ca();
         let server_key = KeyPair::generate().unwrap();
         let server = CertificateParams::new(vec!["gateway.test".to_owned()]).unwrap();
@@ -68,23 +89,29 @@ impl Rig {
             lease_bounds: LeaseBounds::default(),
             limits,
         });
-        let mut policy = Policy::default();
-        policy.workloads.insert(workload.name.clone(), Arc::clone(&workload));
-        let policy = PolicyHandle::new(policy);
-        let sessions = Sessions::new(SessionsLimits { max_sessions: 100 });
+        let mut stored = fake::policy(1, &[("v1", 1, MeasurementState::Active, 1)]);
+        stored.workloads = vec![Workload::clone(&workload)];
+        let policy = PolicyHandle::new(Policy::from_store(&stored, UnixMs::now()).unwrap());
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 100, max_per_instance: 100 });
         let tls = GatewayTls {
             chain: vec![server.clone()],
             key: private(&server_key),
             session_roots: vec![webpki::anchor_from_trusted_cert(ca.der()).unwrap().to_owned()],
         };
-        let gateway = Gateway::new(config, tls, sessions.clone(), policy.clone()).unwrap();
+        let gateway = Gateway::new(
+            config,
+            tls,
+            sessions.clone(),
+            policy.clone(),
+            elsewhere(policy.clone(), sessions.clone()),
+        )
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let served = tokio::spawn(gateway.serve(listener, stop.clone()));
-        tokio::spawn(keep_fresh(policy, stop.clone()));
-        tokio::spawn(sessions.clone().lapse_loop(stop.clone()));
-        Self { address, sessions, stop, served, ca, server, workload }
+        tokio::spawn(sessions.clone().lapse_loop(Arc::new(NobodyElse), stop.clone()));
+        Self { address, sessions, stop, served, ca, policy, server, workload }
     }
 
     /// An enclave with a session of `lease` seconds.
@@ -104,6 +131,7 @@ impl Rig {
             sequence: 1,
             lease: Lease::from_secs(lease).unwrap(),
             epoch: Epoch(1),
+            instance: None,
         };
         self.sessions.admit(admission, Instant::now()).unwrap().session
     }

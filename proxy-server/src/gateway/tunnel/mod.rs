@@ -9,6 +9,7 @@
 //! away, and a tunnel blocked in a write ends like any other.
 
 mod own;
+mod rate;
 mod stream;
 
 use std::{fmt, io, time::Duration};
@@ -17,6 +18,8 @@ use countersign_protocol::{Destination, SessionId};
 use tokio::time::Instant;
 
 pub(super) use own::OwnTunnel;
+pub(crate) use rate::Meters;
+pub(super) use rate::Rates;
 pub(super) use stream::StreamTunnel;
 
 use super::{refusal::RequestId, stream::StreamError};

@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Direction, ROUNDS, Traffic, TunnelEnd};
+use super::{Direction, Meters, ROUNDS, Traffic, TunnelEnd};
 use crate::{
     gateway::{
         backlog::Backlog,
@@ -29,7 +29,10 @@ pub(crate) struct OwnTunnel {
     upstream: TcpStream,
     /// Plaintext that the destination did not take yet.
     backlog: Backlog,
+    /// Behind the sockets, which are dropped before it: when it is given back, no byte
+    /// of the tunnel can move any more.
     permit: TunnelPermit,
+    meters: Option<Box<Meters>>,
     up: Direction,
     down: Direction,
     /// Frames to read at once, each way: few after a reader was slow, so that
@@ -45,6 +48,7 @@ impl OwnTunnel {
         mut client: TlsStream,
         upstream: TcpStream,
         permit: TunnelPermit,
+        meters: Option<Meters>,
         early: &[u8],
     ) -> Self {
         let mut backlog = Backlog::default();
@@ -52,7 +56,11 @@ impl OwnTunnel {
         backlog.extend(client.take_plain().take(usize::MAX));
         let traffic = Traffic { up: backlog.len() as u64, down: 0 };
         let (up, down) = (Direction::Open, Direction::Open);
-        Self { client, upstream, backlog, permit, up, down, up_frames: 1, down_frames: 1, traffic }
+        let mut meters = meters.map(Box::new);
+        if let Some(meters) = &mut meters {
+            meters.up.moved(backlog.len());
+        }
+        Self { client, upstream, backlog, permit, meters, up, down, up_frames: 1, down_frames: 1, traffic }
     }
 
     /// What went through so far.
@@ -75,9 +83,16 @@ impl OwnTunnel {
                 }
                 Direction::Done => return Poll::Ready(Ok(())),
             }
-            let Self { client, upstream, backlog, .. } = self;
+            let Self { client, upstream, backlog, meters, .. } = self;
+            let mut ahead = self.up_frames * FRAME;
+            if let Some(meters) = meters {
+                // A tunnel that has nothing to read takes no turn.
+                let ready = ready!(client.tcp().poll_read_ready(cx));
+                ready.map_err(|error| TunnelEnd::Client(StreamError::Io(error)))?;
+                ahead = ready!(meters.up.poll_turn(cx, ahead));
+            }
             let mut upstream_error = None;
-            let received = ready!(client.poll_receive(cx, self.up_frames * FRAME, |cx, bytes, slices| {
+            let received = ready!(client.poll_receive(cx, ahead, |cx, bytes, slices| {
                 forward(cx, upstream, backlog, bytes, slices).map_err(|error| {
                     upstream_error = Some(error);
                     StreamError::Truncated
@@ -87,6 +102,9 @@ impl OwnTunnel {
                 return Poll::Ready(Err(TunnelEnd::Upstream(error)));
             }
             let received = received.map_err(TunnelEnd::Client)?;
+            if let Some(meters) = meters {
+                meters.up.moved(received.bytes);
+            }
             self.traffic.up += received.bytes as u64;
             self.up_frames = next_frames(self.up_frames, received.full, self.backlog.is_empty());
         }
@@ -105,8 +123,12 @@ impl OwnTunnel {
                 }
                 Direction::Done => return Poll::Ready(Ok(())),
             }
-            let Self { client, upstream, down_frames, .. } = self;
-            let frames = *down_frames;
+            let Self { client, upstream, down_frames, meters, .. } = self;
+            let mut frames = *down_frames;
+            if let Some(meters) = meters {
+                ready!(upstream.poll_read_ready(cx)).map_err(TunnelEnd::Upstream)?;
+                frames = (ready!(meters.down.poll_turn(cx, frames * PLAIN)) / PLAIN).max(1);
+            }
             let step = with_scratch(|Scratch { area, .. }| {
                 let gaps = area.get_mut(LEAD..).unwrap_or_default();
                 let read =
@@ -118,6 +140,9 @@ impl OwnTunnel {
                 Poll::Ready(Ok((read, sent)))
             });
             let (read, sent) = ready!(step)?;
+            if let Some(meters) = meters {
+                meters.down.moved(read);
+            }
             if read == 0 {
                 self.down = Direction::Ending;
                 continue;

@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Direction, ROUNDS, Traffic, TunnelEnd};
+use super::{Direction, Meters, ROUNDS, Traffic, TunnelEnd};
 use crate::{
     gateway::{
         scratch::{Scratch, with_scratch},
@@ -27,7 +27,10 @@ pub(crate) struct StreamTunnel {
     upstream: TcpStream,
     /// Data that the destination did not take yet; its window is not given back before.
     pending: Bytes,
+    /// Behind the socket, which is dropped before it. What stands in the connection's
+    /// buffers is the connection's: it watches the session's end itself.
     permit: TunnelPermit,
+    meters: Option<Box<Meters>>,
     up: Direction,
     down: Direction,
     window: Window,
@@ -48,6 +51,7 @@ impl StreamTunnel {
         to_client: SendStream<Bytes>,
         upstream: TcpStream,
         permit: TunnelPermit,
+        meters: Option<Meters>,
     ) -> Self {
         Self {
             from_client,
@@ -55,6 +59,7 @@ impl StreamTunnel {
             upstream,
             pending: Bytes::new(),
             permit,
+            meters: meters.map(Box::new),
             up: Direction::Open,
             down: Direction::Open,
             window: Window::Free,
@@ -70,8 +75,16 @@ impl StreamTunnel {
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TunnelEnd>> {
         for _ in 0..ROUNDS {
             while !self.pending.is_empty() {
-                let wrote = ready!(Pin::new(&mut self.upstream).poll_write(cx, &self.pending));
+                let mut bytes: &[u8] = &self.pending;
+                if let Some(meters) = &mut self.meters {
+                    let turn = ready!(meters.up.poll_turn(cx, bytes.len()));
+                    bytes = bytes.get(..turn).unwrap_or(bytes);
+                }
+                let wrote = ready!(Pin::new(&mut self.upstream).poll_write(cx, bytes));
                 let wrote = wrote.map_err(TunnelEnd::Upstream)?;
+                if let Some(meters) = &mut self.meters {
+                    meters.up.moved(wrote);
+                }
                 self.pending.advance(wrote);
                 self.from_client.flow_control().release_capacity(wrote).map_err(TunnelEnd::Stream)?;
             }
@@ -112,10 +125,19 @@ impl StreamTunnel {
                 return Poll::Pending;
             };
             ready.map_err(TunnelEnd::Upstream)?;
+            let mut most = CHUNK;
+            if let Some(meters) = &mut self.meters {
+                // Before the window: who waits for a turn must not sit on it either.
+                let Poll::Ready(turn) = meters.down.poll_turn(cx, CHUNK) else {
+                    self.release_window();
+                    return Poll::Pending;
+                };
+                most = turn;
+            }
             let room = ready!(self.poll_window(cx))?;
             let Self { upstream, .. } = self;
             let read = with_scratch(|Scratch { area, .. }| {
-                let room = room.min(CHUNK);
+                let room = room.min(most);
                 let mut into = ReadBuf::new(area.get_mut(..room).unwrap_or_default());
                 ready!(Pin::new(upstream).poll_read(cx, &mut into)).map_err(TunnelEnd::Upstream)?;
                 Poll::Ready(Ok(Bytes::copy_from_slice(into.filled())))
@@ -125,6 +147,9 @@ impl StreamTunnel {
                 return Poll::Pending;
             };
             let data = data?;
+            if let Some(meters) = &mut self.meters {
+                meters.down.moved(data.len());
+            }
             let last = data.is_empty();
             self.traffic.down += data.len() as u64;
             self.to_client.send_data(data, last).map_err(TunnelEnd::Stream)?;

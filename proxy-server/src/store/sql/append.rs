@@ -13,11 +13,11 @@ use countersign_protocol::{Epoch, SessionId};
 
 use super::{
     SqlStore,
-    chain::Head,
     change::lock::{PolicyChange, chain},
     connection::{Failure, Pool, Row, Transaction},
     postgres_append, sqlite_append,
 };
+use crate::audit::{ChainName, Head};
 use crate::store::{Appended, AuditEvent, Batch, SessionRow, StoreError, UnixMs};
 
 /// What this process knows of its own chain.
@@ -69,22 +69,37 @@ impl SqlStore {
         if let OwnChain::At { id, head } = *own {
             let oldest = sessions.iter().map(|row| row.epoch).min();
             let newest_policy = oldest.unwrap_or(Epoch(i64::MAX.cast_unsigned()));
-            let draft = Draft::new(&self.own_name, id, head, newest_policy, events, sessions);
+            let draft = Draft::new(self.own_name, id, head, newest_policy, events, sessions);
             *own = OwnChain::Unsure { head, written: draft.to };
             match self.write_at_once(&draft).await {
                 Ok(Guarded::Written) => {
                     *own = OwnChain::At { id, head: draft.to };
                     return Ok(Appended::default());
                 }
-                Err(error) if !is_deadlock(&error) => return Err(error.into()),
-                // Nothing was written: a second, closer look.
-                Ok(Guarded::Refused) | Err(_) => *own = OwnChain::At { id, head },
+                Ok(Guarded::Refused) => *own = OwnChain::At { id, head },
+                Err(error) => match self.settle(&mut own).await {
+                    // It was written, and only the answer was lost.
+                    Ok(found) if found == draft.to => return Ok(Appended::default()),
+                    // Nothing was written: a deadlock, or a connection that had died before.
+                    Ok(_) => {}
+                    Err(Failure::Other(forked)) => return Err(forked.into()),
+                    Err(Failure::Database(_)) => return Err(error.into()),
+                },
             }
             let Draft { events, sessions, .. } = draft;
             let events = events.into_iter().map(|(_, event)| event).collect();
             return self.look_and_append(&mut own, events, sessions).await;
         }
         self.look_and_append(&mut own, events, sessions).await
+    }
+
+    /// Finds out where the chain stands after a failure.
+    async fn settle(&self, own: &mut OwnChain) -> Result<Head, Failure> {
+        let row = self.journal.fetch_optional(OWN_CHAIN, &[(&self.own_name.to_string()).into()]).await?;
+        let row = row.ok_or(sqlx::Error::RowNotFound)?;
+        let head = self.recognise(own, &row)?;
+        *own = OwnChain::At { id: row.get(0)?, head };
+        Ok(head)
     }
 
     async fn write_at_once(&self, draft: &Draft) -> Result<Guarded, sqlx::Error> {
@@ -106,7 +121,7 @@ impl SqlStore {
         }
         let mut transaction = self.journal.begin().await?;
         let lock = self.journal.either(OWN_CHAIN, OWN_CHAIN_LOCKED);
-        let row = transaction.fetch_one(lock, &[self.own_name.as_ref().into()]).await?;
+        let row = transaction.fetch_one(lock, &[(&self.own_name.to_string()).into()]).await?;
         let (id, epoch) = (row.get(0)?, row.epoch(3)?);
         let found = self.recognise(own, &row)?;
         let refused = refused(&mut transaction, &sessions).await?;
@@ -115,7 +130,7 @@ impl SqlStore {
             .into_iter()
             .filter(|event| event.kind != "admission" || event.session.as_ref().is_none_or(stands));
         let sessions = sessions.into_iter().filter(|row| stands(&row.id)).collect();
-        let draft = Draft::new(&self.own_name, id, found, epoch, events.collect(), sessions);
+        let draft = Draft::new(self.own_name, id, found, epoch, events.collect(), sessions);
         *own = OwnChain::Unsure { head: found, written: draft.to };
         let written = match &mut transaction {
             Transaction::Sqlite(own) => sqlite_append::write(own, &draft).await?,
@@ -153,14 +168,14 @@ impl SqlStore {
     async fn make_own_chain(&self) -> Result<(), Failure> {
         let mut change = PolicyChange::begin(self, UnixMs(0)).await?;
         let committed = change.committed;
-        chain(&mut change.transaction, &self.own_name, committed).await?;
+        chain(&mut change.transaction, self.own_name, committed).await?;
         Ok(change.transaction.commit().await?)
     }
 }
 
 impl Draft {
     fn new(
-        name: &str,
+        name: ChainName,
         chain: i64,
         from: Head,
         newest_policy: Epoch,
@@ -170,7 +185,7 @@ impl Draft {
         let mut to = from;
         let mut placed = Vec::with_capacity(events.len());
         for event in events {
-            to = to.after(name, &event);
+            to = to.after(&name, &event);
             placed.push((to, event));
         }
         Self { chain, from, to, newest_policy, events: placed, sessions }
@@ -216,12 +231,6 @@ async fn refused(
         }
     }
     Ok(refused)
-}
-
-/// PostgreSQL found a circle of waiting transactions and gave this one up.
-fn is_deadlock(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code == "40P01")
 }
 
 const OWN_CHAIN: &str = "SELECT id, seq, hash, epoch FROM audit_chain WHERE name = $1";

@@ -6,13 +6,14 @@ use countersign_protocol::{Epoch, SessionId};
 
 use super::{
     SqlStore,
-    chain::Head,
-    change::lock::{COMMITTED, POLICY_CHAIN, PolicyChange, committed},
+    change::lock::{COMMITTED, PolicyChange, committed},
     connection::{Failure, Row, Transaction},
     lists::{bad_cursor, limit},
 };
+use crate::audit::{ChainName, Checkpoint, Head, KeyId, Purpose};
 use crate::store::{
     AuditEvent, AuditFilter, AuditPage, AuditRow, ChainRow, CheckpointRow, Page, Paged, UnixMs, Visible,
+    texts::corrupt,
 };
 
 impl SqlStore {
@@ -35,15 +36,19 @@ impl SqlStore {
 
     pub(super) async fn read_checkpoints(&self, chain: &str) -> Result<Vec<CheckpointRow>, Failure> {
         let rows = self.reader.fetch_all(CHECKPOINTS, &[chain.into()]).await?;
+        let bad = |reason: String| corrupt("checkpoint", chain, reason);
+        let name: ChainName = chain.parse().map_err(|error| corrupt("audit_chain", chain, error))?;
         let checkpoint = |row: &Row| {
-            Ok(CheckpointRow {
-                chain: chain.to_owned(),
-                purpose: row.get(0)?,
+            let purpose: &str = row.get(0)?;
+            let purpose = PURPOSES.into_iter().find(|(_, word)| *word == purpose);
+            Ok(Checkpoint {
+                chain: name,
+                purpose: purpose.ok_or_else(|| bad("unknown purpose".to_owned()))?.0,
                 seq: row.count(1)?,
                 hash: row.bytes(2)?,
                 at: row.time(3)?,
                 epoch: row.epoch(4)?,
-                key_id: row.bytes(5)?,
+                key_id: KeyId(row.bytes(5)?),
                 signature: row.bytes(6)?,
             })
         };
@@ -90,11 +95,13 @@ impl SqlStore {
     pub(super) async fn sign_heads(&self, now: UnixMs) -> Result<(), Failure> {
         let mut transaction = self.journal.begin().await?;
         let epoch = committed(&transaction.fetch_one(COMMITTED, &[]).await?)?.epoch;
-        for name in [POLICY_CHAIN, &self.own_name] {
-            let Some(row) = transaction.fetch_optional(HEAD, &[name.into()]).await? else { continue };
+        for name in [ChainName::Policy, self.own_name] {
+            let row = transaction.fetch_optional(HEAD, &[(&name.to_string()).into()]).await?;
+            let Some(row) = row else { continue };
             let head = Head { seq: row.count(1)?, hash: row.bytes(2)? };
             if head.seq > 0 {
-                self.sign(&mut transaction, (row.get(0)?, name), head, "checkpoint", now, epoch).await?;
+                let chain = (row.get(0)?, name);
+                self.sign(&mut transaction, chain, head, Purpose::Checkpoint, now, epoch).await?;
             }
         }
         Ok(transaction.commit().await?)
@@ -102,24 +109,38 @@ impl SqlStore {
 
     /// A checkpoint that commits with the change it follows.
     pub(super) async fn sign_policy_chain(&self, change: &mut PolicyChange) -> Result<(), Failure> {
-        let Some(head) = change.head_now() else { return Ok(()) };
-        let row = change.transaction.fetch_one(HEAD, &[POLICY_CHAIN.into()]).await?;
-        let (id, now, epoch) = (row.get(0)?, change.now, change.committed.epoch);
-        self.sign(&mut change.transaction, (id, POLICY_CHAIN), head, "checkpoint", now, epoch).await?;
+        let Some((id, head)) = change.head_now() else { return Ok(()) };
+        let chain = (id, ChainName::Policy);
+        let (now, epoch) = (change.now, change.committed.epoch);
+        self.sign(&mut change.transaction, chain, head, Purpose::Checkpoint, now, epoch).await?;
         Ok(())
     }
 
-    /// Whether there was a key to sign with.
+    /// Keeps a signed head, once; tells whether there is a key to sign with.
     pub(super) async fn sign(
         &self,
-        _transaction: &mut Transaction,
-        _chain: (i64, &str),
-        _head: Head,
-        _purpose: &'static str,
-        _at: UnixMs,
-        _epoch: Epoch,
+        transaction: &mut Transaction,
+        (id, chain): (i64, ChainName),
+        head: Head,
+        purpose: Purpose,
+        at: UnixMs,
+        epoch: Epoch,
     ) -> Result<bool, Failure> {
-        Ok(false)
+        let Some(key) = &self.identity.key else { return Ok(false) };
+        let signed = key.sign(chain, head, purpose, at, epoch);
+        let word = PURPOSES.iter().find(|(known, _)| *known == purpose).map(|(_, word)| *word);
+        let values = [
+            id.into(),
+            signed.seq.into(),
+            word.into(),
+            (&signed.hash).into(),
+            signed.at.into(),
+            signed.epoch.into(),
+            (&signed.key_id.0).into(),
+            (&signed.signature).into(),
+        ];
+        transaction.execute(SIGN, &values).await?;
+        Ok(true)
     }
 }
 
@@ -238,6 +259,13 @@ fn audit_row(row: &Row, chain: &str) -> Result<AuditRow, Failure> {
     };
     Ok(AuditRow { chain: chain.to_owned(), seq: row.count(0)?, event, hash: row.bytes(14)? })
 }
+
+/// The words in the table.
+const PURPOSES: [(Purpose, &str); 2] = [(Purpose::Checkpoint, "checkpoint"), (Purpose::Anchor, "anchor")];
+
+const SIGN: &str = "
+INSERT INTO checkpoint (chain, seq, purpose, hash, at_ms, epoch, key_id, signature)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (chain, seq, purpose) DO NOTHING";
 
 /// The most rows of a chain in one answer.
 const MOST_ROWS: u32 = 10_000;

@@ -12,7 +12,6 @@
 
 mod append;
 mod audit;
-mod chain;
 mod change;
 mod connection;
 mod lists;
@@ -20,6 +19,7 @@ mod open;
 mod policy;
 mod postgres;
 mod postgres_append;
+mod postgres_hints;
 mod prune;
 mod replicas;
 mod rows;
@@ -29,10 +29,13 @@ mod sqlite;
 mod sqlite_append;
 mod tokens;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use countersign_protocol::{Epoch, KeyThumbprint, SessionId};
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    sync::{Mutex, watch},
+    time::timeout,
+};
 
 use append::OwnChain;
 use connection::{Failure, Pool};
@@ -42,9 +45,12 @@ use super::{
     Actor, Answer, Appended, AuditFilter, AuditPage, AuditRow, AuditStore, Batch, ChainRow, ChangeRequest,
     Changed, CheckpointRow, Committed, EndedSession, MeasurementFilter, MeasurementRow, Page, Paged,
     PolicyStore, ReplicaRow, ReplicaStore, Seeded, SessionFilter, SessionRow, SessionStore, Store,
-    StoredPolicy, TokenRow, TokenStore, TombstoneRow, UnixMs, Visible, WorkloadRow,
+    StoreError, StoredPolicy, TokenRow, TokenStore, TombstoneRow, UnixMs, Visible, WorkloadRow,
 };
-use crate::config::{AuditRetention, WorkloadSpec};
+use crate::{
+    audit::ChainName,
+    config::{AuditRetention, WorkloadSpec},
+};
 
 /// The store in a database. Cheap to clone.
 ///
@@ -58,8 +64,8 @@ pub struct SqlStore {
     reader: Pool,
     poll: Pool,
     identity: AuditWriter,
-    /// The name of the chain that [`SessionStore::append`] writes.
-    own_name: Arc<str>,
+    /// The chain that [`SessionStore::append`] writes.
+    own_name: ChainName,
     own_chain: Arc<Mutex<OwnChain>>,
     hints: Option<watch::Receiver<u64>>,
 }
@@ -85,11 +91,11 @@ impl SqlStore {
 
 impl PolicyStore for SqlStore {
     fn committed(&self) -> Answer<'_, Committed> {
-        Box::pin(async { self.read_committed().await.map_err(Failure::doing("read the epoch")) })
+        within("read the epoch", async { self.read_committed().await })
     }
 
     fn load(&self) -> Answer<'_, StoredPolicy> {
-        Box::pin(async { self.load_policy().await.map_err(Failure::doing("read the policy")) })
+        within("read the policy", async { self.load_policy().await })
     }
 
     fn hints(&self) -> Option<watch::Receiver<u64>> {
@@ -97,11 +103,11 @@ impl PolicyStore for SqlStore {
     }
 
     fn seed<'a>(&'a self, specs: &'a [WorkloadSpec], now: UnixMs) -> Answer<'a, Seeded> {
-        Box::pin(async move { self.seed_policy(specs, now).await.map_err(Failure::doing("seed the policy")) })
+        within("seed the policy", async move { self.seed_policy(specs, now).await })
     }
 
     fn change(&self, request: ChangeRequest) -> Answer<'_, Changed> {
-        Box::pin(async { self.make_change(request).await.map_err(Failure::doing("change the policy")) })
+        within("change the policy", async { self.make_change(request).await })
     }
 
     fn workloads<'a>(&'a self, visible: &'a Visible, page: Page) -> Answer<'a, Paged<WorkloadRow>> {
@@ -111,7 +117,7 @@ impl PolicyStore for SqlStore {
     }
 
     fn workload<'a>(&'a self, name: &'a str) -> Answer<'a, Option<WorkloadRow>> {
-        Box::pin(async move { self.one_workload(name).await.map_err(Failure::doing("read a workload")) })
+        within("read a workload", async move { self.one_workload(name).await })
     }
 
     fn measurements<'a>(
@@ -120,36 +126,29 @@ impl PolicyStore for SqlStore {
         filter: &'a MeasurementFilter,
         page: Page,
     ) -> Answer<'a, Paged<MeasurementRow>> {
-        Box::pin(async move {
-            let page = self.measurement_page(visible, filter, &page).await;
-            page.map_err(Failure::doing("list measurements"))
-        })
+        within("list measurements", async move { self.measurement_page(visible, filter, &page).await })
     }
 
     fn measurement<'a>(&'a self, workload: &'a str, name: &'a str) -> Answer<'a, Option<MeasurementRow>> {
-        Box::pin(async move {
-            self.one_measurement(workload, name).await.map_err(Failure::doing("read a measurement"))
-        })
+        within("read a measurement", async move { self.one_measurement(workload, name).await })
     }
 
     fn tombstones<'a>(&'a self, visible: &'a Visible, page: Page) -> Answer<'a, Paged<TombstoneRow>> {
-        Box::pin(async move {
-            self.tombstone_page(visible, &page).await.map_err(Failure::doing("list tombstones"))
-        })
+        within("list tombstones", async move { self.tombstone_page(visible, &page).await })
     }
 
     fn ended_since(&self, epoch: Epoch) -> Answer<'_, Vec<EndedSession>> {
-        Box::pin(async move { self.read_ended(epoch).await.map_err(Failure::doing("read ended sessions")) })
+        within("read ended sessions", async move { self.read_ended(epoch).await })
     }
 }
 
 impl SessionStore for SqlStore {
     fn append(&self, batch: Batch) -> Answer<'_, Appended> {
-        Box::pin(async { self.append_batch(batch).await.map_err(Failure::doing("append to the audit")) })
+        within("append to the audit", async { self.append_batch(batch).await })
     }
 
     fn sessions(&self, now: UnixMs) -> Answer<'_, Vec<SessionRow>> {
-        Box::pin(async move { self.live_sessions(now).await.map_err(Failure::doing("read sessions")) })
+        within("read sessions", async move { self.live_sessions(now).await })
     }
 
     fn session_page<'a>(
@@ -159,42 +158,39 @@ impl SessionStore for SqlStore {
         page: Page,
         now: UnixMs,
     ) -> Answer<'a, Paged<SessionRow>> {
-        Box::pin(async move {
-            let page = self.sessions_paged(visible, filter, &page, now).await;
-            page.map_err(Failure::doing("list sessions"))
-        })
+        within("list sessions", async move { self.sessions_paged(visible, filter, &page, now).await })
     }
 
     fn sessions_by_id<'a>(&'a self, ids: &'a [SessionId], now: UnixMs) -> Answer<'a, Vec<SessionRow>> {
-        Box::pin(async move { self.sessions_of_ids(ids, now).await.map_err(Failure::doing("read leases")) })
+        within("read leases", async move { self.sessions_of_ids(ids, now).await })
     }
 
     fn session_by_key(&self, key: KeyThumbprint, now: UnixMs) -> Answer<'_, Option<SessionRow>> {
-        Box::pin(async move { self.session_of_key(key, now).await.map_err(Failure::doing("find a session")) })
+        within("find a session", async move { self.session_of_key(key, now).await })
     }
 }
 
 impl ReplicaStore for SqlStore {
     fn heartbeat<'a>(&'a self, replica: &'a ReplicaRow) -> Answer<'a, ()> {
-        Box::pin(async move { self.beat(replica).await.map_err(Failure::doing("say that it lives")) })
+        within("say that it lives", async move { self.beat(replica).await })
     }
 
     fn replicas(&self, now: UnixMs) -> Answer<'_, Vec<ReplicaRow>> {
-        Box::pin(async move { self.read_replicas(now).await.map_err(Failure::doing("read the replicas")) })
+        within("read the replicas", async move { self.read_replicas(now).await })
     }
 }
 
 impl TokenStore for SqlStore {
     fn add_token<'a>(&'a self, token: &'a TokenRow, actor: &'a Actor) -> Answer<'a, ()> {
-        Box::pin(async move { self.insert_token(token, actor).await.map_err(Failure::doing("add a token")) })
+        within("add a token", async move { self.insert_token(token, actor).await })
     }
 
     fn token_by_hash(&self, hash: [u8; 32]) -> Answer<'_, Option<TokenRow>> {
-        Box::pin(async move { self.token_of_hash(hash).await.map_err(Failure::doing("find a token")) })
+        within("find a token", async move { self.token_of_hash(hash).await })
     }
 
     fn tokens(&self, page: Page) -> Answer<'_, Paged<TokenRow>> {
-        Box::pin(async move { self.token_page(&page).await.map_err(Failure::doing("list tokens")) })
+        within("list tokens", async move { self.token_page(&page).await })
     }
 
     fn revoke_token<'a>(&'a self, id: [u8; 16], actor: &'a Actor, now: UnixMs) -> Answer<'a, ()> {
@@ -217,19 +213,15 @@ impl AuditStore for SqlStore {
         filter: &'a AuditFilter,
         page: Page,
     ) -> Answer<'a, AuditPage> {
-        Box::pin(async move {
-            self.audit_page(visible, filter, &page).await.map_err(Failure::doing("read the audit"))
-        })
+        within("read the audit", async move { self.audit_page(visible, filter, &page).await })
     }
 
     fn chains(&self) -> Answer<'_, Vec<ChainRow>> {
-        Box::pin(async { self.read_chains().await.map_err(Failure::doing("read the audit's heads")) })
+        within("read the audit's heads", async { self.read_chains().await })
     }
 
     fn chain_rows<'a>(&'a self, chain: &'a str, after: u64, limit: u32) -> Answer<'a, Vec<AuditRow>> {
-        Box::pin(async move {
-            self.read_chain(chain, after, limit).await.map_err(Failure::doing("read an audit chain"))
-        })
+        within("read an audit chain", async move { self.read_chain(chain, after, limit).await })
     }
 
     fn checkpoints<'a>(&'a self, chain: &'a str) -> Answer<'a, Vec<CheckpointRow>> {
@@ -239,7 +231,7 @@ impl AuditStore for SqlStore {
     }
 
     fn checkpoint(&self, now: UnixMs) -> Answer<'_, ()> {
-        Box::pin(async move { self.sign_heads(now).await.map_err(Failure::doing("sign the audit's heads")) })
+        within("sign the audit's heads", async move { self.sign_heads(now).await })
     }
 }
 
@@ -251,6 +243,22 @@ impl Store for SqlStore {
     }
 
     fn tidy(&self) -> Answer<'_, ()> {
-        Box::pin(async { self.tidy_up().await.map_err(Failure::doing("tidy the database")) })
+        within("tidy the database", async { self.tidy_up().await })
     }
 }
+
+/// Names what is done, and ends it when the database does not answer.
+fn within<'a, T>(
+    doing: &'static str,
+    work: impl Future<Output = Result<T, Failure>> + Send + 'a,
+) -> Answer<'a, T> {
+    Box::pin(async move {
+        match timeout(DEADLINE, work).await {
+            Ok(done) => done.map_err(Failure::doing(doing)),
+            Err(_) => Err(StoreError::Silent { doing, after: DEADLINE }),
+        }
+    })
+}
+
+/// Longer than any wait inside: what a server itself gives up is told with its reason.
+const DEADLINE: Duration = Duration::from_secs(15);

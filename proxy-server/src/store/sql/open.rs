@@ -3,7 +3,10 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use tokio::sync::Mutex;
 
 use super::{SqlStore, append::OwnChain, postgres, sqlite};
-use crate::store::{Store, StoreError};
+use crate::{
+    audit::{AuditKey, ChainName},
+    store::{Store, StoreError},
+};
 
 /// Where the store is.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,12 +40,20 @@ pub struct AuditWriter {
     /// 16 random bytes, kept in the state directory. Only one process at a time may
     /// write the audit under an id; a second one is found and refused.
     pub id: [u8; 16],
+    /// Signs checkpoints. Without it nothing is signed, and no audit row is ever dropped:
+    /// what is left of a chain must begin at a signed head.
+    pub key: Option<Arc<AuditKey>>,
 }
 
 impl AuditWriter {
-    /// A process that signs no checkpoints.
-    pub fn new(id: [u8; 16]) -> Self {
-        Self { id }
+    /// A process that signs.
+    pub fn new(id: [u8; 16], key: Arc<AuditKey>) -> Self {
+        Self { id, key: Some(key) }
+    }
+
+    /// A process that signs nothing.
+    pub fn unsigned(id: [u8; 16]) -> Self {
+        Self { id, key: None }
     }
 
     /// A process that nobody knows again: its rows are a chain of their own.
@@ -50,7 +61,7 @@ impl AuditWriter {
         let mut id = [0; 16];
         // Without random bytes the first row finds the chain taken, and is not written.
         let _ = aws_lc_rs::rand::fill(&mut id);
-        Self::new(id)
+        Self::unsigned(id)
     }
 }
 
@@ -90,7 +101,7 @@ impl SqlStore {
             StoreConfig::Postgres { url } => postgres::open(url, missing).await?,
         };
         let Pools { policy, journal, reader, poll, hints } = pools;
-        let own_name = format!("replica/{}", hex::encode(identity.id)).into();
+        let own_name = ChainName::Replica(identity.id);
         let own_chain = Arc::new(Mutex::new(OwnChain::Unread));
         Ok(Self { policy, journal, reader, poll, identity, own_name, own_chain, hints })
     }

@@ -2,8 +2,12 @@
 
 use countersign_protocol::Epoch;
 
-use super::{SqlStore, chain::Head, connection::Failure, replicas::KEPT_MS};
-use crate::{config::AuditRetention, store::UnixMs};
+use super::{SqlStore, connection::Failure, replicas::KEPT_MS};
+use crate::{
+    audit::{ChainName, Head, Purpose},
+    config::AuditRetention,
+    store::{UnixMs, texts::corrupt},
+};
 
 impl SqlStore {
     pub(super) async fn prune_some(&self, retention: AuditRetention, now: UnixMs) -> Result<u64, Failure> {
@@ -25,7 +29,9 @@ impl SqlStore {
         for row in self.reader.fetch_all(EXTENTS, &[]).await? {
             let first = row.get::<Option<i64>>(3)?;
             if let Some(first) = first.and_then(|first| u64::try_from(first).ok()) {
-                let (id, name, last) = (row.get(0)?, row.get(1)?, row.count(2)?);
+                let (id, last) = (row.get(0)?, row.count(2)?);
+                let text: &str = row.get(1)?;
+                let name = text.parse().map_err(|error| corrupt("audit_chain", text, error))?;
                 extents.push(Extent { id, name, first, last });
             }
         }
@@ -59,7 +65,7 @@ impl SqlStore {
         };
         let head = Head { seq: last, hash: row.bytes(0)? };
         let epoch: Epoch = row.epoch(1)?;
-        if !self.sign(&mut transaction, (extent.id, &extent.name), head, "anchor", now, epoch).await? {
+        if !self.sign(&mut transaction, (extent.id, extent.name), head, Purpose::Anchor, now, epoch).await? {
             return Ok(0);
         }
         let values = [extent.id.into(), last.into()];
@@ -74,7 +80,7 @@ impl SqlStore {
 /// Which rows of a chain there are.
 struct Extent {
     id: i64,
-    name: String,
+    name: ChainName,
     first: u64,
     last: u64,
 }

@@ -26,7 +26,7 @@ use crate::store::StoreError;
 pub(super) async fn open(directory: &Path, missing: Missing) -> Result<Pools, StoreError> {
     let path = directory.join(FILE);
     if missing == Missing::Fail && !path.exists() {
-        return Err(StoreError::Absent { path });
+        return Err(StoreError::Absent { place: path.display().to_string() });
     }
     let options = |synchronous| {
         SqliteConnectOptions::new()
@@ -74,7 +74,7 @@ impl SqlStore {
                 let reason = "PostgreSQL is backed up by pg_dump".to_owned();
                 return Err(Failure::Other(StoreError::Address { reason }));
             };
-            sqlx::query("VACUUM INTO $1").bind(to.to_string_lossy().into_owned()).execute(pool).await?;
+            sqlx::query("VACUUM INTO ?1").bind(to.to_string_lossy().into_owned()).execute(pool).await?;
             restrict(&to.to_path_buf()).map_err(sqlx::Error::Io)?;
             Ok(())
         };

@@ -16,6 +16,15 @@ macro_rules! conformance {
                 super::$file::$test(super::Database::sqlite(stringify!($test))).await;
             })+)+
         }
+
+        mod postgres {
+            $($(#[tokio::test]
+            async fn $test() {
+                if let Some(database) = super::Database::postgres(stringify!($test)) {
+                    super::$file::$test(database).await;
+                }
+            })+)+
+        }
     };
 }
 
@@ -35,6 +44,7 @@ conformance! {
         concurrent_changes_each_get_an_epoch_of_their_own;
     sessions:
         sessions_are_kept_renewed_and_lapse
+        the_audit_is_bounded_by_count_and_by_age
         a_batch_that_fails_leaves_nothing_and_the_next_one_goes_through
         a_store_that_refuses_is_told_to_whoever_waits
         whoever_records_waits_for_the_commit;

@@ -86,10 +86,12 @@ fn each_kind_of_name_leads_to_its_rule() {
     assert_eq!(rules().identify(&bob).unwrap().subject().as_str(), "cert:cn:bob");
 }
 
+type Change = Box<dyn FnOnce(&mut CertificateParams)>;
+
 #[test]
 fn a_name_of_another_kind_or_nearly_the_same_is_nobodys() {
     let ca = Ca::new();
-    let wrong: [Box<dyn FnOnce(&mut CertificateParams)>; 6] = [
+    let wrong: [Change; 6] = [
         Box::new(|_| ()),
         Box::new(|p| p.distinguished_name.push(DnType::CommonName, "spiffe://corp/alice")),
         Box::new(|p| p.distinguished_name.push(DnType::CommonName, "Bob")),

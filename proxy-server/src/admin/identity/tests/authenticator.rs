@@ -15,9 +15,9 @@ use rustls::pki_types::CertificateDer;
 
 use crate::{
     admin::identity::{
-        ApiToken, AuthError, Authenticator, CertificateName, CertificateRule, CertificateRules, ClientNetwork,
-        Credentials, FailedLogin, FailedLogins, Grant, Oidc, Principal, Role, Scope, TokenHash, TokenId,
-        TokenLife, TokenRecord, Tokens,
+        ApiToken, AuthError, Authenticator, CertificateName, CertificateRule, CertificateRules,
+        ClientNetwork, Credentials, FailedLogin, FailedLogins, Grant, Oidc, Principal, Role, Scope,
+        TokenHash, TokenId, TokenLife, TokenRecord, Tokens,
         oidc::tests::{
             signer::Signer,
             world::{NOW, Provider},
@@ -52,7 +52,7 @@ impl Tokens for Shelf {
             match mood {
                 Mood::Answers => Ok(self.records.lock().unwrap().get(hash.as_bytes()).cloned()),
                 Mood::AnswersAnother => Ok(self.records.lock().unwrap().values().next().cloned()),
-                Mood::Fails => Err(StoreError::Absent { path: "store".into() }),
+                Mood::Fails => Err(StoreError::Absent { place: "store".into() }),
                 Mood::Hangs => std::future::pending().await,
             }
         })
@@ -181,7 +181,9 @@ async fn use_is_noted_once_a_minute() {
     let rig = Rig::new();
     let (text, mut record) = rig.token();
     let used = || std::mem::take(&mut *rig.shelf.used.lock().unwrap());
-    for (last, noted) in [(None, true), (Some(UnixMs(NOW.0 - 59_999)), false), (Some(UnixMs(NOW.0 - 60_000)), true)] {
+    for (last, noted) in
+        [(None, true), (Some(UnixMs(NOW.0 - 59_999)), false), (Some(UnixMs(NOW.0 - 60_000)), true)]
+    {
         record.last_used = last;
         rig.keep(&record);
         rig.bearer(&text, HERE).await.unwrap();

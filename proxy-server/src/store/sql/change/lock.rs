@@ -2,10 +2,12 @@ use serde_json::Value as Json;
 
 use crate::store::sql::{
     SqlStore,
-    chain::Head,
     connection::{Failure, Pool, Row, Transaction, Value},
 };
-use crate::store::{Actor, AuditEvent, Committed, UnixMs};
+use crate::{
+    audit::{ChainName, Head},
+    store::{Actor, AuditEvent, Committed, UnixMs},
+};
 
 /// A policy change under way. It holds the lock on the policy's one row, so that
 /// changes come one after the other and the order of commits is that of epochs.
@@ -18,7 +20,7 @@ pub(in crate::store::sql) struct PolicyChange {
     pub(in crate::store::sql) now: UnixMs,
     raised: bool,
     /// The policy chain's head after the rows of this change.
-    head: Option<Head>,
+    head: Option<(i64, Head)>,
 }
 
 /// What a row of the policy chain says.
@@ -82,11 +84,11 @@ impl PolicyChange {
             detail,
         };
         let (chain, head) = self.head().await?;
-        let next = head.after(POLICY_CHAIN, &event);
+        let next = head.after(&ChainName::Policy, &event);
         insert_event(&mut self.transaction, chain, next, &event).await?;
         let moved = [chain.into(), next.seq.into(), (&next.hash).into()];
         self.transaction.execute("UPDATE audit_chain SET seq = $2, hash = $3 WHERE id = $1", &moved).await?;
-        self.head = Some(next);
+        self.head = Some((chain, next));
         Ok(())
     }
 
@@ -101,27 +103,28 @@ impl PolicyChange {
         Ok(self.committed)
     }
 
-    /// The policy chain's head, if this change wrote a row.
-    pub(in crate::store::sql) fn head_now(&self) -> Option<Head> {
+    /// The policy chain's id and head, if this change wrote a row.
+    pub(in crate::store::sql) fn head_now(&self) -> Option<(i64, Head)> {
         self.head
     }
 
     async fn head(&mut self) -> Result<(i64, Head), sqlx::Error> {
-        let (id, head) = chain(&mut self.transaction, POLICY_CHAIN, self.committed).await?;
-        Ok((id, self.head.unwrap_or(head)))
+        let (id, head) = chain(&mut self.transaction, ChainName::Policy, self.committed).await?;
+        Ok(self.head.unwrap_or((id, head)))
     }
 }
 
 /// The id and head of a chain; makes it when there is none. The policy's lock is held.
 pub(in crate::store::sql) async fn chain(
     transaction: &mut Transaction,
-    name: &str,
+    name: ChainName,
     committed: Committed,
 ) -> Result<(i64, Head), sqlx::Error> {
-    let genesis = Head::genesis(name);
-    let values = [name.into(), (&genesis.hash).into(), committed.epoch.into()];
+    let genesis = Head::genesis(&name);
+    let name = name.to_string();
+    let values = [(&name).into(), (&genesis.hash).into(), committed.epoch.into()];
     transaction.execute(NEW_CHAIN, &values).await?;
-    let row = transaction.fetch_one(CHAIN, &[name.into()]).await?;
+    let row = transaction.fetch_one(CHAIN, &[(&name).into()]).await?;
     Ok((row.get(0)?, Head { seq: row.count(1)?, hash: row.bytes(2)? }))
 }
 
@@ -158,9 +161,6 @@ pub(in crate::store::sql) async fn insert_event(
 pub(in crate::store::sql) fn committed(row: &Row) -> Result<Committed, sqlx::Error> {
     Ok(Committed { epoch: row.epoch(0)?, at: row.time(1)? })
 }
-
-/// The chain of policy changes, whichever process makes them.
-pub(in crate::store::sql) const POLICY_CHAIN: &str = "policy";
 
 /// Where [`crate::store::PolicyStore::hints`] come from.
 pub(in crate::store::sql) const CHANNEL: &str = "countersign_policy";

@@ -19,7 +19,9 @@ async fn refused(world: &World, token: &str) -> JwtRefused {
 
 #[tokio::test]
 async fn every_allowed_algorithm_is_taken() {
-    for algorithm in [Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA] {
+    for algorithm in
+        [Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]
+    {
         let world = World::of(algorithm).await;
         let principal = world.judge(&world.signer.token(&world.provider.claims())).await.unwrap();
         assert_eq!(principal.subject().as_str(), "oidc:alice", "{algorithm:?}");
@@ -71,7 +73,8 @@ async fn a_key_is_used_for_its_own_algorithm_only() {
     // The same RSA key can make both signatures; its JWK says RS256.
     let world = World::of(Algorithm::RS256).await;
     let token = Signer::new("key-1", Algorithm::PS256).token(&world.provider.claims());
-    let confused = |token, key: &str| JwtRefused::KeyConfusion { kid: "key-1".into(), token, key: key.into() };
+    let confused =
+        |token, key: &str| JwtRefused::KeyConfusion { kid: "key-1".into(), token, key: key.into() };
     assert_eq!(refused(&world, &token).await, confused("PS256", "RS256"));
 
     let token = Signer::new("key-1", Algorithm::ES256).token(&world.provider.claims());

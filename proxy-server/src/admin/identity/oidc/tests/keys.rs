@@ -145,7 +145,8 @@ async fn keys_for_other_things_are_no_keys() {
 
 #[tokio::test]
 async fn keys_that_nobody_understands_do_not_hide_the_others() {
-    let strange = [json!(7), json!({"kty": "AKP", "kid": "key-1"}), json!({"kty": "oct", "k": "AAAA", "kid": "key-1"})];
+    let strange =
+        [json!(7), json!({"kty": "AKP", "kid": "key-1"}), json!({"kty": "oct", "k": "AAAA", "kid": "key-1"})];
     let judged = by_keys(|key| json!({"keys": [strange[0], strange[1], strange[2], key]}));
     assert_eq!(judged.await, Ok(()));
     let bare = |mut key: Value| {

@@ -17,7 +17,9 @@ use super::{
     signer::Signer,
     world::{NOW, World, claims, config},
 };
-use crate::admin::identity::{BadOidcConfig, KeysUnavailable, Oidc, OidcConfig, OidcError, oidc::fetch::MAX_BYTES};
+use crate::admin::identity::{
+    BadOidcConfig, KeysUnavailable, Oidc, OidcConfig, OidcError, oidc::fetch::MAX_BYTES,
+};
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
@@ -43,7 +45,9 @@ async fn the_discovered_issuer_is_the_configured_one() {
 
 #[tokio::test]
 async fn keys_come_over_tls_or_from_loopback() {
-    for found in ["http://169.254.169.254/latest/meta-data", "http://keys.example/", "file:///etc/passwd", "", "/jwks"] {
+    for found in
+        ["http://169.254.169.254/latest/meta-data", "http://keys.example/", "file:///etc/passwd", "", "/jwks"]
+    {
         let world = World::new().await;
         world.provider.discovery(&json!({"issuer": world.provider.issuer, "jwks_uri": found}));
         assert_eq!(unavailable(&world).await, KeysUnavailable::KeysElsewhere { found: found.into() });
@@ -145,7 +149,8 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, router: Router) {
         tokio::spawn(async move {
             // A client that does not trust this CA goes away in the handshake.
             let Ok(stream) = tls.accept(stream).await else { return };
-            let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let served =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             let _ = served.await;
         });
     }

@@ -50,11 +50,8 @@ impl Provider {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = issuer_at(listener.local_addr().unwrap());
         let (sender, asked) = mpsc::unbounded_channel();
-        let answers = Arc::new(Answers {
-            by_path: Mutex::default(),
-            asked: sender,
-            gate: Semaphore::new(1_000),
-        });
+        let answers =
+            Arc::new(Answers { by_path: Mutex::default(), asked: sender, gate: Semaphore::new(1_000) });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&answers));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let provider = Self { issuer, answers, asked, _server: AbortOnDropHandle::new(server) };

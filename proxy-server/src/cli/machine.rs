@@ -12,7 +12,7 @@ use crate::{
     admin::{MachineParts, danger_routes_of_the_machine},
     config::{MachineConfig, MachineRules, StorePlace, TrustRoot},
     policy::{Policy, PolicyHandle},
-    store::{self, AuditWriter, MOST_APPROVALS, Missing, Store, StoreConfig},
+    store::{self, AuditWriter, MOST_APPROVALS, Missing, Store, StoreConfig, UnixMs},
 };
 
 /// What of the configuration a command needs.
@@ -34,7 +34,7 @@ pub(super) async fn client(config: &Path, needs: Needs) -> Result<Client, Failur
     // An emergency brake does not depend on every row of the policy being readable.
     let policy = match needs {
         Needs::Store => Policy::default(),
-        Needs::Rules => Policy::from_store(store.load().await?)?,
+        Needs::Rules => Policy::from_store(&store.load().await?, UnixMs::now())?,
     };
     let MachineRules { deployment, lease_bounds, trust, approvals } = rules;
     let parts = MachineParts {

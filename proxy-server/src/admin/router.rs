@@ -43,10 +43,7 @@ pub(super) fn router(parts: AdminParts) -> Router {
 }
 
 /// The paths; `guard` puts a principal before those that need one.
-pub(super) fn assembled(
-    parts: AdminParts,
-    guard: impl FnOnce(Router<Api>, &Api) -> Router<Api>,
-) -> Router {
+pub(super) fn assembled(parts: AdminParts, guard: impl FnOnce(Router<Api>, &Api) -> Router<Api>) -> Router {
     let (routes, document) = described();
     // Plain data: this always has a JSON form.
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());

@@ -54,7 +54,9 @@ impl Failure {
                 ExitCode::from(2)
             }
             Self::Usage(_) | Self::Unreadable { .. } => ExitCode::from(2),
-            Self::Configuration(_) | Self::Wrong { .. } | Self::Refused(_) | Self::Other(_) => ExitCode::from(1),
+            Self::Configuration(_) | Self::Wrong { .. } | Self::Refused(_) | Self::Other(_) => {
+                ExitCode::from(1)
+            }
         }
     }
 
@@ -70,7 +72,9 @@ impl Failure {
             Self::Configuration(mistakes) => {
                 let count = mistakes.list.len();
                 let noun = if count == 1 { "mistake" } else { "mistakes" };
-                format!("{said}\n{red}error:{plain} {count} {noun} in the configuration; nothing was started\n")
+                format!(
+                    "{said}\n{red}error:{plain} {count} {noun} in the configuration; nothing was started\n"
+                )
             }
             _ => format!("{red}error:{plain} {said}\n"),
         };

@@ -63,7 +63,8 @@ async fn open(config: &Path, needs: Needs) -> Result<(Arc<dyn Store>, MachineRul
         StorePlace::Postgres { url } => StoreConfig::Postgres { url },
     };
     let opened = timeout(PATIENCE, store::open(&place, AuditWriter::unnamed(), Missing::Fail)).await;
-    let late = || Failure::wrong(config, format_args!("its store did not open within {} s", PATIENCE.as_secs()));
+    let late =
+        || Failure::wrong(config, format_args!("its store did not open within {} s", PATIENCE.as_secs()));
     Ok((opened.map_err(|_| late())??, rules))
 }
 

@@ -12,9 +12,7 @@ use super::{
     failure::Failure,
     machine::{self, Needs},
     show::print,
-    words::{
-        Asked, AuditCommand, Cli, Command, ConfigCommand, ConfigFile, Place, Reach, SessionCaCommand,
-    },
+    words::{Asked, AuditCommand, Cli, Command, ConfigCommand, ConfigFile, Place, Reach, SessionCaCommand},
 };
 use crate::{
     ca::{make_session_root, make_trial_certificate},

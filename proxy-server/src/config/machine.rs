@@ -106,13 +106,15 @@ mod tests {
 
     #[test]
     fn a_mistake_elsewhere_stops_what_allows_and_nothing_else() {
-        for mistake in ["[admin]\naprovals = 2\n", "[admin]\napprovals = 11\n", "[limits]\nmax_sesions = 1\n"] {
+        for mistake in ["[admin]\naprovals = 2\n", "[admin]\napprovals = 11\n", "[limits]\nmax_sesions = 1\n"]
+        {
             let config = read(&format!("{WHOLE}{mistake}")).unwrap();
             assert_eq!(config.state_directory, Path::new("/etc/state"), "{mistake}");
             assert_eq!(config.rules.unwrap_err().list.len(), 1, "{mistake}");
         }
         let config = read("state_directory = \"state\"\n").unwrap();
-        let missing: Vec<_> = config.rules.unwrap_err().list.into_iter().map(|mistake| mistake.field).collect();
+        let missing: Vec<_> =
+            config.rules.unwrap_err().list.into_iter().map(|mistake| mistake.field).collect();
         assert_eq!(missing, ["deployment", "trust.root"]);
     }
 

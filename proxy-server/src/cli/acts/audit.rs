@@ -44,17 +44,24 @@ fn asked(filter: &AuditFilter) -> Call {
 }
 
 /// Writes the whole audit there.
-pub(super) async fn export(client: &Client, out: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<u64, Failure> {
+pub(super) async fn export(
+    client: &Client,
+    out: &mut (dyn AsyncWrite + Send + Unpin),
+) -> Result<u64, Failure> {
     client.stream(&Call::get("/v1/audit/export"), out).await
 }
 
 /// An export that was cut off stays: it says so itself, and `audit verify` finds it.
 async fn to_file(client: &Client, path: &Path) -> Result<ExitCode, Failure> {
     let file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path).await;
-    let mut file = file.map_err(|error| Failure::wrong(path, format_args!("cannot be made: {error}; name a new file")))?;
+    let mut file =
+        file.map_err(|error| Failure::wrong(path, format_args!("cannot be made: {error}; name a new file")))?;
     let bytes = export(client, &mut file).await?;
     file.sync_all().await.map_err(|error| Failure::wrong(path, error))?;
-    show::print(&format!("{}: {bytes} bytes; check it with: countersign-proxy audit verify {0}\n", path.display()))
+    show::print(&format!(
+        "{}: {bytes} bytes; check it with: countersign-proxy audit verify {0}\n",
+        path.display()
+    ))
 }
 
 /// The audit names people and machines.

@@ -13,13 +13,18 @@ use crate::{
         failure::Failure,
         input,
         show::{self, Detail, MeasurementRow, Said},
-        words::{Label, MeasurementAdd, MeasurementCommand, MeasurementEdit, MeasurementPath, Moment, Output},
+        words::{
+            Label, MeasurementAdd, MeasurementCommand, MeasurementEdit, MeasurementPath, Moment, Output,
+        },
     },
     store::UnixMs,
 };
 
 /// `measurement …`
-pub(in crate::cli) async fn measurement(client: &Client, command: &MeasurementCommand) -> Result<ExitCode, Failure> {
+pub(in crate::cli) async fn measurement(
+    client: &Client,
+    command: &MeasurementCommand,
+) -> Result<ExitCode, Failure> {
     match command {
         MeasurementCommand::List { workload, state, list } => {
             let call = Call::get("/v1/measurements")
@@ -82,7 +87,17 @@ fn show_one(answer: &Answer, output: Output) -> Result<ExitCode, Failure> {
 }
 
 async fn create(client: &Client, add: &MeasurementAdd) -> Result<ExitCode, Failure> {
-    let MeasurementAdd { workload, name, version, pcrs, labels, not_before, expires, idempotency_key, change } = add;
+    let MeasurementAdd {
+        workload,
+        name,
+        version,
+        pcrs,
+        labels,
+        not_before,
+        expires,
+        idempotency_key,
+        change,
+    } = add;
     let name = name.as_ref().or(version.as_ref()).cloned().unwrap_or_default();
     // The path must be one that `approve` and `revoke` can say, too.
     let place: MeasurementPath = format!("{workload}/{name}")
@@ -128,10 +143,8 @@ fn merge_patch(edit: &MeasurementEdit, now: UnixMs) -> Result<Value, Failure> {
     if edit.no_labels || !edit.labels.is_empty() {
         say("labels", map(&edit.labels)?);
     }
-    let times: [(&str, Option<Moment>, bool); 2] = [
-        ("not_before", edit.not_before, edit.no_not_before),
-        ("expires", edit.expires, edit.no_expires),
-    ];
+    let times: [(&str, Option<Moment>, bool); 2] =
+        [("not_before", edit.not_before, edit.no_not_before), ("expires", edit.expires, edit.no_expires)];
     for (field, at, none) in times {
         if none || at.is_some() {
             say(field, at.map_or(Value::Null, |at| at.ahead(now).into()));

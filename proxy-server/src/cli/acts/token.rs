@@ -83,7 +83,8 @@ async fn would_make(client: &Client, create: &TokenCreate) -> Result<ExitCode, F
         let inside = |asked: &crate::policy::WorkloadName| own.iter().any(|name| name == asked.as_str());
         !create.workloads.is_empty() && create.workloads.iter().all(inside)
     });
-    let taken = find(client, |token| token.name == create.name && token.state(UnixMs::now()) == "live").await?;
+    let taken =
+        find(client, |token| token.name == create.name && token.state(UnixMs::now()) == "live").await?;
     let refusal = match (admin, within, taken) {
         (false, ..) => Some(format!("{subject} is no admin")),
         (true, false, _) => Some(format!("{subject} has some workloads only, and the token would have more")),
@@ -92,7 +93,10 @@ async fn would_make(client: &Client, create: &TokenCreate) -> Result<ExitCode, F
     };
     match refusal {
         Some(reason) => Err(Failure::wrong("token", format!("dry run, nothing was changed: {reason}"))),
-        None => show::print(&format!("dry run, nothing was changed: making the token {:?} is possible\n", create.name)),
+        None => show::print(&format!(
+            "dry run, nothing was changed: making the token {:?} is possible\n",
+            create.name
+        )),
     }
 }
 
@@ -102,7 +106,10 @@ async fn revoke(client: &Client, token: &ShortId, change: &ChangeArgs) -> Result
         let found = find(client, |known| known.id == id).await?;
         let found = found.ok_or_else(|| Failure::wrong("token", format!("there is no token {token}")))?;
         let state = found.state(UnixMs::now());
-        let line = format!("dry run, nothing was changed: revoking the {state} token {token} ({:?}) is possible\n", found.name);
+        let line = format!(
+            "dry run, nothing was changed: revoking the {state} token {token} ({:?}) is possible\n",
+            found.name
+        );
         return show::print(&line);
     }
     client.ask(&Call::delete(format!("{TOKENS}/{token}"))).await?;

@@ -14,9 +14,14 @@ use crate::cli::{
 };
 
 /// `tombstone …`
-pub(in crate::cli) async fn tombstone(client: &Client, command: &TombstoneCommand) -> Result<ExitCode, Failure> {
+pub(in crate::cli) async fn tombstone(
+    client: &Client,
+    command: &TombstoneCommand,
+) -> Result<ExitCode, Failure> {
     match command {
-        TombstoneCommand::List(args) => show::list::<TombstoneRow>(client, Call::get("/v1/tombstones"), args).await,
+        TombstoneCommand::List(args) => {
+            show::list::<TombstoneRow>(client, Call::get("/v1/tombstones"), args).await
+        }
         TombstoneCommand::Add { pcrs, revoke: args } => {
             let pcrs = input::pcrs(pcrs)?;
             let target = Map::from_iter([("pcrs".to_owned(), input::pcrs_json(&pcrs))]);
@@ -42,14 +47,17 @@ pub(in crate::cli) async fn tombstone(client: &Client, command: &TombstoneComman
 /// As the API names the set in a path: base64url of an index byte and 48 bytes
 /// for each PCR, lowest index first.
 fn id_of(pcrs: &PcrSet) -> String {
-    let bytes: Vec<u8> =
-        pcrs.iter().flat_map(|(index, value)| [&[index.get()], value.as_bytes().as_slice()].concat()).collect();
+    let bytes: Vec<u8> = pcrs
+        .iter()
+        .flat_map(|(index, value)| [&[index.get()], value.as_bytes().as_slice()].concat())
+        .collect();
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// "the PCRs 0, 1, 2 with PCR0 1a2b…".
 fn words(pcrs: &PcrSet) -> String {
     let indices: Vec<_> = pcrs.iter().map(|(index, _)| index.get().to_string()).collect();
-    let first = pcrs.iter().next().map(|(index, value)| format!(" with {index} {}…", &value.to_string()[..16]));
+    let first =
+        pcrs.iter().next().map(|(index, value)| format!(" with {index} {}…", &value.to_string()[..16]));
     format!("the PCRs {}{}", indices.join(", "), first.unwrap_or_default())
 }

@@ -33,7 +33,9 @@ pub(in crate::cli) async fn verify(verify: AuditVerify, reach: Reach) -> Result<
             let reader = input::open(&path)?;
             witnesses.check(reader).map_err(|failure| of_file(failure, &path))?
         }
-        (None, Place::Server(place)) => check_export(Client::of_server(place, &environment)?, witnesses).await?,
+        (None, Place::Server(place)) => {
+            check_export(Client::of_server(place, &environment)?, witnesses).await?
+        }
         (None, Place::Machine(config)) => {
             witnesses.add_own(&config)?;
             check_export(machine::client(&config, Needs::Store).await?, witnesses).await?
@@ -42,7 +44,8 @@ pub(in crate::cli) async fn verify(verify: AuditVerify, reach: Reach) -> Result<
     match read.output {
         Output::Json => show::print(&format!("{}\n", serde_json::to_string(&report)?))?,
         Output::Table => {
-            let lines: Vec<_> = report.to_string().lines().map(|line| show::visible(line).into_owned()).collect();
+            let lines: Vec<_> =
+                report.to_string().lines().map(|line| show::visible(line).into_owned()).collect();
             show::print(&format!("{}\n", lines.join("\n")))?
         }
     };
@@ -52,7 +55,9 @@ pub(in crate::cli) async fn verify(verify: AuditVerify, reach: Reach) -> Result<
 /// Reads the export while it comes, in memory that does not grow with it.
 async fn check_export(client: Client, witnesses: Witnesses) -> Result<Report, Failure> {
     let (mut near, far) = duplex(PIPE);
-    let checking = spawn_blocking(move || witnesses.check(SyncIoBridge::new(far)).map_err(|failure| failure.to_string()));
+    let checking = spawn_blocking(move || {
+        witnesses.check(SyncIoBridge::new(far)).map_err(|failure| failure.to_string())
+    });
     let exported = export(&client, &mut near).await;
     // The reader sees the end, and says what it found up to there.
     drop(near);
@@ -75,12 +80,14 @@ struct Witnesses {
 impl Witnesses {
     fn read(keys: &[PathBuf], known_heads: &[PathBuf]) -> Result<Self, Failure> {
         let key = |path: &PathBuf| {
-            let text = String::from_utf8(input::read(path, SMALL)?).map_err(|error| Failure::wrong(path, error))?;
+            let text =
+                String::from_utf8(input::read(path, SMALL)?).map_err(|error| Failure::wrong(path, error))?;
             text.parse().map_err(|error| Failure::wrong(path, format_args!("{error}")))
         };
         let known = |path: &PathBuf| {
             let bytes = input::read(path, SMALL)?;
-            Known::from_json(&bytes).map_err(|error| Failure::wrong(path, format_args!("no known heads: {error}")))
+            Known::from_json(&bytes)
+                .map_err(|error| Failure::wrong(path, format_args!("no known heads: {error}")))
         };
         Ok(Self {
             keys: keys.iter().map(key).collect::<Result<_, _>>()?,

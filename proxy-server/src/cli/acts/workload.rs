@@ -12,10 +12,17 @@ use crate::cli::{
 };
 
 /// `workload …`
-pub(in crate::cli) async fn workload(client: &Client, command: &WorkloadCommand) -> Result<ExitCode, Failure> {
+pub(in crate::cli) async fn workload(
+    client: &Client,
+    command: &WorkloadCommand,
+) -> Result<ExitCode, Failure> {
     match command {
-        WorkloadCommand::List(args) => show::list::<WorkloadRow>(client, Call::get("/v1/workloads"), args).await,
-        WorkloadCommand::Show { workload, read } => show_one(&client.ask(&Call::get(path(workload))).await?, read.output),
+        WorkloadCommand::List(args) => {
+            show::list::<WorkloadRow>(client, Call::get("/v1/workloads"), args).await
+        }
+        WorkloadCommand::Show { workload, read } => {
+            show_one(&client.ask(&Call::get(path(workload))).await?, read.output)
+        }
         WorkloadCommand::Set(set) => give(client, set).await,
         WorkloadCommand::Revoke { workload, revoke: args } => {
             let target = Map::from_iter([("workload".to_owned(), workload.as_str().into())]);
@@ -28,7 +35,11 @@ pub(in crate::cli) async fn workload(client: &Client, command: &WorkloadCommand)
         }
         WorkloadCommand::Withdraw { workload, if_revision, change } => {
             let call = Call::delete(format!("{}/approvals", path(workload)));
-            let said = Said { done: "took back the waiting rules of", doing: "taking back the waiting rules of", what: workload.to_string() };
+            let said = Said {
+                done: "took back the waiting rules of",
+                doing: "taking back the waiting rules of",
+                what: workload.to_string(),
+            };
             judge(client, call, &path(workload), *if_revision, change, &said).await
         }
     }
@@ -147,7 +158,9 @@ fn changed(there: Option<&Answer>, set: &WorkloadSet) -> Result<Map<String, Valu
     let lease = [("min_seconds", set.lease_min), ("max_seconds", set.lease_max)];
     merge(&mut rules, "lease", lease);
     if rules.get("lease").and_then(Value::as_object).is_some_and(|lease| lease.len() < 2) {
-        return Err(Failure::Usage("a new workload needs --lease-min and --lease-max, or neither".to_owned()));
+        return Err(Failure::Usage(
+            "a new workload needs --lease-min and --lease-max, or neither".to_owned(),
+        ));
     }
     let limits = [
         ("max_sessions", set.max_sessions.map(u64::from)),

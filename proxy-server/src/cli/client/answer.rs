@@ -23,7 +23,8 @@ impl Answer {
     /// # Errors
     /// [`Unreached::NotUnderstood`]: it is another kind of server, or of another version.
     pub(in crate::cli) fn json<T: DeserializeOwned>(&self) -> Result<T, Unreached> {
-        serde_json::from_slice(&self.body).map_err(|error| Unreached::NotUnderstood { reason: error.to_string() })
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Unreached::NotUnderstood { reason: error.to_string() })
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {

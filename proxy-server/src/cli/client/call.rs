@@ -114,7 +114,10 @@ mod tests {
 
     #[test]
     fn values_cannot_leave_their_parameter() {
-        let call = Call::get("/v1/audit").query("actor", Some("a&b=c d#ä%")).query("none", None::<u8>).query("limit", Some(7));
+        let call = Call::get("/v1/audit")
+            .query("actor", Some("a&b=c d#ä%"))
+            .query("none", None::<u8>)
+            .query("limit", Some(7));
         assert_eq!(call.target, "/v1/audit?actor=a%26b%3Dc%20d%23%C3%A4%25&limit=7");
         assert_eq!(call.words(), "GET /v1/audit");
     }

@@ -73,7 +73,9 @@ impl<'a> Pages<'a> {
         self.left -= u32::try_from(items.len()).unwrap_or(u32::MAX).min(self.left);
         self.next = match next {
             Some(_) if self.left == 0 && self.bound == Bound::Most => {
-                return Err(Failure::Usage(format!("there are more than {MOST_ROWS} rows: narrow the list, or say --limit")));
+                return Err(Failure::Usage(format!(
+                    "there are more than {MOST_ROWS} rows: narrow the list, or say --limit"
+                )));
             }
             // A cursor that stands still would be asked for ever.
             Some(next) if self.left > 0 && cursor.as_ref() != Some(&next) => Next::After(next),

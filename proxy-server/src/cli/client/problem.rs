@@ -39,7 +39,8 @@ struct Problem {
 
 impl Refused {
     pub(super) fn of(answer: &Answer, place: WhichPlace) -> Self {
-        let named = answer.header("content-type").is_some_and(|kind| kind.starts_with("application/problem+json"));
+        let named =
+            answer.header("content-type").is_some_and(|kind| kind.starts_with("application/problem+json"));
         let problem: Problem = Some(&answer.body)
             .filter(|_| named)
             .and_then(|body| serde_json::from_slice(body).ok())
@@ -71,12 +72,22 @@ impl Refused {
             }
             ("revision-mismatch", _) => "look at it again (show) and decide anew".to_owned(),
             ("already-there", _) => "look at it (show); without --if-revision 0 it is changed".to_owned(),
-            ("buried", _) => "if that was a mistake: countersign-proxy tombstone lift, with the same PCRs".to_owned(),
+            ("buried", _) => {
+                "if that was a mistake: countersign-proxy tombstone lift, with the same PCRs".to_owned()
+            }
             ("own-approval", _) => "somebody else approves: any approver or admin but its author".to_owned(),
             ("kept-by-file", _) => {
                 "edit the configuration and send SIGHUP to serve; revoking is possible from here".to_owned()
             }
-            ("logins-throttled" | "overloaded" | "store-unavailable" | "provider-unavailable" | "stale" | "too-slow", _) => {
+            (
+                "logins-throttled"
+                | "overloaded"
+                | "store-unavailable"
+                | "provider-unavailable"
+                | "stale"
+                | "too-slow",
+                _,
+            ) => {
                 let seconds = self.retry_after.as_deref().unwrap_or("some");
                 format!("try again in {seconds} s")
             }
@@ -96,7 +107,10 @@ fn foreign(answer: &Answer) -> String {
     if answer.status == StatusCode::UNAUTHORIZED {
         return "these credentials are not accepted".to_owned();
     }
-    format!("status {} ({reason}) with {kind} is no answer of the admin API: is this its address?", answer.status.as_u16())
+    format!(
+        "status {} ({reason}) with {kind} is no answer of the admin API: is this its address?",
+        answer.status.as_u16()
+    )
 }
 
 impl fmt::Display for Refused {
@@ -173,14 +187,18 @@ mod tests {
     #[test]
     fn a_stranger_is_told_from_the_api() {
         let text = said(502, "text/html", "<h1>Bad gateway</h1>");
-        assert!(text.contains("status 502 (Bad Gateway) with text/html is no answer of the admin API"), "{text}");
+        assert!(
+            text.contains("status 502 (Bad Gateway) with text/html is no answer of the admin API"),
+            "{text}"
+        );
         // A stranger's JSON is not taken for a problem.
         assert!(said(404, "application/json", r#"{"detail":"hello"}"#).contains("status 404"));
     }
 
     #[test]
     fn what_passes_says_when() {
-        let text = said(429, "application/problem+json", r#"{"code":"logins-throttled","detail":"too many"}"#);
+        let text =
+            said(429, "application/problem+json", r#"{"code":"logins-throttled","detail":"too many"}"#);
         assert!(text.ends_with("try again in 7 s"), "{text}");
     }
 }

@@ -36,7 +36,10 @@ impl super::Client {
     ///
     /// # Errors
     /// A file that cannot be read, or is not what it must be.
-    pub(in crate::cli) fn of_server(place: RemotePlace, environment: Environment<'_>) -> Result<Self, Failure> {
+    pub(in crate::cli) fn of_server(
+        place: RemotePlace,
+        environment: Environment<'_>,
+    ) -> Result<Self, Failure> {
         let RemotePlace { server, ca, token, client } = place;
         let authorization = token::authorization(&token, environment)?;
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -44,15 +47,18 @@ impl super::Client {
             .with_root_certificates(roots(ca.as_deref())?);
         let tls = match client {
             None => tls.with_no_client_auth(),
-            Some((certificate, key)) => tls
-                .with_client_auth_cert(certificates(&certificate)?, private_key(&key)?)
-                .map_err(|error| Failure::wrong(key, format_args!("not the key of that certificate: {error}")))?,
+            Some((certificate, key)) => {
+                tls.with_client_auth_cert(certificates(&certificate)?, private_key(&key)?).map_err(
+                    |error| Failure::wrong(key, format_args!("not the key of that certificate: {error}")),
+                )?
+            }
         };
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(Deadline::CONNECTION));
         tcp.set_nodelay(true);
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().wrap_connector(tcp);
+        let https =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).build(https);
         Ok(Self::remote(Remote { server, authorization, client }))
     }
@@ -66,7 +72,8 @@ impl Remote {
 
     /// Adds who asks.
     pub(super) fn prepare(&self, request: request::Builder) -> request::Builder {
-        let request = request.header(header::USER_AGENT, concat!("countersign-proxy/", env!("CARGO_PKG_VERSION")));
+        let request =
+            request.header(header::USER_AGENT, concat!("countersign-proxy/", env!("CARGO_PKG_VERSION")));
         match &self.authorization {
             Some(authorization) => request.header(header::AUTHORIZATION, authorization),
             None => request,
@@ -92,7 +99,9 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, Failure> {
     };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| Failure::wrong(path, format_args!("not a CA certificate: {error}")))?;
+        roots
+            .add(certificate)
+            .map_err(|error| Failure::wrong(path, format_args!("not a CA certificate: {error}")))?;
     }
     Ok(roots)
 }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::{
     failure::Failure,
-    words::{Environment, TokenFrom, TOKEN},
+    words::{Environment, TOKEN, TokenFrom},
 };
 
 /// The `Authorization` that goes with every request; `None` when there is no token.
@@ -17,7 +17,10 @@ use crate::cli::{
 /// # Errors
 /// The file cannot be read, or holds nothing that can be a token. Its content is
 /// in no error.
-pub(super) fn authorization(from: &TokenFrom, environment: Environment<'_>) -> Result<Option<HeaderValue>, Failure> {
+pub(super) fn authorization(
+    from: &TokenFrom,
+    environment: Environment<'_>,
+) -> Result<Option<HeaderValue>, Failure> {
     let (text, named) = match from {
         TokenFrom::Nowhere => return Ok(None),
         TokenFrom::Variable => {

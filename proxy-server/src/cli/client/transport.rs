@@ -184,10 +184,16 @@ impl fmt::Display for Unreached {
             }
             Self::Late { place, call, limit } => {
                 let seconds = limit.as_secs();
-                write!(f, "{place} did not answer within {seconds} s ({call}); a change may have been made: look")
+                write!(
+                    f,
+                    "{place} did not answer within {seconds} s ({call}); a change may have been made: look"
+                )
             }
             Self::NotUnderstood { reason } => {
-                write!(f, "the answer was not understood: {reason}; is it another version of countersign-proxy?")
+                write!(
+                    f,
+                    "the answer was not understood: {reason}; is it another version of countersign-proxy?"
+                )
             }
         }
     }

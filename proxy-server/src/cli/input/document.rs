@@ -20,7 +20,8 @@ pub(in crate::cli) fn document(path: &Path) -> Result<Vec<u8>, Failure> {
     match bytes.len() {
         0 => Err(Failure::wrong(path, "is empty: expected an attestation document")),
         length if length > MAX_DOCUMENT_BYTES => {
-            let reason = format!("has {length} bytes; an attestation document has {MAX_DOCUMENT_BYTES} at most");
+            let reason =
+                format!("has {length} bytes; an attestation document has {MAX_DOCUMENT_BYTES} at most");
             Err(Failure::wrong(path, reason))
         }
         _ => Ok(bytes),
@@ -39,7 +40,9 @@ fn decode(bytes: Vec<u8>) -> Vec<u8> {
         return bytes;
     }
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let decoded = [STANDARD, URL_SAFE].iter().find_map(|alphabet| GeneralPurpose::new(alphabet, config).decode(&text).ok());
+    let decoded = [STANDARD, URL_SAFE]
+        .iter()
+        .find_map(|alphabet| GeneralPurpose::new(alphabet, config).decode(&text).ok());
     decoded.unwrap_or(bytes)
 }
 

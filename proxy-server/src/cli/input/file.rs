@@ -27,7 +27,10 @@ pub(in crate::cli) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure
     let read = open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| Failure::unreadable(path, &error))?;
     if bytes.len() > limit {
-        return Err(Failure::wrong(path, format_args!("is longer than {limit} bytes: is it the right file?")));
+        return Err(Failure::wrong(
+            path,
+            format_args!("is longer than {limit} bytes: is it the right file?"),
+        ));
     }
     Ok(bytes)
 }

@@ -23,7 +23,8 @@ pub(in crate::cli) fn pcrs(source: &PcrSource) -> Result<PcrSet, Failure> {
     for (index, value) in flags.registers() {
         let file = from.as_ref().or(eif.as_ref()).filter(|_| set.get(index).is_some());
         set.insert(index, value).map_err(|_| {
-            let other = file.map_or_else(|| "twice".to_owned(), |path| format!("and is in {} too", path.display()));
+            let other =
+                file.map_or_else(|| "twice".to_owned(), |path| format!("and is in {} too", path.display()));
             Failure::Usage(format!("{index} was said {other}: which one counts?"))
         })?;
     }
@@ -43,7 +44,10 @@ pub(in crate::cli) fn pcrs_json(pcrs: &PcrSet) -> Value {
 fn described(path: &Path) -> Result<PcrSet, Failure> {
     let json = read(path, MOST_BYTES)?;
     let measurement = Measurement::from_json("", &json).map_err(|error| {
-        Failure::wrong(path, format_args!("{error}; expected what nitro-cli build-enclave or describe-eif prints"))
+        Failure::wrong(
+            path,
+            format_args!("{error}; expected what nitro-cli build-enclave or describe-eif prints"),
+        )
     })?;
     let mut set = PcrSet::EMPTY;
     for (index, value) in measurement.pcrs() {
@@ -67,7 +71,8 @@ fn measured(path: &Path) -> Result<PcrSet, Failure> {
 /// describe-eif prints a few KiB.
 const MOST_BYTES: usize = 256 * 1024;
 
-const NONE: &str = "say the PCRs: --from describe-eif.json, --eif app.eif, or --pcr0 HEX --pcr1 HEX --pcr2 HEX";
+const NONE: &str =
+    "say the PCRs: --from describe-eif.json, --eif app.eif, or --pcr0 HEX --pcr1 HEX --pcr2 HEX";
 
 #[cfg(test)]
 mod tests {
@@ -97,13 +102,21 @@ mod tests {
         let (a, b) = ("1a".repeat(48), "2b".repeat(48));
         let path = file(
             "whole.json",
-            &format!(r#"{{"Measurements":{{"HashAlgorithm":"Sha384 {{ ... }}","PCR0":"{a}","PCR1":"{a}","PCR2":"{a}"}}}}"#),
+            &format!(
+                r#"{{"Measurements":{{"HashAlgorithm":"Sha384 {{ ... }}","PCR0":"{a}","PCR1":"{a}","PCR2":"{a}"}}}}"#
+            ),
         );
         let found = set(&["--from", &path, "--pcr3", &b]).unwrap();
         assert_eq!(pcrs_json(&found), serde_json::json!({"0": a, "1": a, "2": a, "3": b}));
         let twice = set(&["--from", &path, "--pcr0", &b]).unwrap_err();
-        assert!(twice.starts_with("PCR0 was said and is in") && twice.ends_with("which one counts?"), "{twice}");
-        assert_eq!(set(&["--pcr3", &b, "--pcr", &format!("3={a}")]).unwrap_err(), "PCR3 was said twice: which one counts?");
+        assert!(
+            twice.starts_with("PCR0 was said and is in") && twice.ends_with("which one counts?"),
+            "{twice}"
+        );
+        assert_eq!(
+            set(&["--pcr3", &b, "--pcr", &format!("3={a}")]).unwrap_err(),
+            "PCR3 was said twice: which one counts?"
+        );
         std::fs::remove_file(path).unwrap();
     }
 

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn toml_and_json_say_the_same() {
-        let toml = "name = \"payments\"\ndestinations = [\"a:1\"]\nlease = { min_seconds = 30, max_seconds = 60 }\n";
+        let toml =
+            "name = \"payments\"\ndestinations = [\"a:1\"]\nlease = { min_seconds = 30, max_seconds = 60 }\n";
         let json = r#" {"name":"payments","destinations":["a:1"],"lease":{"min_seconds":30,"max_seconds":60},"description":null}"#;
         let expected = json!({"destinations": ["a:1"], "lease": {"min_seconds": 30, "max_seconds": 60}});
         for text in [toml, json] {

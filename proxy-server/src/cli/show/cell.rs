@@ -74,7 +74,8 @@ fn safe(text: String) -> String {
 /// choose some of these words.
 pub(in crate::cli) fn visible(text: &str) -> Cow<'_, str> {
     let hidden = |character: char| {
-        character.is_control() || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        character.is_control()
+            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     if !text.contains(hidden) {
         return Cow::Borrowed(text);

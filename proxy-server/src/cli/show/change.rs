@@ -124,12 +124,18 @@ impl Outcome {
                     format!("; it would wait for {}", counted(missing.into(), "approval"))
                 }
             };
-            return format!("dry run, nothing was changed: {doing} {what} is possible; {}{waits}", impact.words);
+            return format!(
+                "dry run, nothing was changed: {doing} {what} is possible; {}{waits}",
+                impact.words
+            );
         }
         let before = if *replayed { " (done before, under the same idempotency key)" } else { "" };
         match standing {
             Standing::Waiting { approvals, needed } => {
-                format!("{done} {what}{before}; it waits: {approvals} of {} so far", counted((*needed).into(), "approval"))
+                format!(
+                    "{done} {what}{before}; it waits: {approvals} of {} so far",
+                    counted((*needed).into(), "approval")
+                )
             }
             Standing::InForce if impact.sessions == 0 && impact.tunnels == 0 => {
                 format!("{done} {what} in epoch {epoch}{before}")
@@ -231,7 +237,10 @@ mod tests {
             "revoked payments/v1.2 in epoch 8: 3 sessions to end, 412 tunnels to cut on 2 replicas\n"
         );
         let text = revocation(false, &["b\u{1b}[2J"], Some("1s"));
-        assert!(text.contains("  LAGGARD   b\\u{1b}[2J: enforced epoch 7 at 2026-11-22T03:04:05Z\n"), "{text}");
+        assert!(
+            text.contains("  LAGGARD   b\\u{1b}[2J: enforced epoch 7 at 2026-11-22T03:04:05Z\n"),
+            "{text}"
+        );
         assert!(text.contains("412 tunnels to cut"), "{text}");
     }
 

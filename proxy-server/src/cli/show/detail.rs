@@ -24,7 +24,9 @@ impl<'a> Detail<'a> {
     /// A field at this JSON pointer (RFC 6901), if there is one.
     #[must_use]
     pub(in crate::cli) fn field(mut self, name: &str, pointer: &str) -> Self {
-        for (index, text) in self.value.pointer(pointer).map(texts).unwrap_or_default().into_iter().enumerate() {
+        for (index, text) in
+            self.value.pointer(pointer).map(texts).unwrap_or_default().into_iter().enumerate()
+        {
             let cell = if pointer.ends_with("/state") { Cell::state(&text) } else { Cell::new(text) };
             self.table.push(vec![Cell::new(if index == 0 { name } else { "" }), cell]);
         }
@@ -54,7 +56,8 @@ fn texts(value: &Value) -> Vec<String> {
             let mut entries: Vec<_> = map.iter().collect();
             // PCRs by their number, and not 0, 1, 16, 2.
             entries.sort_by_key(|(key, _)| (key.parse::<u8>().unwrap_or(u8::MAX), key.as_str()));
-            let line = |(key, value): (&String, &Value)| texts(value).first().map(|text| format!("{key} {text}"));
+            let line =
+                |(key, value): (&String, &Value)| texts(value).first().map(|text| format!("{key} {text}"));
             entries.into_iter().filter_map(line).collect()
         }
         other => vec![other.to_string()],

@@ -72,8 +72,12 @@ impl Explained {
             line("made", timestamp);
         }
         match &self.verification {
-            Verification::Holds { root } => line("evidence", &format!("chain and signature hold, under the root {root}")),
-            Verification::Refused { code, detail } => line("evidence", &format!("refused: {detail} ({code})")),
+            Verification::Holds { root } => {
+                line("evidence", &format!("chain and signature hold, under the root {root}"))
+            }
+            Verification::Refused { code, detail } => {
+                line("evidence", &format!("refused: {detail} ({code})"))
+            }
         }
         for Named { workload, measurement } in &self.matches {
             line("matches", &format!("{workload}/{measurement}"));

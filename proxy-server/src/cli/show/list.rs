@@ -29,7 +29,11 @@ pub(in crate::cli) trait Row: DeserializeOwned {
 /// # Errors
 /// Those of the client. JSON that was begun then has no end, so that no program
 /// takes it for the whole list.
-pub(in crate::cli) async fn list<R: Row>(client: &Client, call: Call, args: &ListArgs) -> Result<ExitCode, Failure> {
+pub(in crate::cli) async fn list<R: Row>(
+    client: &Client,
+    call: Call,
+    args: &ListArgs,
+) -> Result<ExitCode, Failure> {
     joined::<R>(Pages::new(client, call, args.limit), args.read.output).await
 }
 
@@ -37,7 +41,11 @@ pub(in crate::cli) async fn list<R: Row>(client: &Client, call: Call, args: &Lis
 ///
 /// # Errors
 /// Those of the client.
-pub(in crate::cli) async fn list_whole<R: Row>(client: &Client, call: Call, output: Output) -> Result<ExitCode, Failure> {
+pub(in crate::cli) async fn list_whole<R: Row>(
+    client: &Client,
+    call: Call,
+    output: Output,
+) -> Result<ExitCode, Failure> {
     joined::<R>(Pages::one(client, call), output).await
 }
 

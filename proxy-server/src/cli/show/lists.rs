@@ -219,8 +219,7 @@ pub(in crate::cli) struct ReplicaRow {
 }
 
 impl Row for ReplicaRow {
-    const HEAD: &'static [&'static str] =
-        &["REPLICA", "STATE", "EPOCH", "SESSIONS", "TUNNELS", "SEEN", "ID"];
+    const HEAD: &'static [&'static str] = &["REPLICA", "STATE", "EPOCH", "SESSIONS", "TUNNELS", "SEEN", "ID"];
     const NOUN: &'static str = "replicas";
 
     fn cells(self, _: UnixMs) -> Vec<Cell> {

@@ -14,7 +14,9 @@ pub(super) use change::{Said, changed, revoked};
 pub(super) use detail::Detail;
 pub(super) use explained::explained;
 pub(super) use list::{Row, list, list_whole};
-pub(super) use lists::{AuditRow, MeasurementRow, ReplicaRow, SessionRow, TokenRow, TombstoneRow, WorkloadRow};
+pub(super) use lists::{
+    AuditRow, MeasurementRow, ReplicaRow, SessionRow, TokenRow, TombstoneRow, WorkloadRow,
+};
 pub(super) use table::{Colours, Table};
 pub(super) use time::{Stamp, left};
 

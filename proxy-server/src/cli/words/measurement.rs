@@ -2,7 +2,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ChangeArgs, Label, ListArgs, MeasurementPath, Moment, PcrSource, ReadArgs, RevokeArgs, WorkloadPath};
+use super::{
+    ChangeArgs, Label, ListArgs, MeasurementPath, Moment, PcrSource, ReadArgs, RevokeArgs, WorkloadPath,
+};
 use crate::cli::machine::Needs;
 
 #[derive(Debug, Subcommand)]
@@ -82,7 +84,9 @@ pub(in crate::cli) enum MeasurementCommand {
 impl MeasurementCommand {
     pub(in crate::cli) fn needs(&self) -> Needs {
         match self {
-            Self::List { .. } | Self::Show { .. } | Self::Revoke { .. } | Self::Withdraw { .. } => Needs::Store,
+            Self::List { .. } | Self::Show { .. } | Self::Revoke { .. } | Self::Withdraw { .. } => {
+                Needs::Store
+            }
             Self::Add(_) | Self::Edit(_) | Self::Approve { .. } | Self::Explain { .. } => Needs::Rules,
         }
     }

@@ -55,11 +55,7 @@ pub(in crate::cli) struct RevokeArgs {
 
 fn wait(text: &str) -> Result<Span, String> {
     let span: Span = text.parse()?;
-    if (1..=LONGEST_WAIT).contains(&span.millis()) {
-        Ok(span)
-    } else {
-        Err("expected 1ms to 10s".to_owned())
-    }
+    if (1..=LONGEST_WAIT).contains(&span.millis()) { Ok(span) } else { Err("expected 1ms to 10s".to_owned()) }
 }
 
 /// Milliseconds: the API's own bound.

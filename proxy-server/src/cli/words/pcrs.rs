@@ -88,7 +88,8 @@ mod tests {
         let (a, b) = ("1a".repeat(48), "2b".repeat(48));
         let other = format!("16={b}");
         let line = Line::try_parse_from(["x", "--pcr3", &a, "--pcr", &other]).unwrap();
-        let found: Vec<_> = line.source.flags.registers().map(|(index, value)| (index.get(), value)).collect();
+        let found: Vec<_> =
+            line.source.flags.registers().map(|(index, value)| (index.get(), value)).collect();
         assert_eq!(found, [(3, a.parse().unwrap()), (16, b.parse().unwrap())]);
         let short = "1a".repeat(47);
         for bad in [["--pcr0", &short], ["--pcr", &a], ["--pcr", &format!("32={a}")], ["--pcr", "1="]] {

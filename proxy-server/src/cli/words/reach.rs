@@ -163,7 +163,8 @@ const CA: &str = "COUNTERSIGN_CA";
 pub(in crate::cli) const TOKEN: &str = "COUNTERSIGN_TOKEN";
 const TOKEN_FILE: &str = "COUNTERSIGN_TOKEN_FILE";
 const DEFAULT_CONFIG: &str = "countersign.toml";
-const NO_SERVER: &str = "--token-file, --ca and --client-cert are for a server: add --server https://HOST:9443";
+const NO_SERVER: &str =
+    "--token-file, --ca and --client-cert are for a server: add --server https://HOST:9443";
 
 #[cfg(test)]
 mod tests {
@@ -235,8 +236,17 @@ mod tests {
             assert!(good.parse::<ServerUrl>().is_ok(), "{good}");
         }
         for bad in [
-            "", "a", "a:9443", "http://a", "https://", "https://u:p@a", "https://a/v1", "https://a?x", "https://a#x",
-            "ftp://a", "https:/a",
+            "",
+            "a",
+            "a:9443",
+            "http://a",
+            "https://",
+            "https://u:p@a",
+            "https://a/v1",
+            "https://a?x",
+            "https://a#x",
+            "ftp://a",
+            "https:/a",
         ] {
             assert_eq!(bad.parse::<ServerUrl>(), Err(BadServerUrl), "{bad}");
         }

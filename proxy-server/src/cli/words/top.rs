@@ -145,7 +145,9 @@ mod tests {
         fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
             let path = format!("{path} {}", command.get_name());
             match command.get_subcommands().count() {
-                0 => found.push((path, command.get_after_help().map(ToString::to_string).unwrap_or_default())),
+                0 => {
+                    found.push((path, command.get_after_help().map(ToString::to_string).unwrap_or_default()))
+                }
                 _ => command.get_subcommands().for_each(|inner| leaves(inner, &path, found)),
             }
         }

@@ -137,9 +137,8 @@ impl FromStr for Moment {
             return Ok(Self::By(span));
         }
         let at = OffsetDateTime::parse(text, &Rfc3339);
-        at.map(Self::At).map_err(|_| {
-            "expected a time as 2026-11-22T03:04:05Z (RFC 3339), or a span as 90d".to_owned()
-        })
+        at.map(Self::At)
+            .map_err(|_| "expected a time as 2026-11-22T03:04:05Z (RFC 3339), or a span as 90d".to_owned())
     }
 }
 
@@ -180,10 +179,23 @@ mod tests {
 
     #[test]
     fn spans_have_a_unit() {
-        for (text, millis) in [("0s", 0), ("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("90d", 7_776_000_000)] {
+        for (text, millis) in
+            [("0s", 0), ("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("90d", 7_776_000_000)]
+        {
             assert_eq!(text.parse::<Span>().unwrap().millis(), millis, "{text}");
         }
-        for bad in ["", "1", "s", "-1s", "1.5s", "1 s", "1s1", "99999999999999999999s", "18446744073709551615d", "+1s"] {
+        for bad in [
+            "",
+            "1",
+            "s",
+            "-1s",
+            "1.5s",
+            "1 s",
+            "1s1",
+            "99999999999999999999s",
+            "18446744073709551615d",
+            "+1s",
+        ] {
             assert!(bad.parse::<Span>().is_err(), "{bad}");
         }
         assert_eq!("1500ms".parse::<Span>().unwrap().to_string(), "1500ms");

@@ -23,6 +23,8 @@ pub struct Setup {
     pub limits: &'static str,
     /// Tunnels of one session.
     pub max_tunnels: u32,
+    /// More lines for `[admin]`.
+    pub admin: &'static str,
 }
 
 impl Default for Setup {
@@ -35,6 +37,7 @@ impl Default for Setup {
             listen: "",
             limits: "",
             max_tunnels: 64,
+            admin: "",
         }
     }
 }
@@ -57,6 +60,7 @@ impl Setup {
             "deployment = \"e2e\"\nstate_directory = \"state\"\ndrain_seconds = 5\n\
              [listen]\nattestation = \"127.0.0.1:0\"\ngateway = \"127.0.0.1:0\"\n{listen}\n\
              [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\ncertificate = \"admin.pem\"\nkey = \"admin.key\"\n{admin}\n\
              [trust]\ndanger_simulated_root = \"root.der\"\n[limits]\n{limits}\n[hosts]\n"
         );
         for (name, address) in hosts {

@@ -34,6 +34,8 @@ pub struct Proxy {
     pub attestation: SocketAddr,
     /// The gateway port.
     pub gateway: SocketAddr,
+    /// The admin port.
+    pub admin: SocketAddr,
     /// What the server's certificate must come from.
     pub anchor: CertificateDer<'static>,
     installation: Installation,
@@ -84,6 +86,13 @@ impl Proxy {
         let Serving::Program { process, .. } = &self.serving else { panic!("a proxy in this process") };
         let pid = Pid::from_raw(process.id().unwrap().try_into().unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Stops the program where it stands (SIGSTOP), as a machine that hangs would.
+    pub fn freeze(&self) {
+        let Serving::Program { process, .. } = &self.serving else { panic!("a proxy in this process") };
+        let pid = Pid::from_raw(process.id().unwrap().try_into().unwrap()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
     }
 
     /// Waits for the program's end.
@@ -305,13 +314,13 @@ impl Installation {
     }
 
     /// Reads the ready file once it is there.
-    async fn ports(&self, mut ended: impl FnMut() -> bool) -> (SocketAddr, SocketAddr) {
+    async fn ports(&self, mut ended: impl FnMut() -> bool) -> (SocketAddr, SocketAddr, SocketAddr) {
         loop {
             assert!(!ended(), "the proxy did not start");
             if let Ok(text) = std::fs::read(self.ready_file()) {
                 let ready: serde_json::Value = serde_json::from_slice(&text).unwrap();
                 let address = |port: &str| ready[port].as_str().unwrap().parse().unwrap();
-                return (address("attestation"), address("gateway"));
+                return (address("attestation"), address("gateway"), address("admin"));
             }
             sleep(LOOK_AGAIN).await;
         }

@@ -211,6 +211,8 @@ state_directory = "state"
 [listen]
 attestation = "127.0.0.1:0"
 gateway = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
 [tls]
 certificate = "server.pem"
 key = "server.key"

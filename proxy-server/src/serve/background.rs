@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::housekeeping;
+use super::{housekeeping, witness::Outside};
 use crate::{
     audit::AuditPublicKey,
     ca::SessionCa,
@@ -23,6 +23,7 @@ pub(super) struct Background {
     pub(super) identity: ReplicaIdentity,
     /// Whoever checks this replica's audit chain needs it.
     pub(super) audit: AuditPublicKey,
+    pub(super) outside: Outside,
     pub(super) ca: Arc<SessionCa>,
 }
 
@@ -30,7 +31,7 @@ impl Background {
     /// Starts all of it. Returns when the store knows of this replica: whoever revokes
     /// from then on waits for it, too.
     pub(super) async fn start(self, config: &Config, stopped: &CancellationToken) -> TaskTracker {
-        let Self { store, stored, policy, sessions, elsewhere, identity, audit, ca } = self;
+        let Self { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca } = self;
         let tasks = TaskTracker::new();
         let watcher = Watcher::new(Arc::clone(&store) as _, stored, policy.clone(), sessions.clone());
         tasks.spawn(watcher.run(stopped.clone()));
@@ -48,6 +49,7 @@ impl Background {
             Heartbeat::new(Arc::clone(&store) as _, identity, policy, sessions, audit.to_string());
         heartbeat.announce().await;
         tasks.spawn(heartbeat.run(stopped.clone()));
+        tasks.spawn(outside.run(stopped.clone()));
         tasks.spawn(ca.rotate_loop(stopped.clone()));
         tasks.spawn(housekeeping::tidy_loop(Arc::clone(&store), stopped.clone()));
         tasks.spawn(housekeeping::prune_loop(store, config.audit, stopped.clone()));

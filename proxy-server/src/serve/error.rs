@@ -3,7 +3,12 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 use countersign_verifier::MeasurementError;
 
 use crate::{
-    audit::AuditFileError, ca::CaError, gateway::GatewayError, replica::IdentityError, store::StoreError,
+    admin::identity::{BadOidcConfig, NotABundle},
+    audit::{AuditFileError, RolledBack},
+    ca::CaError,
+    gateway::GatewayError,
+    replica::IdentityError,
+    store::StoreError,
 };
 
 /// Why the proxy did not start.
@@ -29,6 +34,10 @@ pub enum ServeError {
     Identity(IdentityError),
     /// There is no key to sign the audit with.
     AuditKey(AuditFileError),
+    /// What was seen of the store before cannot be read.
+    KnownHeads(AuditFileError),
+    /// The store says less than it said before.
+    RolledBack(RolledBack),
     /// There is no session CA.
     Ca(CaError),
     /// A port cannot be listened on.
@@ -38,10 +47,14 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
-    /// rustls takes the server's certificate for neither port.
+    /// rustls does not take the server's certificate.
     Tls(rustls::Error),
     /// The gateway cannot be made.
     Gateway(GatewayError),
+    /// The OpenID provider cannot be asked.
+    Oidc(BadOidcConfig),
+    /// Client certificates cannot be verified.
+    ClientCas(NotABundle),
     /// Signals cannot be received.
     Signals(io::Error),
 }
@@ -59,10 +72,17 @@ impl fmt::Display for ServeError {
             Self::Policy(_) => f.write_str("the store holds a measurement that is none"),
             Self::Identity(_) => f.write_str("this replica does not know who it is"),
             Self::AuditKey(_) => f.write_str("there is no key to sign the audit with"),
+            Self::KnownHeads(_) => f.write_str("what this replica saw of its store before cannot be read"),
+            Self::RolledBack(_) => f.write_str(
+                "the store is older than it was: was a backup put back? What was revoked since would pass again. \
+                 `countersign-proxy policy accept-restored` says that it was meant",
+            ),
             Self::Ca(_) => f.write_str("there is no session CA"),
             Self::Listen { address, .. } => write!(f, "cannot listen on {address}"),
             Self::Tls(_) => f.write_str("the server's certificate cannot be used"),
             Self::Gateway(_) => f.write_str("the gateway cannot be made"),
+            Self::Oidc(_) => f.write_str("the OpenID provider of [admin.oidc] cannot be used"),
+            Self::ClientCas(_) => f.write_str("admin.client_ca cannot be used"),
             Self::Signals(_) => f.write_str("signals cannot be received"),
         }
     }
@@ -77,9 +97,13 @@ impl std::error::Error for ServeError {
             Self::Policy(source) => Some(source),
             Self::Identity(source) => Some(source),
             Self::AuditKey(source) => Some(source),
+            Self::KnownHeads(source) => Some(source),
+            Self::RolledBack(source) => Some(source),
             Self::Ca(source) => Some(source),
             Self::Tls(source) => Some(source),
             Self::Gateway(source) => Some(source),
+            Self::Oidc(source) => Some(source),
+            Self::ClientCas(source) => Some(source),
         }
     }
 }

@@ -7,11 +7,13 @@
 //!   second signal: the end
 //! ```
 
+mod admin;
 mod background;
 mod error;
 mod housekeeping;
 mod parts;
 mod signals;
+mod witness;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -31,7 +33,7 @@ use crate::{
 
 /// Serves until told to stop.
 ///
-/// `ready_file` is written once both ports accept: tests and service managers wait for it.
+/// `ready_file` is written once all ports accept: tests and service managers wait for it.
 ///
 /// # Errors
 /// [`ServeError`] when something cannot be started; then nothing listens.
@@ -41,7 +43,8 @@ pub async fn serve(
     ready_file: Option<PathBuf>,
 ) -> Result<Stopped, ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
-    let Parts { background, attestation, gateway, listeners, journal, lock } = Parts::start(&config).await?;
+    let Parts { background, attestation, gateway, admin, listeners, journal, lock } =
+        Parts::start(&config).await?;
 
     let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
     let store = Arc::clone(&background.store);
@@ -50,6 +53,9 @@ pub async fn serve(
     let addresses = listeners.addresses;
     ports.spawn(attestation.serve(listeners.attestation, closing.clone()));
     ports.spawn(gateway.serve(listeners.gateway, closing.clone()));
+    if let (Some(admin), Some(listener)) = (admin, listeners.admin) {
+        ports.spawn(admin.serve(listener, closing.clone()));
+    }
     ports.close();
 
     if let Some(file) = ready_file {
@@ -59,9 +65,10 @@ pub async fn serve(
         code = "ready",
         attestation = %addresses.attestation,
         gateway = %addresses.gateway,
+        admin = addresses.admin.map(tracing::field::display),
         deployment = %config.deployment,
         root = %config.trust,
-        "both ports accept"
+        "all ports accept"
     );
 
     while let Signal::Reload = signals.next().await {

@@ -10,7 +10,7 @@ use countersign_verifier::{CacheCapacity, Verifier};
 use time::OffsetDateTime;
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 
-use super::{ServeError, background::Background};
+use super::{ServeError, admin::AdminPort, background::Background, witness::Outside};
 use crate::{
     attest::{Admitter, AdmitterParts, AttestationPort, PortLimits},
     audit::AuditKey,
@@ -29,6 +29,7 @@ pub(super) struct Parts {
     pub(super) background: Background,
     pub(super) attestation: AttestationPort,
     pub(super) gateway: Gateway,
+    pub(super) admin: Option<AdminPort>,
     pub(super) listeners: Listeners,
     /// Ends after the last audit row, once the attestation port is gone.
     pub(super) journal: JoinHandle<()>,
@@ -47,6 +48,9 @@ impl Parts {
         let audit = audit_key.public();
         let writer = AuditWriter::new(identity.id.to_bytes(), audit_key);
         let store = store::open(&place(config), writer, Missing::Make).await?;
+        // Before anything is written by what may be an old copy.
+        let outside = Outside::compare(Arc::clone(&store), &config.state_directory, identity.id.to_bytes());
+        let outside = outside.await?;
         report(&store.seed(&config.workloads, UnixMs::now()).await?);
         let stored = store.load().await?;
         let loaded = Policy::from_store(&stored, UnixMs::now()).map_err(ServeError::Policy)?;
@@ -73,6 +77,10 @@ impl Parts {
         let listeners = Listeners::bind(config).await?;
         let gateway = gateway(config, &ca, &sessions, &policy, elsewhere.clone(), listeners.addresses)?;
         let (journal, writing) = Journal::start(Arc::clone(&store));
+        let admin = listeners.addresses.admin.map(|address| {
+            AdminPort::new(config, address, Arc::clone(&store), policy.clone(), journal.clone())
+        });
+        let admin = admin.transpose()?;
         let admitter = Admitter::new(AdmitterParts {
             deployment: config.deployment.clone(),
             server_spki: config.identity.spki().to_vec(),
@@ -95,15 +103,17 @@ impl Parts {
         };
         let attestation =
             AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
-        let background = Background { store, stored, policy, sessions, elsewhere, identity, audit, ca };
-        Ok(Self { background, attestation, gateway, listeners, journal: writing, lock })
+        let background =
+            Background { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca };
+        Ok(Self { background, attestation, gateway, admin, listeners, journal: writing, lock })
     }
 }
 
-/// Both ports, bound before either serves: one that is taken stops the other.
+/// All ports, bound before any serves: one that is taken stops the others.
 pub(super) struct Listeners {
     pub(super) attestation: TcpListener,
     pub(super) gateway: TcpListener,
+    pub(super) admin: Option<TcpListener>,
     pub(super) addresses: Addresses,
 }
 
@@ -112,6 +122,7 @@ pub(super) struct Listeners {
 pub(super) struct Addresses {
     pub(super) attestation: SocketAddr,
     pub(super) gateway: SocketAddr,
+    pub(super) admin: Option<SocketAddr>,
 }
 
 impl Listeners {
@@ -123,17 +134,27 @@ impl Listeners {
         };
         let (attestation_at, attestation) = bind(config.listen.attestation).await?;
         let (gateway_at, gateway) = bind(config.listen.gateway).await?;
-        let addresses = Addresses { attestation: attestation_at, gateway: gateway_at };
-        Ok(Self { attestation, gateway, addresses })
+        let (admin_at, admin) = match config.admin.listen {
+            Some(address) => bind(address).await.map(|(at, port)| (Some(at), Some(port)))?,
+            None => (None, None),
+        };
+        let addresses = Addresses { attestation: attestation_at, gateway: gateway_at, admin: admin_at };
+        Ok(Self { attestation, gateway, admin, addresses })
     }
 }
 
 impl Addresses {
-    /// `{"attestation":"…","gateway":"…","pid":…}`, whole or not at all.
+    /// None of them is ever a destination.
+    fn all(self) -> impl Iterator<Item = SocketAddr> {
+        [Some(self.attestation), Some(self.gateway), self.admin].into_iter().flatten()
+    }
+
+    /// `{"attestation":"…","gateway":"…","admin":"…","pid":…}`, whole or not at all.
     pub(super) fn write(self, path: &Path) -> std::io::Result<()> {
-        let Self { attestation, gateway } = self;
-        let json =
-            serde_json::json!({ "attestation": attestation, "gateway": gateway, "pid": std::process::id() });
+        let Self { attestation, gateway, admin } = self;
+        let json = serde_json::json!({
+            "attestation": attestation, "gateway": gateway, "admin": admin, "pid": std::process::id(),
+        });
         let unfinished = path.with_extension("unfinished");
         fs::write(&unfinished, format!("{json}\n"))?;
         fs::rename(&unfinished, path)
@@ -242,7 +263,7 @@ fn gateway(
         drain: config.drain,
         max_handshakes: config.limits.handshakes as usize,
         max_connections: config.limits.gateway_connections as usize,
-        own_addresses: vec![addresses.attestation, addresses.gateway],
+        own_addresses: addresses.all().collect(),
         load_balancers: config.listen.load_balancers.clone(),
         static_hosts: config.hosts.clone(),
         ..GatewayConfig::default()

@@ -118,6 +118,9 @@ gateway = "{gateway}"
 certificate = "server-cert.pem"
 key = "server-key.pem"
 
+[admin]
+listen = "off"
+
 [trust]
 danger_simulated_root = "root.der"
 

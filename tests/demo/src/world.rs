@@ -122,6 +122,9 @@ drain_seconds = 2
 attestation = "127.0.0.1:0"
 gateway = "127.0.0.1:0"
 
+[admin]
+listen = "127.0.0.1:0"
+
 [tls]
 certificate = "tls/server.pem"
 key = "tls/server.key"

@@ -54,7 +54,7 @@ enum Serving {
 }
 
 impl Proxy {
-    /// Starts one in this process, and returns when both ports accept.
+    /// Starts one in this process, and returns when all ports accept.
     pub async fn start(setup: Setup) -> Self {
         let installation = Installation::new(&setup);
         let path = installation.configuration.clone();

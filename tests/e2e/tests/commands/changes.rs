@@ -165,5 +165,5 @@ async fn a_document_is_explained_both_ways() {
 }
 
 /// The admin port's own certificate stands in for somebody's: it is its own anchor.
-const APPROVALS: &str = "approvals = 1\nclient_ca = \"admin.pem\"\n[[admin.certificates]]\ndns = \"localhost\"\n\
+const APPROVALS: &str = "approvals = 1\nclient_ca = \"admin.pem\"\n[[admin.client]]\ndns = \"localhost\"\n\
                          roles = [\"approver\"]\nworkloads = [\"*\"]\n";

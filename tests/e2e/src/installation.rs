@@ -55,7 +55,10 @@ impl Setup {
         file("server.pem", certificate.as_bytes());
         file("server.key", key.as_bytes());
         file("root.der", root.root_der());
-        let Self { destinations, addresses, hosts, listen, limits, max_tunnels } = self;
+        let (certificate, key) = Identity::server("localhost").pem();
+        file("admin.pem", certificate.as_bytes());
+        file("admin.key", key.as_bytes());
+        let Self { destinations, addresses, hosts, listen, limits, max_tunnels, admin } = self;
         let mut text = format!(
             "deployment = \"e2e\"\nstate_directory = \"state\"\ndrain_seconds = 5\n\
              [listen]\nattestation = \"127.0.0.1:0\"\ngateway = \"127.0.0.1:0\"\n{listen}\n\

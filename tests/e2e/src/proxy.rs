@@ -76,9 +76,9 @@ impl Proxy {
 
     async fn ready(installation: Installation, mut serving: Serving) -> Self {
         let ports = timeout(PATIENCE, installation.ports(|| serving.ended()));
-        let (attestation, gateway) = ports.await.expect("a proxy in time");
+        let (attestation, gateway, admin) = ports.await.expect("a proxy in time");
         let anchor = installation.server.certificate().clone();
-        Self { attestation, gateway, anchor, installation, serving, seen: Mutex::default() }
+        Self { attestation, gateway, admin, anchor, installation, serving, seen: Mutex::default() }
     }
 
     /// Tells the program to stop (SIGTERM). It may take its time.

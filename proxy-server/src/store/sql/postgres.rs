@@ -100,7 +100,8 @@ async fn migrate(options: &PgConnectOptions, missing: Missing) -> Result<bool, B
     if found.is_none() && missing == Missing::Fail {
         return Ok(false);
     }
-    MIGRATIONS.run(&mut connection).await?;
+    // Not `run`: what it gives back is no `Send` where more lifetimes are about.
+    MIGRATIONS.run_direct(None, &mut connection, false).await?;
     connection.close().await?;
     Ok(true)
 }

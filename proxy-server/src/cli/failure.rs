@@ -72,7 +72,9 @@ impl Failure {
             Self::Configuration(mistakes) => {
                 let count = mistakes.list.len();
                 let noun = if count == 1 { "mistake" } else { "mistakes" };
-                format!("{said}\n{red}error:{plain} {count} {noun} in the configuration; nothing was done\n")
+                format!(
+                    "{said}\n{red}error:{plain} {count} {noun} in the configuration; nothing was started\n"
+                )
             }
             _ => format!("{red}error:{plain} {said}\n"),
         };

@@ -26,6 +26,8 @@ pub struct Setup {
     pub tables: String,
     /// Tunnels of one session.
     pub max_tunnels: u32,
+    /// More lines for `[admin]`.
+    pub admin: &'static str,
 }
 
 impl Default for Setup {
@@ -39,6 +41,7 @@ impl Default for Setup {
             limits: "",
             tables: String::new(),
             max_tunnels: 64,
+            admin: "",
         }
     }
 }
@@ -56,12 +59,16 @@ impl Setup {
         file("server.pem", certificate.as_bytes());
         file("server.key", key.as_bytes());
         file("root.der", root.root_der());
-        let Self { destinations, addresses, hosts, listen, limits, tables, max_tunnels } = self;
+        let (certificate, key) = Identity::server("localhost").pem();
+        file("admin.pem", certificate.as_bytes());
+        file("admin.key", key.as_bytes());
+        let Self { destinations, addresses, hosts, listen, limits, tables, max_tunnels, admin } = self;
         let mut text = format!(
             "deployment = \"e2e\"\nstate_directory = \"state\"\ndrain_seconds = 5\n\
              [listen]\nattestation = \"127.0.0.1:0\"\ngateway = \"127.0.0.1:0\"\n{listen}\n\
              [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
-             [admin]\nlisten = \"127.0.0.1:0\"\n[trust]\ndanger_simulated_root = \"root.der\"\n[limits]\n{limits}\n[hosts]\n"
+             [admin]\nlisten = \"127.0.0.1:0\"\ncertificate = \"admin.pem\"\nkey = \"admin.key\"\n{admin}\n\
+             [trust]\ndanger_simulated_root = \"root.der\"\n[limits]\n{limits}\n[hosts]\n"
         );
         for (name, address) in hosts {
             writeln!(text, "\"{name}\" = [\"{address}\"]").unwrap();

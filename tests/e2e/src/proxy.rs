@@ -34,6 +34,8 @@ pub struct Proxy {
     pub attestation: SocketAddr,
     /// The gateway port.
     pub gateway: SocketAddr,
+    /// The admin port.
+    pub admin: SocketAddr,
     /// What the server's certificate must come from.
     pub anchor: CertificateDer<'static>,
     installation: Installation,
@@ -84,9 +86,9 @@ impl Proxy {
 
     async fn ready(installation: Installation, mut serving: Serving) -> Self {
         let ports = timeout(PATIENCE, installation.ports(|| serving.ended()));
-        let (attestation, gateway) = ports.await.expect("a proxy in time");
+        let (attestation, gateway, admin) = ports.await.expect("a proxy in time");
         let anchor = installation.server.certificate().clone();
-        Self { attestation, gateway, anchor, installation, serving, seen: Mutex::default() }
+        Self { attestation, gateway, admin, anchor, installation, serving, seen: Mutex::default() }
     }
 
     /// Tells the program to stop (SIGTERM). It may take its time.
@@ -94,6 +96,13 @@ impl Proxy {
         let Serving::Program { process, .. } = &self.serving else { panic!("a proxy in this process") };
         let pid = Pid::from_raw(process.id().unwrap().try_into().unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Stops the program where it stands (SIGSTOP), as a machine that hangs would.
+    pub fn freeze(&self) {
+        let Serving::Program { process, .. } = &self.serving else { panic!("a proxy in this process") };
+        let pid = Pid::from_raw(process.id().unwrap().try_into().unwrap()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
     }
 
     /// Waits for the program's end.
@@ -324,13 +333,13 @@ impl Installation {
     }
 
     /// Reads the ready file once it is there.
-    async fn ports(&self, mut ended: impl FnMut() -> bool) -> (SocketAddr, SocketAddr) {
+    async fn ports(&self, mut ended: impl FnMut() -> bool) -> (SocketAddr, SocketAddr, SocketAddr) {
         loop {
             assert!(!ended(), "the proxy did not start");
             if let Ok(text) = std::fs::read(self.ready_file()) {
                 let ready: serde_json::Value = serde_json::from_slice(&text).unwrap();
                 let address = |port: &str| ready[port].as_str().unwrap().parse().unwrap();
-                return (address("attestation"), address("gateway"));
+                return (address("attestation"), address("gateway"), address("admin"));
             }
             sleep(LOOK_AGAIN).await;
         }

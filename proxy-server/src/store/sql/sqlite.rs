@@ -53,10 +53,12 @@ pub(super) async fn open(directory: &Path, missing: Missing) -> Result<Pools, St
     let reader = pool(READERS, options(SqliteSynchronous::Normal));
     let poll = pool(1, options(SqliteSynchronous::Normal));
     let place = path.display().to_string();
-    MIGRATIONS
-        .run(&policy)
-        .await
-        .map_err(|error| StoreError::Open { place: place.clone(), source: Box::new(error) })?;
+    let migrated = async {
+        let mut connection = policy.acquire().await?;
+        // Not `run`: what it gives back is no `Send` where more lifetimes are about.
+        MIGRATIONS.run_direct(None, &mut *connection, false).await
+    };
+    migrated.await.map_err(|error| StoreError::Open { place: place.clone(), source: Box::new(error) })?;
     restrict(&path).map_err(|error| StoreError::Open { place, source: Box::new(error) })?;
     let [policy, journal, reader, poll] = [policy, journal, reader, poll].map(Pool::Sqlite);
     Ok(Pools { policy, journal, reader, poll, hints: None })

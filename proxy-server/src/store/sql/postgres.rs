@@ -2,10 +2,7 @@
 
 use std::{error::Error, net::IpAddr, str::FromStr, time::Duration};
 
-use sqlx::{
-    Connection,
-    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
-};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
@@ -94,14 +91,14 @@ fn bounded(options: PgConnectOptions) -> PgConnectOptions {
 
 /// Whether there is a store now. On a connection of its own, since this may take longer than a statement may.
 async fn migrate(options: &PgConnectOptions, missing: Missing) -> Result<bool, Box<dyn Error + Send + Sync>> {
-    let mut connection = sqlx::PgConnection::connect_with(options).await?;
+    let connection = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
     let found: Option<String> =
-        sqlx::query_scalar("SELECT CAST(to_regclass('policy') AS TEXT)").fetch_one(&mut connection).await?;
+        sqlx::query_scalar("SELECT CAST(to_regclass('policy') AS TEXT)").fetch_one(&connection).await?;
     if found.is_none() && missing == Missing::Fail {
         return Ok(false);
     }
-    MIGRATIONS.run(&mut connection).await?;
-    connection.close().await?;
+    MIGRATIONS.run(&connection).await?;
+    connection.close().await;
     Ok(true)
 }
 

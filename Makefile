@@ -8,6 +8,10 @@ CARGO = . tests/setup/common.sh; cargo
 PROGRAMS = -p countersign-proxy -p countersign-enclave -p countersign-verify
 SIMULATOR = --features countersign-proxy/simulator,countersign-enclave/simulator,countersign-verify/simulator
 
+# An export that the unit tests compare with byte for byte, and the key it is signed with.
+AUDIT_EXPORT = proxy-server/src/audit/tests/golden.jsonl
+AUDIT_KEY = MCowBQYDK2VwAyEA6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw
+
 .PHONY: help run test setup-test lint unit documents fuzz-smoke api-fuzz story release deny bench fuzz advisories clean
 
 help: ## this list
@@ -18,7 +22,7 @@ run: ## set up what is missing and show the main job (ONCE=1: go through it once
 	@$(CARGO) build --locked $(PROGRAMS) -p countersign-simulator -p countersign-demo $(SIMULATOR)
 	@target/debug/countersign-demo $(if $(ONCE),--once)
 
-test: setup-test lint unit documents fuzz-smoke story release deny ## everything that CI runs
+test: setup-test lint unit documents api-fuzz fuzz-smoke story release deny ## everything that CI runs
 	@echo "make test: every stage passed"
 
 setup-test:
@@ -32,9 +36,11 @@ lint: ## formatting and clippy, with and without the simulator
 unit: ## unit, property, attack and end-to-end tests
 	@$(CARGO) test --locked --workspace --all-features
 
-documents: ## every attestation document through an independent implementation (Python)
+documents: ## attestation documents and audit exports through independent implementations (Python)
 	@$(CARGO) build --locked --quiet --workspace --all-features
 	@target/venv/bin/python tests/python/verify_documents.py --program target/debug/countersign-verify
+	@target/venv/bin/python tests/python/verify_audit.py $(AUDIT_EXPORT) --trust $(AUDIT_KEY)
+	@target/venv/bin/python tests/python/verify_audit.py $(AUDIT_EXPORT) --trust $(AUDIT_KEY) --attack
 
 api-fuzz: ## requests made from the OpenAPI document against the admin API (schemathesis)
 	@$(CARGO) build --locked --quiet -p countersign-e2e --bin e2e-admin

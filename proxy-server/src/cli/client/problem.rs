@@ -66,7 +66,7 @@ impl Refused {
     fn advice(&self) -> Option<String> {
         let advice = match (self.code.as_str(), self.status) {
             ("no-credentials", _) => NO_CREDENTIALS.to_owned(),
-            ("bad-credentials", _) | ("", 401) => BAD_CREDENTIALS.to_owned(),
+            (_, 401) => BAD_CREDENTIALS.to_owned(),
             ("role-missing" | "installation-wide" | "escalation" | "no-role", _) => {
                 "ask somebody with the role, or act on the proxy's machine with --config".to_owned()
             }

@@ -36,11 +36,12 @@ async fn main() -> Result<(), Failure> {
 
     let place = StoreConfig::Sqlite { directory: directory.to_owned() };
     let store = open(&place, AuditWriter::unnamed(), Missing::Make).await?;
-    let policy = PolicyHandle::new(Policy::from_store(store.load().await?)?);
+    let stored = store.load().await?;
+    let policy = PolicyHandle::new(Policy::from_store(&stored, UnixMs::now())?);
     let (journal, _) = Journal::start(Arc::clone(&store));
     let stop = CancellationToken::new();
-    let sessions = Sessions::new(SessionsLimits { max_sessions: 1_000 });
-    tokio::spawn(Watcher::new(Arc::clone(&store), policy.clone(), sessions).run(stop.clone()));
+    let sessions = Sessions::new(SessionsLimits { max_sessions: 1_000, max_per_instance: 1_000 });
+    tokio::spawn(Watcher::new(Arc::clone(&store) as _, stored, policy.clone(), sessions).run(stop.clone()));
 
     let grant = Grant::danger_of_the_machine("e2e", Role::Admin.into(), Scope::Everything);
     let life = TokenLife::new(Duration::from_secs(86_400)).ok_or("a day is a life")?;
@@ -52,7 +53,10 @@ async fn main() -> Result<(), Failure> {
     let api = AdminApi::new(
         &identity,
         AdminParts {
-            authenticator: Arc::new(Authenticator::new(Arc::new(StoreTokens::new(Arc::clone(&store))), Arc::new(logins))),
+            authenticator: Arc::new(Authenticator::new(
+                Arc::new(StoreTokens::new(Arc::clone(&store))),
+                Arc::new(logins),
+            )),
             store,
             policy,
             deployment: "e2e".parse()?,

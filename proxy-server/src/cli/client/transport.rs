@@ -20,7 +20,7 @@ pub(in crate::cli) struct Client {
 
 enum Transport {
     /// Over the network.
-    Remote(Remote),
+    Remote(Box<Remote>),
     /// The API's own routes in this process, over the store of this machine.
     Machine(Router),
 }
@@ -32,7 +32,7 @@ pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 impl Client {
     pub(super) fn remote(remote: Remote) -> Self {
-        Self { transport: Transport::Remote(remote) }
+        Self { transport: Transport::Remote(Box::new(remote)) }
     }
 
     /// A client of these routes, which know already who asks.

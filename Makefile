@@ -8,7 +8,7 @@ CARGO = . tests/setup/common.sh; cargo
 PROGRAMS = -p countersign-proxy -p countersign-enclave -p countersign-verify
 SIMULATOR = --features countersign-proxy/simulator,countersign-enclave/simulator,countersign-verify/simulator
 
-.PHONY: help run test setup-test lint unit documents fuzz-smoke story release deny bench fuzz advisories clean
+.PHONY: help run test setup-test lint unit documents fuzz-smoke api-fuzz story release deny bench fuzz advisories clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,10 @@ unit: ## unit, property, attack and end-to-end tests
 documents: ## every attestation document through an independent implementation (Python)
 	@$(CARGO) build --locked --quiet --workspace --all-features
 	@target/venv/bin/python tests/python/verify_documents.py --program target/debug/countersign-verify
+
+api-fuzz: ## requests made from the OpenAPI document against the admin API (schemathesis)
+	@$(CARGO) build --locked --quiet -p countersign-e2e --bin e2e-admin
+	@target/venv/bin/python tests/python/admin_api.py --server target/debug/e2e-admin
 
 fuzz-smoke: ## a short run of each fuzz target
 	@tests/fuzz/run.sh 15

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `make test` needs beyond `make run`: Python for the independent verifiers and the stand-in for KMS, PostgreSQL
+# What `make test` needs beyond `make run`: Python for the independent verifiers, the stand-in for KMS and schemathesis, PostgreSQL
 # (tests start servers of their own; the one that the package may start is not used), HAProxy, a real OpenID provider
 # (node), cargo tools.
 set -euo pipefail
@@ -10,7 +10,7 @@ need_cargo
 need_cargo_tool cargo-deny 0.20.2
 need_cargo_tool cargo-fuzz 0.13.2
 venv=target/venv
-if ! "$venv/bin/python" -c 'import cbor2, cryptography, moto, waitress, flask' 2>/dev/null; then
+if ! "$venv/bin/python" -c 'import cbor2, cryptography, moto, waitress, flask, schemathesis' 2>/dev/null; then
     say "installing the Python packages of tests/python/requirements.txt into $venv"
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/python/requirements.txt

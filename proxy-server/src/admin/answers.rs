@@ -121,7 +121,7 @@ problems! {
     /// Of what revokes, ends, approves or takes back: no body.
     Acting = [
         BadQuery, BadHeader, ForeignOrigin, RoleMissing, InstallationWide, NotFound, Buried, Overlaps, AlreadyRevoked, NothingWaits,
-        OwnApproval, AlreadyApproved, KeptByFile, RevisionMismatch, Invalid, PreconditionRequired, Overloaded, TooSlow,
+        OwnApproval, AlreadyApproved, KeptByFile, RevisionMismatch, AlreadyThere, Invalid, PreconditionRequired, Overloaded, TooSlow,
         StoreUnavailable, Internal,
     ];
     /// Of a revocation with a body.

@@ -26,7 +26,7 @@ use crate::{
     log::{Chain, Sample, Sampler},
     policy::{Admitting, Policy, PolicyHandle},
     refusal::Refused,
-    replica::{Elsewhere, LookupError, ReplicaId},
+    replica::{Elsewhere, ReplicaId},
     session::{Admission, EndReason, Granted, Instance, Renewal, Sessions},
     store::{AuditEvent, Journal, JournalError, SessionRow, UnixMs},
 };
@@ -274,13 +274,10 @@ impl Admitter {
         if connection.session().is_some_and(|id| self.parts.sessions.find(&id).is_some()) {
             return Ok(());
         }
-        neighbours.refresh(key.thumbprint()).await.map_err(|error| match &error {
-            LookupError::NotAdopted(refused) => Refused::new(refused.code(), refused.to_string()),
-            _ => Refused::because(
-                ProblemCode::Stale,
-                "the proxy could not ask its store about this key: try again",
-                Chain(&error),
-            ),
+        let refreshed = neighbours.refresh(key.thumbprint()).await;
+        refreshed.map_err(|error| {
+            let detail = "the proxy could not ask its store about this key: try again";
+            Refused::because(ProblemCode::Stale, detail, Chain(&error))
         })
     }
 

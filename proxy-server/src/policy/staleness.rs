@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::PolicyHandle;
@@ -35,13 +35,18 @@ pub async fn guard(handle: PolicyHandle, sessions: Sessions, when: WhenStale, sh
                 );
             }
         }
-        let wait = sleep(if left.is_zero() { LOOK_AGAIN } else { left });
-        if shutdown.run_until_cancelled(wait).await.is_none() {
+        let planned = Instant::now() + if left.is_zero() { LOOK_AGAIN } else { left };
+        if shutdown.run_until_cancelled(sleep_until(planned)).await.is_none() {
+            return;
+        }
+        // The process itself stood still, as a paused machine does, and no byte moved
+        // meanwhile: the store is asked once more before it is called silent.
+        if planned.elapsed() > LOOK_AGAIN && shutdown.run_until_cancelled(sleep(LOOK_AGAIN)).await.is_none() {
             return;
         }
     }
 }
 
 /// While the store stays silent: nothing is admitted then, so this finds nothing
-/// but what was under way.
+/// but what was under way. The watcher asks twice in that time.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);

@@ -279,6 +279,28 @@ async fn a_strict_replica_cuts_what_a_silent_store_cannot_revoke() {
     guarding.await.unwrap();
 }
 
+/// A machine that was paused for a minute: its store was never silent.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_stood_still_asks_before_it_cuts() {
+    for (answers, ended) in [(true, None), (false, Some(EndReason::StoreUnreachable))] {
+        let run = Run::start(one(1));
+        let guarding = tokio::spawn(guard(
+            run.handle.clone(),
+            run.sessions.clone(),
+            WhenStale::Strict,
+            run.shutdown.clone(),
+        ));
+        let session = run.sessions.find(&run.admit(1, "v1")).unwrap();
+        run.poll().await;
+        run.store.fail(!answers);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(session.ended(), ended);
+        run.stop().await;
+        guarding.await.unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn best_effort_leaves_tunnels_to_their_lease_and_a_short_silence_cuts_nothing() {
     for (when, silence) in [

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use countersign_protocol::{KeyThumbprint, SessionId};
 use tokio::{
     sync::Semaphore,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -90,9 +90,10 @@ impl Neighbours {
         };
         match timeout(PATIENCE, find).await.unwrap_or(Err(LookupError::TooSlow)) {
             Ok(_) => Ok(()),
-            // Nobody has one, or one that is worth nothing: the evidence decides alone.
-            Err(LookupError::NotFound | LookupError::OtherKey | LookupError::NotWorth(_)) => Ok(()),
-            Err(LookupError::NotAdopted(AdmitError::NotRestorable)) => Ok(()),
+            // Nobody has one, or one that is worth nothing here, or less than the one that is
+            // known: evidence and registry decide alone.
+            Err(LookupError::NotFound | LookupError::OtherKey) => Ok(()),
+            Err(LookupError::NotWorth(_) | LookupError::NotAdopted(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -107,7 +108,8 @@ impl Neighbours {
         ask: impl Fn() -> Answer<'a, Vec<SessionRow>>,
         key: KeyThumbprint,
     ) -> Result<Arc<Session>, LookupError> {
-        for _ in 0..ROUNDS {
+        let mut changes = 0;
+        while changes < ROUNDS {
             if self.policy.is_stale() {
                 return Err(LookupError::Stale);
             }
@@ -118,11 +120,19 @@ impl Neighbours {
                 [] => return Err(LookupError::NotFound),
                 _ => return Err(LookupError::OtherKey),
             };
-            let admission = admission(&policy, row).map_err(LookupError::NotWorth)?;
+            let admission = match admission(&policy, row) {
+                Ok(admission) => admission,
+                // Admitted by a policy that is not here yet: it comes within a poll.
+                Err(_) if row.epoch > policy.epoch => {
+                    sleep(BEHIND).await;
+                    continue;
+                }
+                Err(error) => return Err(LookupError::NotWorth(error)),
+            };
             let ends = ends(row, &admission, UnixMs::now(), Instant::now());
             let still = || Arc::ptr_eq(&policy, &self.policy.current());
             match self.sessions.adopt(row.id, admission, ends, still) {
-                Err(AdmitError::PolicyChanged) => {}
+                Err(AdmitError::PolicyChanged) => changes += 1,
                 adopted => return adopted.map_err(LookupError::NotAdopted),
             }
         }
@@ -192,6 +202,9 @@ const IN_FLIGHT: usize = 32;
 
 /// For a lookup, its place in the queue included.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two looks for a policy that another replica has already.
+const BEHIND: Duration = Duration::from_millis(50);
 
 /// Policies may change while a session is looked up, but not all the time.
 const ROUNDS: usize = 3;

@@ -59,6 +59,30 @@ async fn what_the_policy_here_does_not_allow_is_not_taken_in() {
     }
 }
 
+/// Measurement added, enclave admitted at another replica, tunnel asked for here: all
+/// before this replica has heard of the measurement.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_a_newer_policy_admitted_waits_for_it() {
+    let rig = Rig::with(policy(1, &[]));
+    let mut newer = row(1, 7, 1);
+    newer.epoch = Epoch(2);
+    rig.keep(newer);
+    let (handle, sessions) = (rig.handle.clone(), rig.sessions.clone());
+    let lookup = tokio::spawn(async move { rig.neighbours.session(id(1), key(7)).await });
+    sleep(Duration::from_millis(120)).await;
+    assert!(!lookup.is_finished() && sessions.is_empty());
+    let stored = policy(2, &[("v1", 1, MeasurementState::Active, 2)]);
+    handle.replace(Arc::new(Policy::from_store(&stored, UnixMs::now()).unwrap()));
+    assert_eq!(lookup.await.unwrap().unwrap().id(), id(1));
+
+    // It does not come: this replica does not follow, and says so.
+    let rig = Rig::with(policy(1, &[]));
+    let mut newer = row(1, 7, 1);
+    newer.epoch = Epoch(2);
+    rig.keep(newer);
+    assert_eq!(rig.neighbours.session(id(1), key(7)).await.unwrap_err(), LookupError::TooSlow);
+}
+
 #[tokio::test]
 async fn a_session_of_another_key_is_not_taken_in() {
     let rig = Rig::new();

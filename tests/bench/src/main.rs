@@ -29,6 +29,7 @@ mod report;
 mod revocation;
 mod settings;
 mod stats;
+mod store;
 mod tls;
 mod tunnel;
 mod upstream;
@@ -75,6 +76,7 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
             Part::Tunnel => tunnel::run(settings, &mut report).await,
             Part::Revocation => revocation::run(settings, &mut report).await,
             Part::Memory => memory::run(settings, &mut report).await,
+            Part::Store => store::run(settings, &mut report).await,
         };
         // What a part measured before it failed is as good as any.
         report.print();

@@ -44,6 +44,8 @@ pub(crate) enum Part {
     Revocation,
     /// What idle sessions and tunnels hold.
     Memory,
+    /// Rows, changes and lists, on each database.
+    Store,
 }
 
 /// How much to measure.
@@ -93,6 +95,7 @@ impl Part {
             Self::Tunnel => "tunnels opened and bytes moved, beside HAProxy, nginx and no proxy",
             Self::Revocation => "from revocation or lapse to the last tunnel cut",
             Self::Memory => "what idle sessions, tunnels and streams hold",
+            Self::Store => "admissions written, policies changed, long lists paged, on each database",
         }
     }
 }
@@ -106,6 +109,7 @@ impl fmt::Display for Part {
             Self::Tunnel => "tunnel",
             Self::Revocation => "revocation",
             Self::Memory => "memory",
+            Self::Store => "store",
         })
     }
 }

@@ -2,6 +2,7 @@ use std::{
     fmt::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use countersign_simulator::{Module, SimulatedRoot};
@@ -21,6 +22,8 @@ pub struct Setup {
     pub listen: &'static str,
     /// More lines for `[limits]`.
     pub limits: &'static str,
+    /// More tables.
+    pub tables: String,
     /// Tunnels of one session.
     pub max_tunnels: u32,
     /// More lines for `[admin]`.
@@ -36,6 +39,7 @@ impl Default for Setup {
             hosts: Vec::new(),
             listen: "",
             limits: "",
+            tables: String::new(),
             max_tunnels: 64,
             admin: "",
         }
@@ -58,7 +62,7 @@ impl Setup {
         let (certificate, key) = Identity::server("localhost").pem();
         file("admin.pem", certificate.as_bytes());
         file("admin.key", key.as_bytes());
-        let Self { destinations, addresses, hosts, listen, limits, max_tunnels, admin } = self;
+        let Self { destinations, addresses, hosts, listen, limits, tables, max_tunnels, admin } = self;
         let mut text = format!(
             "deployment = \"e2e\"\nstate_directory = \"state\"\ndrain_seconds = 5\n\
              [listen]\nattestation = \"127.0.0.1:0\"\ngateway = \"127.0.0.1:0\"\n{listen}\n\
@@ -69,9 +73,10 @@ impl Setup {
         for (name, address) in hosts {
             writeln!(text, "\"{name}\" = [\"{address}\"]").unwrap();
         }
+        text += tables;
         write!(
             text,
-            "[[workload]]\nname = \"payments\"\ndestinations = {destinations:?}\naddresses = {addresses:?}\n\
+            "\n[[workload]]\nname = \"payments\"\ndestinations = {destinations:?}\naddresses = {addresses:?}\n\
              limits = {{ max_tunnels_per_session = {max_tunnels} }}\n"
         )
         .unwrap();
@@ -90,15 +95,19 @@ impl Setup {
 pub(crate) struct Installation {
     pub(crate) scratch: Scratch,
     pub(crate) root: SimulatedRoot,
-    pub(crate) server: Identity,
+    pub(crate) server: Arc<Identity>,
     pub(crate) configuration: PathBuf,
 }
 
 impl Installation {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let scratch = Scratch::new("proxy");
         let root = SimulatedRoot::generate(now_ms()).unwrap();
-        let server = Identity::server(SERVER_NAME);
+        Self::sharing(setup, root, Arc::new(Identity::server(SERVER_NAME)))
+    }
+
+    /// Another one that enclaves cannot tell from those with this root and this key.
+    pub(crate) fn sharing(setup: &Setup, root: SimulatedRoot, server: Arc<Identity>) -> Self {
+        let scratch = Scratch::new("proxy");
         let configuration = setup.write(scratch.path(), &root, &server);
         Self { scratch, root, server, configuration }
     }

@@ -9,7 +9,8 @@
 //!
 //! One file of `tests/` for each subject. Each attack asserts its own code. The
 //! real client (RealClient, behind a Forwarder that can be cut) stands in
-//! `tests/client.rs`, the real programs in `tests/programs.rs`.
+//! `tests/client.rs`, the real programs in `tests/programs.rs`, several of them on one
+//! PostgreSQL server behind HAProxy in `tests/replicas.rs`.
 //!
 //! Everything stays on loopback, and nothing waits longer than [`PATIENCE`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -24,6 +25,7 @@ mod identity;
 mod installation;
 mod mitm;
 mod proxy;
+mod replicas;
 mod scratch;
 mod tls;
 mod upstream;
@@ -37,6 +39,7 @@ pub use identity::Identity;
 pub use installation::Setup;
 pub use mitm::Middleman;
 pub use proxy::{Admitted, Enclave, Proxy};
+pub use replicas::{Balancer, Replicas};
 pub use scratch::Scratch;
 pub use tls::{Dialer, PATIENCE, SERVER_NAME};
 pub use upstream::{Upstream, read_to_end, round_trip};

@@ -69,9 +69,19 @@ impl Proxy {
 
     /// Starts this program with `serve`.
     pub async fn program(setup: Setup, path: &'static str) -> Self {
-        let installation = Installation::new(&setup);
+        Self::installed(Installation::new(&setup), path).await
+    }
+
+    /// Starts this program for an installation.
+    pub(crate) async fn installed(installation: Installation, path: &'static str) -> Self {
         let process = spawn(path, &installation);
         Self::ready(installation, Serving::Program { path, process }).await
+    }
+
+    /// Kills the program like a machine that is gone (SIGKILL).
+    pub async fn kill(&mut self) {
+        let Serving::Program { process, .. } = &mut self.serving else { panic!("a proxy in this process") };
+        process.kill().await.unwrap();
     }
 
     async fn ready(installation: Installation, mut serving: Serving) -> Self {
@@ -178,6 +188,15 @@ impl Proxy {
         let grant = enclave.attest(1, |_| ()).await.grant();
         let dialer = gateway::session_dialer(&self.anchor, &enclave.key, &grant);
         Admitted { enclave, grant, dialer }
+    }
+
+    /// Attests once, and tells status and code of the refusal if it is one.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn admitted_or_refused(&self, image: &str) -> Result<Grant, (u16, String)> {
+        let answer = self.enclave(image).await.attest(1, |_| ()).await;
+        if answer.status == 200 { Ok(answer.grant()) } else { Err(answer.refusal()) }
     }
 
     /// Opens a tunnel, or tells status and code of the refusal.

@@ -94,8 +94,8 @@ impl PostgresServer {
     /// # Panics
     /// When it fails.
     pub fn sql(&self, database: &str, sql: &str) -> String {
-        let name = database.rsplit('/').next().unwrap_or_default();
-        let name = name.split('?').next().unwrap_or_default();
+        let path = database.split('?').next().unwrap_or_default();
+        let name = path.rsplit('/').next().unwrap_or_default();
         let host = self.directory.display().to_string();
         self.run("psql", &["-h", &host, "-U", "postgres", "-d", name, "-X", "-q", "-A", "-t", "-c", sql])
     }

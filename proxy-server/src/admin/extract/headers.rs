@@ -62,9 +62,11 @@ impl<S: Sync> FromRequestParts<S> for Match {
             }),
             (None, Some("*")) => Ok(Self::Absent),
             (None, Some(_)) => Err(ApiError::new(Code::BadHeader, "If-None-Match may only be *")),
-            (Some(_), Some(_)) => {
-                Err(ApiError::new(Code::BadHeader, "either If-Match or If-None-Match, not both"))
-            }
+            // Both must hold (RFC 9110 section 13.2.2): that it exists, and that it does not.
+            (Some(_), Some(_)) => Err(ApiError::new(
+                Code::AlreadyThere,
+                "it cannot both exist (If-Match) and not exist (If-None-Match)",
+            )),
         }
     }
 }

@@ -46,9 +46,11 @@ pub(in crate::admin) struct AddMeasurement {
     labels: Labels,
     /// Admits from then on.
     #[serde(default)]
+    #[schema(example = "2030-01-01T00:00:00Z")]
     not_before: Option<Moment>,
     /// Admits before then; its sessions end then.
     #[serde(default)]
+    #[schema(example = "2031-01-01T00:00:00Z")]
     expires: Option<Moment>,
 }
 
@@ -66,11 +68,11 @@ pub(in crate::admin) struct MeasurementPatch {
     labels: Option<Option<Labels>>,
     /// Admits from then on.
     #[serde(default, deserialize_with = "said")]
-    #[schema(value_type = Option<Moment>)]
+    #[schema(value_type = Option<Moment>, example = "2030-01-01T00:00:00Z")]
     not_before: Option<Option<Moment>>,
     /// Admits before then; its sessions end then.
     #[serde(default, deserialize_with = "said")]
-    #[schema(value_type = Option<Moment>)]
+    #[schema(value_type = Option<Moment>, example = "2031-01-01T00:00:00Z")]
     expires: Option<Option<Moment>>,
 }
 

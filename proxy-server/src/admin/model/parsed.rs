@@ -71,7 +71,6 @@ impl PartialSchema for Moment {
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
             .description(Some("RFC 3339; answers have milliseconds and UTC"))
-            .examples([serde_json::json!("2026-11-22T03:04:05.678Z")])
             .into()
     }
 }
@@ -132,10 +131,23 @@ impl FromStr for NetworkText {
     }
 }
 
+/// A whole number that some programs write as `60.0`: the same number in JSON
+/// (RFC 8259 section 6), and an integer in JSON Schema.
+pub(in crate::admin) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<T, D::Error> {
+    let number = serde_json::Number::deserialize(from)?;
+    let as_float = number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..=EXACT).contains(float));
+    let number = number.as_u64().or_else(|| as_float.map(|float| float as u64));
+    let fits = number.and_then(|number| T::try_from(number).ok());
+    fits.ok_or_else(|| D::Error::custom("expected a whole number that is not negative and not too large"))
+}
+
 /// Foreign text in an error, in its first characters.
 fn cut(text: &str) -> String {
     text.chars().take(64).collect()
 }
+
+/// Up to 2⁵³ every whole number is a float of its own (RFC 7493 section 2.2).
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A reason, a description.
 const PROSE: usize = 500;
@@ -155,6 +167,18 @@ mod tests {
         );
         for bad in ["", "2026-08-03", "1969-12-31T23:59:59Z", "2026-08-03T19:19:53", "2026-02-30T00:00:00Z"] {
             assert!(moment(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_have_two_spellings_and_others_none() {
+        let read = |text: &str| whole::<_, u32>(&mut serde_json::Deserializer::from_str(text)).ok();
+        assert_eq!(
+            (read("60"), read("60.0"), read("6e1"), read("0")),
+            (Some(60), Some(60), Some(60), Some(0))
+        );
+        for bad in ["60.5", "-1", "-1.0", "4294967296", "1e300", "\"60\"", "null", "true"] {
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 

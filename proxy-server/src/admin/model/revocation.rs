@@ -1,5 +1,5 @@
 use countersign_verifier::PcrSet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::{Cut, Outcome, PcrsIn, Prose, Text};
@@ -16,14 +16,19 @@ use crate::{
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct Revocation {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "said")]
     workload: Option<Text<WorkloadName>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "said")]
     measurement: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "said")]
     pcrs: Option<PcrsIn>,
     #[serde(default)]
     reason: Option<Prose>,
+}
+
+/// What is there is not null: of "nothing in particular" nobody can say what is revoked.
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 impl Incoming for Revocation {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Moment, Text};
+use super::{Moment, Text, whole};
 use crate::{
     admin::{
         extract::{Incoming, SMALL},
@@ -28,6 +28,7 @@ pub(in crate::admin) struct NewToken {
     #[schema(value_type = Option<Vec<String>>, schema_with = workloads_schema)]
     workloads: Option<Vec<Text<WorkloadName>>>,
     /// How long it lives, in seconds: a minute to a year.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 60, maximum = 31_622_400, example = 2_592_000)]
     lives_seconds: u64,
 }

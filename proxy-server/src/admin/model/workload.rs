@@ -4,7 +4,7 @@ use countersign_protocol::{Destination, Lease, LeaseBounds};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{NetworkText, Prose, Text};
+use super::{NetworkText, Prose, Text, whole};
 use crate::{
     admin::{
         extract::{Incoming, LARGE},
@@ -63,9 +63,11 @@ pub(in crate::admin) struct Rules {
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct LeaseView {
     /// The shortest.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 30, maximum = 600, example = 30)]
     min_seconds: u64,
     /// The longest.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 30, maximum = 600, example = 300)]
     max_seconds: u64,
 }
@@ -75,11 +77,11 @@ pub(in crate::admin) struct LeaseView {
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct LimitsView {
     /// Live sessions.
-    #[serde(default = "max_sessions")]
+    #[serde(default = "max_sessions", deserialize_with = "whole")]
     #[schema(required = false, minimum = 1, maximum = 10_000_000, default = 1000)]
     max_sessions: u32,
     /// Open tunnels of each session.
-    #[serde(default = "max_tunnels")]
+    #[serde(default = "max_tunnels", deserialize_with = "whole")]
     #[schema(required = false, minimum = 1, maximum = 10_000_000, default = 1024)]
     max_tunnels_per_session: u32,
     /// Bytes a second of all tunnels together, on each replica; without a limit when it is left out.

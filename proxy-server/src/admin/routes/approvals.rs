@@ -33,13 +33,14 @@ pub(in crate::admin) async fn approve_measurement(
     expected: Match,
 ) -> Answer {
     caller.may(Permission::Approve, &place.workload)?;
+    let expected = expected.of_existing()?;
     let row = measurement(&api, &place.workload, &place.measurement).await?;
     let authors = [row.author.as_deref(), row.pending.as_ref().map(|pending| pending.author.as_str())];
     for author in authors.into_iter().flatten() {
         not_the_authors_hand(&caller, &api, author).await?;
     }
     let change = Change::Approve { workload: place.workload, measurement: Some(place.measurement) };
-    let changed = api.change(&caller, change, Terms::given(expected.of_existing()?, params.mode())).await?;
+    let changed = api.change(&caller, change, Terms::given(expected, params.mode())).await?;
     Ok(answers::changed(changed, params.mode(), Noun::Approval, None))
 }
 
@@ -57,8 +58,9 @@ pub(in crate::admin) async fn withdraw_measurement(
     expected: Match,
 ) -> Answer {
     caller.may(Permission::Change, &place.workload)?;
+    let expected = expected.of_existing()?;
     let change = Change::Withdraw { workload: place.workload, measurement: Some(place.measurement) };
-    let changed = api.change(&caller, change, Terms::given(expected.of_existing()?, params.mode())).await?;
+    let changed = api.change(&caller, change, Terms::given(expected, params.mode())).await?;
     Ok(answers::changed(changed, params.mode(), Noun::Change, None))
 }
 
@@ -77,12 +79,13 @@ pub(in crate::admin) async fn approve_workload(
     expected: Match,
 ) -> Answer {
     caller.may(Permission::Approve, &place.workload)?;
+    let expected = expected.of_existing()?;
     let row = workload(&api, &place.workload).await?;
     if let Some((_, author, _)) = &row.pending {
         not_the_authors_hand(&caller, &api, author).await?;
     }
     let change = Change::Approve { workload: place.workload, measurement: None };
-    let changed = api.change(&caller, change, Terms::given(expected.of_existing()?, params.mode())).await?;
+    let changed = api.change(&caller, change, Terms::given(expected, params.mode())).await?;
     Ok(answers::changed(changed, params.mode(), Noun::Approval, None))
 }
 
@@ -99,8 +102,9 @@ pub(in crate::admin) async fn withdraw_workload(
     expected: Match,
 ) -> Answer {
     caller.may(Permission::Change, &place.workload)?;
+    let expected = expected.of_existing()?;
     let change = Change::Withdraw { workload: place.workload, measurement: None };
-    let changed = api.change(&caller, change, Terms::given(expected.of_existing()?, params.mode())).await?;
+    let changed = api.change(&caller, change, Terms::given(expected, params.mode())).await?;
     Ok(answers::changed(changed, params.mode(), Noun::Change, None))
 }
 

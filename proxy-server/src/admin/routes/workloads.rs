@@ -134,9 +134,10 @@ pub(in crate::admin) async fn revoke(
     expected: Match,
 ) -> Answer {
     caller.may(Permission::Revoke, &place.workload)?;
+    let expected = expected.of_existing()?;
     let (mode, reason) = params.take();
     let change = Change::RevokeWorkload { workload: place.workload, reason };
-    let changed = api.change(&caller, change, Terms::given(expected.of_existing()?, mode)).await?;
+    let changed = api.change(&caller, change, Terms::given(expected, mode)).await?;
     Ok(answers::changed(changed, mode, Noun::Revocation, None))
 }
 

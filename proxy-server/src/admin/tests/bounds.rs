@@ -21,7 +21,7 @@ async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
 }
 
 #[tokio::test]
-async fn a_large_body_is_refused_before_it_is_read() {
+async fn a_large_body_is_refused_and_its_sender_hears_why() {
     let rig = Rig::start("large").await;
     let admin = rig.admin().await;
     let mut stream = rig.connect(rig.tls()).await.unwrap();
@@ -32,7 +32,9 @@ async fn a_large_body_is_refused_before_it_is_read() {
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too-large"), "{answer}");
 
-    // One that says no length is cut where the limit is.
+    // Whoever sends all of it before he reads hears it too.
+    let big = format!("{{\"name\":\"{}\"}}", "a".repeat(2 * 1024 * 1024));
+    rig.call(Call::post("/v1/workloads").with(&admin).text(&big)).await.problem(413, "too-large");
     let big = format!("{{\"document\":\"{}\"}}", "A".repeat(70_000));
     rig.call(Call::post("/v1/explain").with(&admin).text(&big)).await.problem(413, "too-large");
 }

@@ -7,6 +7,7 @@ mod document;
 mod errors;
 mod events;
 mod explain;
+mod export;
 mod revocations;
 mod rig;
 mod scope;

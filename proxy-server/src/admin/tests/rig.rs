@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{
         AdminApi, AdminConfig, AdminParts, AuditedLogins, StoreTokens,
-        identity::{Authenticator, Grant, Scope, TokenLife, TokenRecord},
+        identity::{Authenticator, CertificateRules, Grant, Scope, TokenLife, TokenRecord},
         token_row,
     },
     ca::make_trial_certificate,
@@ -50,11 +50,12 @@ pub(super) struct Rig {
 pub(super) struct Setup {
     pub(super) config: AdminConfig,
     pub(super) approvals: u32,
+    pub(super) certificates: CertificateRules,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { config: AdminConfig::default(), approvals: 0 }
+        Self { config: AdminConfig::default(), approvals: 0, certificates: CertificateRules::default() }
     }
 }
 
@@ -86,6 +87,7 @@ impl Rig {
             Arc::new(StoreTokens::new(Arc::clone(&store))),
             Arc::new(AuditedLogins::new(journal, policy.clone())),
         );
+        let authenticator = authenticator.with_certificates(setup.certificates);
         let parts = AdminParts {
             store: Arc::clone(&store),
             policy: policy.clone(),
@@ -138,10 +140,14 @@ impl Rig {
         self.policy.replace(Arc::new(policy));
     }
 
-    pub(super) fn tls(&self) -> ClientConfig {
+    pub(super) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.anchor.clone()).unwrap();
-        ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+        roots
+    }
+
+    pub(super) fn tls(&self) -> ClientConfig {
+        ClientConfig::builder().with_root_certificates(self.roots()).with_no_client_auth()
     }
 
     pub(super) async fn connect(&self, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
@@ -258,7 +264,7 @@ impl Call {
         call
     }
 
-    fn request(self) -> Request<Full<bytes::Bytes>> {
+    pub(super) fn request(self) -> Request<Full<bytes::Bytes>> {
         let mut request = Request::builder().method(self.method).uri(self.path);
         for (name, value) in self.headers {
             request = request.header(name, value);

@@ -241,3 +241,56 @@ SELECT m.epoch FROM measurement m JOIN workload w ON w.name = m.workload
 WHERE m.workload = $1 AND m.name = $2 AND m.state = 'active' AND w.state = 'active'";
 
 const ENDED: &str = "SELECT id FROM ended_session WHERE id = $1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{AuditWriter, Missing, StoreConfig};
+
+    fn row() -> Batch {
+        let event = AuditEvent {
+            at: UnixMs(1),
+            kind: "refusal".into(),
+            code: "pcr-mismatch".into(),
+            epoch: Epoch(0),
+            workload: None,
+            measurement: None,
+            session: None,
+            request_id: None,
+            actor: None,
+            before: None,
+            after: None,
+            evidence: None,
+            detail: None,
+        };
+        Batch { events: vec![event], sessions: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_settled_by_what_the_database_has() {
+        let directory = std::env::temp_dir().join(format!("countersign-unsure-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let config = StoreConfig::Sqlite { directory: directory.clone() };
+        let store = SqlStore::open(&config, AuditWriter::unsigned([1; 16]), Missing::Make).await.unwrap();
+        let at = async || match *store.own_chain.lock().await {
+            OwnChain::At { head, .. } => head,
+            other => panic!("{other:?}"),
+        };
+        store.append_batch(row()).await.unwrap();
+        let first = at().await;
+        store.append_batch(row()).await.unwrap();
+        let second = at().await;
+        let lost = Head { seq: 3, hash: [0; 32] };
+        for (head, written) in [(first, second), (second, lost)] {
+            *store.own_chain.lock().await = OwnChain::Unsure { head, written };
+            let settled = store.settle(&mut *store.own_chain.lock().await).await.unwrap();
+            assert_eq!(settled, second, "it was written, or it was not");
+        }
+        *store.own_chain.lock().await = OwnChain::Unsure { head: first, written: lost };
+        assert!(store.append_batch(row()).await.is_err(), "neither here nor there");
+        *store.own_chain.lock().await = OwnChain::Unsure { head: first, written: second };
+        store.append_batch(row()).await.unwrap();
+        assert_eq!(at().await.seq, 3);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}

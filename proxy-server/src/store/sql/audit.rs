@@ -1,6 +1,4 @@
-//! Reading the audit, and signing where its chains stand.
-
-use std::collections::BTreeSet;
+//! Reading the audit's chains, and signing where they stand.
 
 use countersign_protocol::{Epoch, SessionId};
 
@@ -8,13 +6,9 @@ use super::{
     SqlStore,
     change::lock::{COMMITTED, PolicyChange, committed},
     connection::{Failure, Row, Transaction},
-    lists::{bad_cursor, limit},
 };
 use crate::audit::{ChainName, Checkpoint, Head, KeyId, Purpose};
-use crate::store::{
-    AuditEvent, AuditFilter, AuditPage, AuditRow, ChainRow, CheckpointRow, Page, Paged, UnixMs, Visible,
-    texts::corrupt,
-};
+use crate::store::{AuditEvent, AuditRow, ChainRow, CheckpointRow, UnixMs, texts::corrupt};
 
 impl SqlStore {
     pub(super) async fn read_chains(&self) -> Result<Vec<ChainRow>, Failure> {
@@ -55,45 +49,9 @@ impl SqlStore {
         rows.iter().map(checkpoint).collect()
     }
 
-    /// The chains together, newest row first: of all chains' next rows, always the latest.
-    ///
-    /// Looks at no more than [`MOST_LOOKED_AT`] rows, so a page of a narrow filter may be
-    /// short, or empty, and still have a next one.
-    pub(super) async fn audit_page(
-        &self,
-        visible: &Visible,
-        filter: &AuditFilter,
-        page: &Page,
-    ) -> Result<AuditPage, Failure> {
-        let limit = usize::try_from(limit(page)).unwrap_or(usize::MAX);
-        let mut snapshot = self.reader.begin_reading().await?;
-        let mut chains = Descent::start(&mut snapshot, page.after.as_deref()).await?;
-        let mut rows = Vec::with_capacity(limit);
-        let mut looked_at = 0;
-        let mut more = false;
-        loop {
-            for chain in &mut chains {
-                chain.fill(&mut snapshot).await?;
-            }
-            let latest = chains.iter_mut().filter(|chain| !chain.rows.is_empty());
-            let Some(chain) = latest.max_by_key(|chain| chain.top()) else { break };
-            if rows.len() == limit || looked_at == MOST_LOOKED_AT {
-                more = true;
-                break;
-            }
-            looked_at += 1;
-            if let Some(row) = chain.pop()
-                && passes(&row.event, visible, filter)
-            {
-                rows.push(row);
-            }
-        }
-        snapshot.commit().await?;
-        Ok(Paged { rows, next: more.then(|| Descent::cursor(&chains)) })
-    }
-
     pub(super) async fn sign_heads(&self, now: UnixMs) -> Result<(), Failure> {
-        let mut transaction = self.journal.begin().await?;
+        // On the connections that wait for the disk: what is signed, everything before it included, is there.
+        let mut transaction = self.policy.begin().await?;
         let epoch = committed(&transaction.fetch_one(COMMITTED, &[]).await?)?.epoch;
         for name in [ChainName::Policy, self.own_name] {
             let row = transaction.fetch_optional(HEAD, &[(&name.to_string()).into()]).await?;
@@ -144,104 +102,8 @@ impl SqlStore {
     }
 }
 
-/// One chain, read from its end.
-struct Descent {
-    id: i64,
-    name: String,
-    /// The next row to read from the database.
-    from: u64,
-    /// Read and not taken, the latest at the end.
-    rows: Vec<AuditRow>,
-    chunk: u64,
-}
-
-impl Descent {
-    /// All chains from their heads, or from where the last page ended.
-    ///
-    /// A cursor is `id:seq,id:seq…` of the chains that have rows left. Chains that
-    /// were made since are not in it: their rows are newer than the first page.
-    async fn start(snapshot: &mut Transaction, cursor: Option<&str>) -> Result<Vec<Self>, Failure> {
-        let places = cursor.map(places).transpose()?;
-        let mut chains = Vec::new();
-        for row in snapshot.fetch_all(CHAINS, &[]).await? {
-            let id: i64 = row.get(0)?;
-            let from = match &places {
-                None => row.count(2)?,
-                Some(places) => match places.iter().find(|(chain, _)| *chain == id) {
-                    Some((_, seq)) => *seq,
-                    None => continue,
-                },
-            };
-            chains.push(Self { id, name: row.get(1)?, from, rows: Vec::new(), chunk: FIRST_CHUNK });
-        }
-        Ok(chains)
-    }
-
-    fn cursor(chains: &[Self]) -> String {
-        let next = |chain: &Self| chain.rows.last().map_or(chain.from, |row| row.seq);
-        let left = chains.iter().filter(|chain| next(chain) > 0);
-        left.map(|chain| format!("{}:{}", chain.id, next(chain))).collect::<Vec<_>>().join(",")
-    }
-
-    async fn fill(&mut self, snapshot: &mut Transaction) -> Result<(), Failure> {
-        if !self.rows.is_empty() || self.from == 0 {
-            return Ok(());
-        }
-        let values = [self.id.into(), self.from.into(), self.chunk.into()];
-        let mut rows = Vec::new();
-        for row in snapshot.fetch_all(BACKWARD, &values).await? {
-            rows.push(audit_row(&row, &self.name)?);
-        }
-        // Rows are numbered without gaps, so fewer than asked for means that there are no more.
-        let whole = u64::try_from(rows.len()).unwrap_or(0) == self.chunk;
-        self.from = rows.last().filter(|_| whole).map_or(0, |row| row.seq.saturating_sub(1));
-        rows.reverse();
-        self.rows = rows;
-        self.chunk = (self.chunk * 4).min(MOST_CHUNK);
-        Ok(())
-    }
-
-    fn top(&self) -> Option<(UnixMs, i64)> {
-        self.rows.last().map(|row| (row.event.at, self.id))
-    }
-
-    fn pop(&mut self) -> Option<AuditRow> {
-        self.rows.pop()
-    }
-}
-
-fn places(cursor: &str) -> Result<Vec<(i64, u64)>, Failure> {
-    let place = |part: &str| {
-        let (id, seq) = part.split_once(':')?;
-        Some((id.parse().ok()?, seq.parse().ok()?))
-    };
-    cursor.split(',').map(|part| place(part).ok_or_else(bad_cursor)).collect()
-}
-
-fn passes(event: &AuditEvent, visible: &Visible, filter: &AuditFilter) -> bool {
-    let AuditFilter { workload, session, kind, code, actor, from, until } = filter;
-    let is = |wanted: &Option<String>, actual: Option<&str>| {
-        wanted.as_ref().is_none_or(|wanted| actual == Some(wanted))
-    };
-    let seen = match visible {
-        Visible::Everything => true,
-        Visible::Workloads(names) => sees(names, event.workload.as_ref()),
-    };
-    seen && is(workload, event.workload.as_deref())
-        && session.is_none_or(|session| event.session == Some(session))
-        && is(kind, Some(&event.kind))
-        && is(code, Some(&event.code))
-        && is(actor, event.actor.as_deref())
-        && from.is_none_or(|from| event.at >= from)
-        && until.is_none_or(|until| event.at < until)
-}
-
-fn sees(names: &BTreeSet<String>, workload: Option<&String>) -> bool {
-    workload.is_some_and(|workload| names.contains(workload))
-}
-
-/// Columns: see `columns`.
-fn audit_row(row: &Row, chain: &str) -> Result<AuditRow, Failure> {
+/// Columns: see `audit_columns`.
+pub(super) fn audit_row(row: &Row, chain: &str) -> Result<AuditRow, Failure> {
     let event = AuditEvent {
         at: row.time(1)?,
         kind: row.get::<String>(2)?.into(),
@@ -270,28 +132,20 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (chain, seq, purpose) DO NOT
 /// The most rows of a chain in one answer.
 const MOST_ROWS: u32 = 10_000;
 
-/// The most rows that one page looks at: some tens of milliseconds.
-const MOST_LOOKED_AT: usize = 20_000;
-
-/// Rows read at once: few of the many chains that a page takes nothing from.
-const FIRST_CHUNK: u64 = 32;
-const MOST_CHUNK: u64 = 1024;
-
-macro_rules! columns {
+macro_rules! audit_columns {
     () => {
         "SELECT a.seq, a.at_ms, a.kind, a.code, a.epoch, a.workload, a.measurement, a.session, a.request_id, a.actor,
                 a.before, a.after, a.evidence, a.detail, a.hash FROM audit a"
     };
 }
+pub(super) use audit_columns;
 
-const CHAINS: &str = "SELECT id, name, seq, hash FROM audit_chain ORDER BY name";
+pub(super) const CHAINS: &str = "SELECT id, name, seq, hash FROM audit_chain ORDER BY name";
 const HEAD: &str = "SELECT id, seq, hash FROM audit_chain WHERE name = $1";
 const FORWARD: &str = concat!(
-    columns!(),
+    audit_columns!(),
     " WHERE a.chain = (SELECT id FROM audit_chain WHERE name = $1) AND a.seq > $2 ORDER BY a.seq LIMIT $3"
 );
-const BACKWARD: &str =
-    concat!(columns!(), " WHERE a.chain = $1 AND a.seq <= $2 ORDER BY a.seq DESC LIMIT $3");
 const CHECKPOINTS: &str = "
 SELECT p.purpose, p.seq, p.hash, p.at_ms, p.epoch, p.key_id, p.signature
 FROM checkpoint p JOIN audit_chain c ON c.id = p.chain WHERE c.name = $1 ORDER BY p.seq, p.purpose";

@@ -12,8 +12,10 @@
 
 mod append;
 mod audit;
+mod audit_page;
 mod change;
 mod connection;
+mod failure;
 mod lists;
 mod open;
 mod policy;
@@ -28,6 +30,7 @@ mod sessions;
 mod sqlite;
 mod sqlite_append;
 mod tokens;
+mod value;
 
 use std::{sync::Arc, time::Duration};
 

@@ -2,10 +2,7 @@
 
 use std::{error::Error, net::IpAddr, str::FromStr, time::Duration};
 
-use sqlx::{
-    Connection,
-    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
-};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
@@ -21,7 +18,7 @@ pub(super) async fn open(url: &str, missing: Missing) -> Result<Pools, StoreErro
     let server = options(url)?;
     let place = place(&server);
     let failed = |source: Box<dyn Error + Send + Sync>| StoreError::Open { place: place.clone(), source };
-    let migrated = timeout(MIGRATING, migrate(&server, missing)).await;
+    let migrated = timeout(MIGRATING, migrate(server.clone(), missing)).await;
     let migrated = migrated.map_err(|_| failed("it did not answer in time".into()))?;
     if !migrated.map_err(failed)? {
         return Err(StoreError::Absent { place });
@@ -93,16 +90,21 @@ fn bounded(options: PgConnectOptions) -> PgConnectOptions {
 }
 
 /// Whether there is a store now. On a connection of its own, since this may take longer than a statement may.
-async fn migrate(options: &PgConnectOptions, missing: Missing) -> Result<bool, Box<dyn Error + Send + Sync>> {
-    let mut connection = sqlx::PgConnection::connect_with(options).await?;
+async fn migrate(options: PgConnectOptions, missing: Missing) -> Result<bool, Box<dyn Error + Send + Sync>> {
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_with(options).await?;
     let found: Option<String> =
-        sqlx::query_scalar("SELECT CAST(to_regclass('policy') AS TEXT)").fetch_one(&mut connection).await?;
+        sqlx::query_scalar("SELECT CAST(to_regclass('policy') AS TEXT)").fetch_one(&pool).await?;
     if found.is_none() && missing == Missing::Fail {
         return Ok(false);
     }
+<<<<<<< HEAD
+    MIGRATIONS.run(&pool).await?;
+    pool.close().await;
+=======
     // Not `run`: what it gives back is no `Send` where more lifetimes are about.
     MIGRATIONS.run_direct(None, &mut connection, false).await?;
     connection.close().await?;
+>>>>>>> w-cli
     Ok(true)
 }
 

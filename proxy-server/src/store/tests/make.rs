@@ -67,6 +67,10 @@ pub(super) fn add(workload: &str, name: &str, pcrs: PcrSet) -> Change {
     Change::AddMeasurement { workload: workload.parse().unwrap(), measurement: new(name, pcrs) }
 }
 
+pub(super) fn edit(workload: &str, name: &str, edit: MeasurementEdit) -> Change {
+    Change::EditMeasurement { workload: workload.parse().unwrap(), name: name.to_owned(), edit }
+}
+
 pub(super) fn revoke(workload: &str, name: &str) -> Change {
     Change::RevokeMeasurement { workload: workload.parse().unwrap(), name: name.to_owned(), reason: None }
 }

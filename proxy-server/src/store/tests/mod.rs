@@ -1,7 +1,13 @@
 //! What every store must do, run over every database.
 
+mod approvals;
+mod audit;
+mod changes;
 mod database;
+mod lists;
 mod make;
+mod postgres_only;
+mod races;
 mod seed;
 mod sessions;
 
@@ -33,7 +39,45 @@ async fn a_tidied_log_is_written_again_from_its_start() {
     sessions::a_tidied_log_is_written_again_from_its_start(Database::sqlite("tidy")).await;
 }
 
+#[tokio::test]
+async fn a_copy_of_the_file_is_the_store_at_one_moment() {
+    sessions::a_copy_of_the_file_is_the_store_at_one_moment(Database::sqlite("copy")).await;
+}
+
 conformance! {
+    lists:
+        ten_thousand_measurements_page_by_page
+        a_name_in_scope_is_no_pattern
+        tombstones_are_seen_by_whose_they_are
+        a_hundred_thousand_sessions_page_by_page
+        tokens_are_kept_found_and_revoked;
+    audit:
+        chains_verify_from_their_first_row_to_their_head
+        what_retention_leaves_begins_at_a_signed_head
+        the_audit_pages_over_all_chains_newest_first;
+    changes:
+        a_workload_and_its_measurement_come_live_and_go
+        every_refusal_has_its_reason_and_changes_nothing
+        a_revision_that_has_passed_is_told
+        words_change_without_an_epoch_and_validity_with_one
+        a_dry_run_says_all_and_changes_nothing
+        a_revoked_set_takes_what_it_covers_and_what_it_might_have_matched
+        a_file_neither_brings_back_nor_forgets_what_the_api_did
+        replicas_are_known_for_a_day;
+    approvals:
+        a_measurement_waits_for_two_others
+        what_was_revoked_meanwhile_is_not_approved
+        rules_narrow_at_once_and_widen_by_approval
+        a_longer_validity_waits_and_a_shorter_one_does_not
+        a_pending_measurement_is_withdrawn_or_revoked_by_one
+        a_tombstone_is_lifted_by_another_where_people_are_asked;
+    races:
+        a_request_sent_twice_is_done_once
+        two_writers_leave_no_gap_in_the_epochs
+        a_session_admitted_by_what_was_revoked_is_not_written
+        a_session_that_was_ended_does_not_come_back
+        admissions_race_a_revocation_and_never_outlive_it
+        two_processes_under_one_id_are_found_out;
     seed:
         seeding_is_one_change_and_the_same_file_none
         what_left_the_file_is_revoked_and_may_come_back

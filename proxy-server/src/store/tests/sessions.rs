@@ -109,3 +109,21 @@ pub(super) async fn a_store_that_refuses_is_told_to_whoever_waits(database: Data
     let recorded = journal.record(event("admitted"), session(1, 1, 5_000)).await;
     assert_eq!(recorded, Err(JournalError::NotWritten));
 }
+
+pub(super) async fn a_copy_of_the_file_is_the_store_at_one_moment(database: Database) {
+    let store = seeded(&database).await;
+    store
+        .append(Batch { events: vec![event("admitted")], sessions: vec![session(1, 1, 5_000)] })
+        .await
+        .unwrap();
+    let place = database.directory.join("restored");
+    std::fs::create_dir(&place).unwrap();
+    let copy = place.join("countersign.db");
+    store.backup(&copy).await.unwrap();
+    store.append(Batch { events: vec![event("late")], sessions: vec![] }).await.unwrap();
+    assert!(store.backup(&copy).await.is_err(), "a backup overwrites nothing");
+    let config = StoreConfig::Sqlite { directory: place };
+    let restored = SqlStore::open(&config, AuditWriter::unnamed(), Missing::Fail).await.unwrap();
+    assert_eq!(restored.audit_for_tests().await, [SEEDED, "admission admitted 1"]);
+    assert_eq!(restored.sessions(UnixMs(0)).await.unwrap(), [session(1, 1, 5_000)]);
+}

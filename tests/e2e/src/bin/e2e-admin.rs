@@ -71,6 +71,7 @@ async fn main() -> Result<(), Failure> {
         "address": listener.local_addr()?,
         "ca": ca,
         "token": token.reveal().as_str(),
+        "token_id": record.id.to_string(),
     });
     let unfinished = directory.join("ready.unfinished");
     fs::write(&unfinished, ready.to_string())?;

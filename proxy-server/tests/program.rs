@@ -17,7 +17,7 @@ fn a_bad_configuration_names_every_mistake_and_nothing_starts() {
         assert_eq!(output.status.code(), Some(1));
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(
-            stderr.contains("countersign.toml:10:1: trust.rot: unknown field; did you mean \"root\"?"),
+            stderr.contains("countersign.toml:12:1: trust.rot: unknown field; did you mean \"root\"?"),
             "{stderr}"
         );
         assert!(stderr.contains("trust.root: missing"), "{stderr}");
@@ -51,7 +51,7 @@ fn it_serves_sees_a_revocation_reloads_and_stops() {
     proxy.wait_for("ready");
     let ready: serde_json::Value =
         serde_json::from_slice(&fs::read(place.0.join("ready.json")).unwrap()).unwrap();
-    for port in ["attestation", "gateway"] {
+    for port in ["attestation", "gateway", "admin"] {
         let address: std::net::SocketAddr = ready[port].as_str().unwrap().parse().unwrap();
         std::net::TcpStream::connect(address).unwrap();
     }
@@ -61,7 +61,10 @@ fn it_serves_sees_a_revocation_reloads_and_stops() {
     assert!(String::from_utf8(second.stderr).unwrap().contains("another countersign-proxy serves from"));
 
     let revoked = place.run(&["measurement", "revoke", "payments/v1", "--reason", "a test"]);
-    assert_eq!(String::from_utf8(revoked.stdout).unwrap(), "revoked payments/v1 in epoch 2\n");
+    assert_eq!(
+        String::from_utf8(revoked.stdout).unwrap(),
+        "revoked payments/v1 in epoch 2: no session to end, no tunnel to cut\n"
+    );
     assert_eq!(proxy.wait_for("policy-in-force")["epoch"], 2);
     let again = place.run(&["measurement", "revoke", "payments/v1"]);
     assert_eq!(again.status.code(), Some(1));

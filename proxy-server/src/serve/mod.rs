@@ -15,7 +15,7 @@ mod parts;
 mod signals;
 mod witness;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -44,11 +44,11 @@ pub async fn serve(
 ) -> Result<Stopped, ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let Parts { background, attestation, gateway, admin, listeners, journal, lock } =
-        Parts::start(&config).await?;
+        boxed(Parts::start(&config)).await?;
 
     let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
     let store = Arc::clone(&background.store);
-    let background = background.start(&config, &stopped).await;
+    let background = boxed(background.start(&config, &stopped)).await;
     let ports = TaskTracker::new();
     let addresses = listeners.addresses;
     ports.spawn(attestation.serve(listeners.attestation, closing.clone()));
@@ -90,6 +90,11 @@ pub async fn serve(
     tracing::info!(code = "stopped", how = %outcome, "stopped");
     drop(lock);
     Ok(outcome)
+}
+
+/// Large futures that borrow: as part of another one the compiler cannot see that they are `Send` for every lifetime.
+fn boxed<'a, T>(future: impl Future<Output = T> + Send + 'a) -> Pin<Box<dyn Future<Output = T> + Send + 'a>> {
+    Box::pin(future)
 }
 
 /// Reads the file again. What is wrong with it changes nothing; what is right

@@ -71,7 +71,8 @@ impl Parts {
                 sessions.clone(),
             ))),
         };
-        let ca = SessionCa::start(&config.session_root, &config.state_directory, OffsetDateTime::now_utc());
+        let now = OffsetDateTime::now_utc();
+        let ca = super::boxed(SessionCa::start(&config.session_root, &config.state_directory, now));
         let ca = Arc::new(ca.await.map_err(ServeError::Ca)?);
         tracing::info!(code = "session-ca", root = %config.session_root, "session certificates stand under this root");
         let listeners = Listeners::bind(config).await?;

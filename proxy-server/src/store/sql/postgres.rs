@@ -97,10 +97,7 @@ async fn migrate(options: PgConnectOptions, missing: Missing) -> Result<bool, Bo
     if found.is_none() && missing == Missing::Fail {
         return Ok(false);
     }
-    let mut connection = pool.acquire().await?;
-    // Not `run`: what it gives back is no `Send` where more lifetimes are about.
-    MIGRATIONS.run_direct(None, &mut *connection, false).await?;
-    drop(connection);
+    MIGRATIONS.run(&pool).await?;
     pool.close().await;
     Ok(true)
 }

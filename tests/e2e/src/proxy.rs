@@ -98,13 +98,6 @@ impl Proxy {
         kill_process(pid, Signal::TERM).unwrap();
     }
 
-    /// Stops the program where it stands (SIGSTOP), as a machine that hangs would.
-    pub fn freeze(&self) {
-        let Serving::Program { process, .. } = &self.serving else { panic!("a proxy in this process") };
-        let pid = Pid::from_raw(process.id().unwrap().try_into().unwrap()).unwrap();
-        kill_process(pid, Signal::STOP).unwrap();
-    }
-
     /// Waits for the program's end.
     pub async fn ended(&mut self) -> ExitStatus {
         let Serving::Program { process, .. } = &mut self.serving else { panic!("a proxy in this process") };

@@ -10,6 +10,7 @@ use crate::{
         show::{self, TokenRow},
         words::{ChangeArgs, Output, ShortId, TokenCommand, TokenCreate},
     },
+    policy::WorkloadName,
     store::UnixMs,
 };
 
@@ -78,18 +79,19 @@ struct Whoami {
 /// what it would refuse is looked up.
 async fn would_make(client: &Client, create: &TokenCreate) -> Result<ExitCode, Failure> {
     let Whoami { subject, roles, workloads } = client.ask(&Call::get("/v1/whoami")).await?.json()?;
-    let admin = roles.iter().any(|role| role == "admin");
-    let within = workloads.as_ref().is_none_or(|own| {
-        let inside = |asked: &crate::policy::WorkloadName| own.iter().any(|name| name == asked.as_str());
+    let own = workloads.as_deref();
+    let within = own.is_none_or(|own| {
+        let inside = |asked: &WorkloadName| own.iter().any(|name| name == asked.as_str());
         !create.workloads.is_empty() && create.workloads.iter().all(inside)
     });
-    let taken =
-        find(client, |token| token.name == create.name && token.state(UnixMs::now()) == "live").await?;
-    let refusal = match (admin, within, taken) {
-        (false, ..) => Some(format!("{subject} is no admin")),
-        (true, false, _) => Some(format!("{subject} has some workloads only, and the token would have more")),
-        (true, true, Some(token)) => Some(format!("the live token {} has that name", token.id)),
-        (true, true, None) => None,
+    let refusal = if !roles.iter().any(|role| role == "admin") {
+        Some(format!("{subject} is no admin"))
+    } else if !within {
+        Some(format!("{subject} has some workloads only, and the token would have more"))
+    } else {
+        let now = UnixMs::now();
+        let taken = find(client, |token| token.name == create.name && token.state(now) == "live").await?;
+        taken.map(|token| format!("the live token {} has that name", token.id))
     };
     match refusal {
         Some(reason) => Err(Failure::wrong("token", format!("dry run, nothing was changed: {reason}"))),

@@ -28,7 +28,9 @@ use crate::{
 pub(in crate::cli) async fn verify(verify: AuditVerify, reach: Reach) -> Result<ExitCode, Failure> {
     let AuditVerify { file, keys, known_heads, read } = verify;
     let mut witnesses = Witnesses::read(&keys, &known_heads)?;
-    let report = match (file, reach.place(&environment)?) {
+    let place = reach.place(&environment)?;
+    let no_keys = keys.is_empty() && (file.is_some() || matches!(place, Place::Server(_)));
+    let report = match (file, place) {
         (Some(path), _) => {
             let reader = input::open(&path)?;
             witnesses.check(reader).map_err(|failure| of_file(failure, &path))?
@@ -49,6 +51,9 @@ pub(in crate::cli) async fn verify(verify: AuditVerify, reach: Reach) -> Result<
             show::print(&format!("{}\n", lines.join("\n")))?
         }
     };
+    if no_keys && report.checkpoints > 0 {
+        show::note(NO_KEYS);
+    }
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -112,6 +117,9 @@ impl Witnesses {
 fn of_file(failure: Failure, path: &Path) -> Failure {
     Failure::wrong(path, format_args!("no export of an audit: {failure}"))
 }
+
+const NO_KEYS: &str = "no --key was named, so no checkpoint is believed: replica list --output json has each replica's \
+                       key (audit_key); keep them where whoever writes to the store does not come";
 
 /// A key is a line, known heads are some KiB.
 const SMALL: usize = 64 * 1024;

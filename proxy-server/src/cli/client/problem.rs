@@ -66,7 +66,7 @@ impl Refused {
     fn advice(&self) -> Option<String> {
         let advice = match (self.code.as_str(), self.status) {
             ("no-credentials", _) => NO_CREDENTIALS.to_owned(),
-            ("bad-credentials", _) | ("", 401) => BAD_CREDENTIALS.to_owned(),
+            (_, 401) => BAD_CREDENTIALS.to_owned(),
             ("role-missing" | "installation-wide" | "escalation" | "no-role", _) => {
                 "ask somebody with the role, or act on the proxy's machine with --config".to_owned()
             }
@@ -79,15 +79,7 @@ impl Refused {
             ("kept-by-file", _) => {
                 "edit the configuration and send SIGHUP to serve; revoking is possible from here".to_owned()
             }
-            (
-                "logins-throttled"
-                | "overloaded"
-                | "store-unavailable"
-                | "provider-unavailable"
-                | "stale"
-                | "too-slow",
-                _,
-            ) => {
+            (_, 429 | 503) if !self.code.is_empty() => {
                 let seconds = self.retry_after.as_deref().unwrap_or("some");
                 format!("try again in {seconds} s")
             }
@@ -198,7 +190,7 @@ mod tests {
     #[test]
     fn what_passes_says_when() {
         let text =
-            said(429, "application/problem+json", r#"{"code":"logins-throttled","detail":"too many"}"#);
+            said(429, "application/problem+json", r#"{"code":"too-many-failures","detail":"too many"}"#);
         assert!(text.ends_with("try again in 7 s"), "{text}");
     }
 }

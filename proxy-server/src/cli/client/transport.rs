@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, fmt, io, time::Duration};
 
 use axum::Router;
 use bytes::Bytes;
@@ -20,7 +20,7 @@ pub(in crate::cli) struct Client {
 
 enum Transport {
     /// Over the network.
-    Remote(Remote),
+    Remote(Box<Remote>),
     /// The API's own routes in this process, over the store of this machine.
     Machine(Router),
 }
@@ -32,7 +32,7 @@ pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 impl Client {
     pub(super) fn remote(remote: Remote) -> Self {
-        Self { transport: Transport::Remote(remote) }
+        Self { transport: Transport::Remote(Box::new(remote)) }
     }
 
     /// A client of these routes, which know already who asks.
@@ -206,28 +206,31 @@ impl Error for Unreached {}
 fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
     causes.find_map(|cause| {
-        // An I/O error that TLS made shows its cause inside, and not as its source.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = cause.downcast_ref::<rustls::Error>().or_else(|| inner?.downcast_ref());
-        if let Some(tls) = tls {
-            return match tls {
-                rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName)
-                | rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForNameContext { .. }) => {
-                    Some("use a name that the server's certificate has")
+        let cause = unwrapped(cause);
+        if let Some(rustls::Error::InvalidCertificate(reason)) = cause.downcast_ref() {
+            return Some(match reason {
+                rustls::CertificateError::NotValidForName
+                | rustls::CertificateError::NotValidForNameContext { .. } => {
+                    "use a name that the server's certificate has"
                 }
-                rustls::Error::InvalidCertificate(_) => {
-                    Some("name the CA that the server's certificate comes from: --ca FILE or COUNTERSIGN_CA")
-                }
-                _ => None,
-            };
+                _ => "name the CA that the server's certificate comes from: --ca FILE or COUNTERSIGN_CA",
+            });
         }
-        match cause.downcast_ref::<std::io::Error>()?.kind() {
-            std::io::ErrorKind::ConnectionRefused => {
-                Some("nobody listens there: look at admin.listen in the proxy's configuration (9443 on loopback by default)")
-            }
+        match cause.downcast_ref::<io::Error>()?.kind() {
+            io::ErrorKind::ConnectionRefused => Some(
+                "nobody listens there: look at admin.listen in the proxy's configuration (9443 on loopback by default)",
+            ),
             _ => None,
         }
     })
+}
+
+/// An I/O error carries what caused it inside, and names as its source only what lies behind that.
+fn unwrapped<'e>(mut error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    while let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        error = inner;
+    }
+    error
 }
 
 /// A page of a thousand rows has less than one MiB.

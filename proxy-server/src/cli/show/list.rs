@@ -1,8 +1,6 @@
 use std::process::ExitCode;
 
-use serde::de::DeserializeOwned;
-
-use super::{Cell, Colours, Table, note, print};
+use super::{Colours, Row, Table, note, print};
 use crate::{
     cli::{
         client::{Call, Client, Pages, Unreached},
@@ -11,18 +9,6 @@ use crate::{
     },
     store::UnixMs,
 };
-
-/// What a table shows of one entry of a list. Fields that are not read here are
-/// passed over: a newer server may say more.
-pub(in crate::cli) trait Row: DeserializeOwned {
-    /// The names of the columns.
-    const HEAD: &'static [&'static str];
-    /// What the entries are called.
-    const NOUN: &'static str;
-
-    /// The cells, as many as there are names.
-    fn cells(self, now: UnixMs) -> Vec<Cell>;
-}
 
 /// Prints a list: all pages joined.
 ///

@@ -5,7 +5,9 @@ mod change;
 mod detail;
 mod explained;
 mod list;
-mod lists;
+mod live_rows;
+mod row;
+mod rule_rows;
 mod table;
 mod time;
 
@@ -13,10 +15,10 @@ pub(super) use cell::{Cell, visible};
 pub(super) use change::{Said, changed, revoked};
 pub(super) use detail::Detail;
 pub(super) use explained::explained;
-pub(super) use list::{Row, list, list_whole};
-pub(super) use lists::{
-    AuditRow, MeasurementRow, ReplicaRow, SessionRow, TokenRow, TombstoneRow, WorkloadRow,
-};
+pub(super) use list::{list, list_whole};
+pub(super) use live_rows::{AuditRow, ReplicaRow, SessionRow, TokenRow};
+pub(super) use row::Row;
+pub(super) use rule_rows::{MeasurementRow, TombstoneRow, WorkloadRow};
 pub(super) use table::{Colours, Table};
 pub(super) use time::{Stamp, left};
 

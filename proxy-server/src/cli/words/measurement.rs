@@ -32,10 +32,10 @@ pub(in crate::cli) enum MeasurementCommand {
     },
     /// Admit enclaves with these PCRs; where approvals are asked for, once others said yes.
     #[command(after_help = ADD_EXAMPLES)]
-    Add(MeasurementAdd),
+    Add(Box<MeasurementAdd>),
     /// Change what people read of a measurement, and when it admits. PCRs never change.
     #[command(after_help = EDIT_EXAMPLES)]
-    Edit(MeasurementEdit),
+    Edit(Box<MeasurementEdit>),
     /// Say yes to a measurement that waits. Nobody approves what they wrote.
     #[command(after_help = APPROVE_EXAMPLES)]
     Approve {

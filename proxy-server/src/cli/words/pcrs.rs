@@ -14,7 +14,7 @@ pub(in crate::cli) struct PcrSource {
     #[arg(long, value_name = "FILE.eif")]
     pub(in crate::cli) eif: Option<PathBuf>,
     #[command(flatten)]
-    pub(in crate::cli) flags: PcrFlags,
+    pub(in crate::cli) flags: Box<PcrFlags>,
 }
 
 /// Registers one by one.

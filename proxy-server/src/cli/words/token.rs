@@ -66,7 +66,7 @@ impl RoleWord {
 
 fn life(text: &str) -> Result<Span, String> {
     let span: Span = text.parse()?;
-    let fits = (MINUTE..=LONGEST).contains(&span.millis()) && span.millis() % 1_000 == 0;
+    let fits = (MINUTE..=LONGEST).contains(&span.millis()) && span.millis().is_multiple_of(1_000);
     if fits { Ok(span) } else { Err("expected whole seconds, 1m to 366d".to_owned()) }
 }
 

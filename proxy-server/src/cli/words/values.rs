@@ -96,7 +96,7 @@ impl FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.millis() {
-            millis if millis % 1_000 == 0 => write!(f, "{}s", millis / 1_000),
+            millis if millis.is_multiple_of(1_000) => write!(f, "{}s", millis / 1_000),
             millis => write!(f, "{millis}ms"),
         }
     }

@@ -15,7 +15,8 @@ async fn the_audit_holds_both_ways_and_as_a_file() {
     assert!(held.contains("the audit holds: "), "{held}");
 
     let replicas = server.say(&["replica", "list", "--output", "json"]).await.json();
-    std::fs::write(proxy.directory().join("replica.key"), replicas[0]["audit_key"].as_str().unwrap()).unwrap();
+    std::fs::write(proxy.directory().join("replica.key"), replicas[0]["audit_key"].as_str().unwrap())
+        .unwrap();
     let key = ["--key", "replica.key"];
     let report = server.say(&[&["audit", "verify", "--output", "json"], &key[..]].concat()).await.json();
     assert_eq!(report["findings"], serde_json::json!([]), "{report}");
@@ -55,6 +56,7 @@ async fn what_somebody_changed_is_found() {
 async fn lists_are_joined_and_limited() {
     let proxy = Proxy::program(Setup::default(), PROXY).await;
     let way = Way::machine(proxy.directory());
+    way.say(&["measurement", "revoke", "payments/1.0"]).await.good();
     let all = way.say(&["audit", "list", "--output", "json"]).await.json();
     assert!(all.as_array().unwrap().len() > 1, "{all}");
     let one = way.say(&["audit", "list", "--limit", "1", "--output", "json"]).await.json();

@@ -2,6 +2,8 @@
 //! that hangs, with a configuration that is broken.
 
 use countersign_e2e::{Proxy, Setup, Upstream, read_to_end, round_trip};
+use countersign_protocol::Epoch;
+use countersign_proxy::store::{self, AuditWriter, Load, Missing, ReplicaRow, StoreConfig, UnixMs};
 
 use super::line::{PROXY, Way};
 
@@ -18,10 +20,14 @@ async fn a_revocation_is_asked_about_made_and_waited_for() {
         let path = format!("payments/{name}");
 
         let dry = way.say(&["measurement", "revoke", &path, "--dry-run"]).await.good();
-        assert!(dry.contains(&format!("revoking {path} is possible; this revocation ends 1 session")), "{dry}");
+        assert!(
+            dry.contains(&format!("revoking {path} is possible; this revocation ends 1 session")),
+            "{dry}"
+        );
         round_trip(&mut tunnel, b"still here").await;
 
-        let revoked = way.say(&["measurement", "revoke", &path, "--reason", "a test", "--wait", "5s"]).await.good();
+        let revoked =
+            way.say(&["measurement", "revoke", &path, "--reason", "a test", "--wait", "5s"]).await.good();
         assert!(revoked.starts_with(&format!("revoked {path} in epoch ")), "{revoked}");
         assert!(revoked.contains(": 1 session ended, ") && revoked.contains("\n  cut       "), "{revoked}");
         // Acknowledged means cut: nothing is waited for here.
@@ -29,7 +35,8 @@ async fn a_revocation_is_asked_about_made_and_waited_for() {
 
         let error = way.say(&["measurement", "revoke", &path]).await.bad(1);
         assert!(error.contains("is revoked already (already-revoked, request "), "{error}");
-        let rows = way.say(&["audit", "list", "--code", "measurement-revoked", "--output", "json"]).await.json();
+        let rows =
+            way.say(&["audit", "list", "--code", "measurement-revoked", "--output", "json"]).await.json();
         assert_eq!((&rows[0]["measurement"], &rows[0]["workload"]), (&name.into(), &"payments".into()));
     }
 }
@@ -50,17 +57,45 @@ async fn a_session_is_ended_and_may_come_back() {
     proxy.admitted("payments-1.0").await;
 }
 
-/// A replica that hangs has not cut: exit code 1, and its name.
+/// A replica that lives and has not cut: exit code 1, and its name. Its heartbeat
+/// is all that anybody knows of a replica.
 #[tokio::test]
 async fn a_laggard_is_named() {
     let proxy = Proxy::program(Setup::default(), PROXY).await;
+    let place = StoreConfig::Sqlite { directory: proxy.directory().join("state") };
+    let store = store::open(&place, AuditWriter::unnamed(), Missing::Fail).await.unwrap();
+    let now = UnixMs::now();
+    let hangs = ReplicaRow {
+        id: [7; 16],
+        name: "hangs".to_owned(),
+        started: now,
+        // Whoever is not heard of for five seconds counts no more: this one is not forgotten while the test runs.
+        seen: UnixMs(now.0 + 60_000),
+        epoch: Epoch(1),
+        sessions: 1,
+        tunnels: 2,
+        load: vec![Load {
+            workload: "payments".to_owned(),
+            measurement: "1.0".to_owned(),
+            sessions: 1,
+            tunnels: 2,
+        }],
+        audit_key: String::new(),
+        stopped: None,
+    };
+    store.heartbeat(&hangs).await.unwrap();
     let way = Way::machine(proxy.directory());
-    proxy.freeze();
+    let listed = way.say(&["replica", "list"]).await.good();
+    assert!(listed.contains("hangs") && listed.contains("live"), "{listed}");
     let revoked = way.say(&["measurement", "revoke", "payments/1.0", "--wait", "300ms"]).await;
     assert_eq!(revoked.code, 1, "{revoked:?}");
-    assert!(revoked.out.starts_with("revoked payments/1.0 in epoch "), "{revoked:?}");
-    assert!(revoked.out.contains("to end, ") && revoked.out.contains("\n  LAGGARD   "), "{revoked:?}");
-    assert!(revoked.err.contains("1 replica has not said within 300ms that everything is cut"), "{revoked:?}");
+    assert!(revoked.out.starts_with("revoked payments/1.0 in epoch 2: "), "{revoked:?}");
+    assert!(revoked.out.contains("2 tunnels to cut on 1 replica\n"), "{revoked:?}");
+    assert!(revoked.out.contains("\n  LAGGARD   hangs: enforced epoch 1 at "), "{revoked:?}");
+    assert!(
+        revoked.err.contains("1 replica has not said within 300ms that everything is cut: hangs"),
+        "{revoked:?}"
+    );
 }
 
 /// Nobody who must stop something has to repair a file first; and a file that is
@@ -82,12 +117,17 @@ async fn a_broken_configuration_revokes_and_allows_nothing() {
         &["tombstone", "lift", "--pcr0", &"1a".repeat(48)],
     ] {
         let error = way.say(words).await.bad(1);
-        assert!(error.contains("admin.aprovals: unknown field; did you mean \"approvals\"?"), "{words:?}: {error}");
+        assert!(
+            error.contains("admin.aprovals: unknown field; did you mean \"approvals\"?"),
+            "{words:?}: {error}"
+        );
     }
     assert!(way.say(&["measurement", "list"]).await.good().contains("payments/1.0"));
     let revoked = way.say(&["measurement", "revoke", "payments/1.0", "--wait", "5s"]).await.good();
     assert!(revoked.contains("\n  cut       "), "{revoked}");
-    assert!(way.say(&["workload", "revoke", "payments"]).await.good().starts_with("revoked payments in epoch "));
+    assert!(
+        way.say(&["workload", "revoke", "payments"]).await.good().starts_with("revoked payments in epoch ")
+    );
 }
 
 /// PCRs are refused wherever they are, before any measurement has them.
@@ -100,12 +140,16 @@ async fn a_tombstone_is_laid_and_lifted() {
     let say = async |words: &[&str]| way.say_with(&[words, &pcrs].concat(), json.as_bytes()).await;
     let error = say(&["tombstone", "lift"]).await.bad(1);
     assert!(error.contains("there is no tombstone"), "{error}");
-    assert!(say(&["tombstone", "add", "--reason", "leaked"]).await.good().starts_with("revoked the PCRs 0, 1, 2"));
+    assert!(
+        say(&["tombstone", "add", "--reason", "leaked"]).await.good().starts_with("revoked the PCRs 0, 1, 2")
+    );
     let error = say(&["measurement", "add", "payments", "9.0"]).await.bad(1);
     assert!(error.contains("(buried, request ") && error.contains("tombstone lift"), "{error}");
     let listed = way.say(&["tombstone", "list", "--output", "json"]).await.json();
     assert_eq!(listed[0]["reason"], "leaked");
-    assert!(say(&["tombstone", "lift", "--dry-run"]).await.good().starts_with("dry run, nothing was changed"));
+    assert!(
+        say(&["tombstone", "lift", "--dry-run"]).await.good().starts_with("dry run, nothing was changed")
+    );
     let id = listed[0]["id"].as_str().unwrap();
     assert!(way.say(&["tombstone", "lift", id]).await.good().starts_with("lifted tombstone "));
     assert_eq!(way.say(&["tombstone", "list", "--output", "json"]).await.json(), serde_json::json!([]));

@@ -7,15 +7,12 @@ use super::line::{PROXY, Way, bare};
 #[tokio::test]
 async fn wrong_usage_is_exit_code_two() {
     let place = Scratch::new("usage");
-    let hex = "1a".repeat(48);
     for (words, reason) in [
         (&["measurement", "revoke", "payments"][..], "expected WORKLOAD/NAME"),
         (&["measurement", "revoke", "a/b/c"], "the measurement: "),
         (&["measurement", "revoke", "a/b", "--wait", "11s"], "expected 1ms to 10s"),
         (&["measurement", "revoke", "a/b", "--wait", "1s", "--dry-run"], "cannot be used with"),
         (&["measurement", "add", "payments"], "<NAME>"),
-        (&["measurement", "add", "payments", "--version", "1.0"], "say the PCRs: --from"),
-        (&["measurement", "add", "payments", "--version", "1+2", "--pcr0", &hex], "say a NAME beside --version"),
         (&["measurement", "add", "payments", "v1", "--pcr0", "1a"], "96 hexadecimal digits"),
         (&["measurement", "add", "payments", "v1", "--pcr", "32=00"], "expected a register from 0 to 31"),
         (&["measurement", "add", "payments", "v1", "--from", "a", "--eif", "b"], "cannot be used with"),
@@ -50,6 +47,22 @@ async fn a_file_that_cannot_be_read_is_exit_code_two() {
     ] {
         let error = way.say(words).await.bad(2);
         assert!(error.starts_with("error: cannot read absent: No such file"), "{words:?}: {error}");
+    }
+    let hex = "1a".repeat(48);
+    for (words, reason) in [
+        (&["measurement", "add", "payments", "--version", "1.0"][..], "say the PCRs: --from"),
+        (
+            &["measurement", "add", "payments", "--version", "1+2", "--pcr0", &hex],
+            "say a NAME beside --version",
+        ),
+        (
+            &["measurement", "add", "payments", "v1", "--pcr0", &hex, "--pcr", &format!("0={hex}")],
+            "which one counts?",
+        ),
+        (&["tombstone", "lift"], "say the PCRs: --from"),
+    ] {
+        let error = way.say(words).await.bad(2);
+        assert!(error.contains(reason), "{words:?}: {error}");
     }
     let error = bare(proxy.directory(), &["session", "list", "--config", "absent"]).await.bad(2);
     assert!(error.starts_with("absent: cannot read the file"), "{error}");

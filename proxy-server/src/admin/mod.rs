@@ -23,6 +23,7 @@ mod code;
 mod config;
 mod events;
 mod extract;
+mod lingering;
 mod machine;
 mod model;
 mod problem;

@@ -23,6 +23,13 @@ pub(super) struct ApiError {
     code: &'static str,
     status: StatusCode,
     detail: Cow<'static, str>,
+    /// Apart, so that results stay small.
+    more: Box<More>,
+}
+
+/// What few errors have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct More {
     field: Option<Cow<'static, str>>,
     known: Vec<String>,
     retry_after: Option<u64>,
@@ -34,22 +41,14 @@ impl ApiError {
     /// An error whose sentence is all there is to say.
     pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let (code, status) = (code.as_str(), code.status());
-        Self {
-            code,
-            status,
-            detail: detail.into(),
-            field: None,
-            known: Vec::new(),
-            retry_after: None,
-            cause: None,
-        }
+        Self { code, status, detail: detail.into(), more: Box::default() }
     }
 
     /// What the request says in `field` makes no sense.
     pub(super) fn invalid(field: impl Into<Cow<'static, str>>, reason: impl fmt::Display) -> Self {
         let field = field.into();
         let detail = format!("{field}: {reason}");
-        Self { field: Some(field), ..Self::new(Code::Invalid, detail) }
+        Self::new(Code::Invalid, detail).with(|more| more.field = Some(field))
     }
 
     /// There is no such thing, or not for this caller: the same words for both.
@@ -59,17 +58,22 @@ impl ApiError {
 
     /// Nothing the caller did; the cause is for the log.
     pub(super) fn internal(cause: impl fmt::Display) -> Self {
-        Self { cause: Some(cause.to_string()), ..Self::new(Code::Internal, "try again") }
+        Self::new(Code::Internal, "try again").because(cause)
     }
 
     /// When to try again, in whole seconds.
     pub(super) fn retry_after(self, seconds: u64) -> Self {
-        Self { retry_after: Some(seconds.max(1)), ..self }
+        self.with(|more| more.retry_after = Some(seconds.max(1)))
     }
 
     /// More for the log.
     pub(super) fn because(self, cause: impl fmt::Display) -> Self {
-        Self { cause: Some(cause.to_string()), ..self }
+        self.with(|more| more.cause = Some(cause.to_string()))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut More)) -> Self {
+        change(&mut self.more);
+        self
     }
 
     /// The stable code.
@@ -82,7 +86,7 @@ impl ApiError {
         let detail = error.to_string();
         let of = |code: Code| Self::new(code, detail.clone());
         match error {
-            ChangeError::NotFound { what, known } => Self { known, ..Self::not_found(what) },
+            ChangeError::NotFound { what, known } => Self::not_found(what).with(|more| more.known = known),
             ChangeError::Exists { .. } => of(Code::Exists),
             ChangeError::Revision { .. } => of(Code::RevisionMismatch),
             ChangeError::Buried { .. } => of(Code::Buried),
@@ -186,7 +190,8 @@ pub(super) fn render(response: Response, request_id: &str) -> Response {
     let Some(error) = parts.extensions.remove::<ApiError>() else {
         return Response::from_parts(parts, body);
     };
-    let ApiError { code, status, detail, field, known, retry_after, cause } = error;
+    let ApiError { code, status, detail, more } = error;
+    let More { field, known, retry_after, cause } = *more;
     log(code, status, &detail, cause.as_deref(), request_id);
     let problem = Problem {
         status: status.as_u16(),

@@ -26,6 +26,7 @@ use super::{
     answers::{problem_response, refused_credentials},
     code::Code,
     extract::RequestId,
+    lingering::Lent,
     problem::{ApiError, Problem, render},
     routes::{
         approvals, audit, audit_export, events, explain, health, measurements, policy, replicas, revocations,
@@ -168,7 +169,12 @@ fn add_refused_credentials(operation: &mut Operation) {
 async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let id = refusal::request_id();
     request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = render(bounded(&api, request, next).await, &id);
+    let (parts, body) = request.into_parts();
+    let (body, left) = Lent::new(body);
+    let mut response = render(bounded(&api, Request::from_parts(parts, body), next).await, &id);
+    if response.status().is_client_error() {
+        left.drain().await;
+    }
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

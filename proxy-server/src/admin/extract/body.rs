@@ -59,11 +59,12 @@ fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// A length that is announced and too large is refused before a byte of it is kept.
 async fn read(request: Request, most: usize) -> Result<Bytes, ApiError> {
+    let too_large = || ApiError::new(Code::TooLarge, format!("the body is over its limit of {most} bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let announced = announced.and_then(|text| text.parse::<u64>().ok());
     let mut body = request.into_body();
     if announced.is_some_and(|length| length > most as u64) {
-        return Err(too_large(body, most).await);
+        return Err(too_large());
     }
     let whole = async {
         let mut bytes = BytesMut::new();
@@ -81,29 +82,13 @@ async fn read(request: Request, most: usize) -> Result<Bytes, ApiError> {
     };
     match timeout(BODY_TIME, whole).await {
         Ok(Ok(Some(bytes))) => Ok(bytes),
-        Ok(Ok(None)) => Err(too_large(body, most).await),
+        Ok(Ok(None)) => Err(too_large()),
         Ok(Err(error)) => Err(error),
         Err(_) => {
             let detail = format!("the body was not complete within {} s", BODY_TIME.as_secs());
             Err(ApiError::new(Code::RequestTimeout, detail))
         }
     }
-}
-
-/// Takes in some of what is on its way and throws it away: a connection that is
-/// closed with bytes unread is reset, and whoever sends first and reads later
-/// would not hear why (RFC 9112 section 9.6).
-async fn too_large(mut body: axum::body::Body, most: usize) -> ApiError {
-    let drain = async {
-        let mut left = LINGER_BYTES;
-        while let Some(Ok(frame)) = body.frame().await
-            && let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len))
-        {
-            left = rest;
-        }
-    };
-    let _ = timeout(LINGER_TIME, drain).await;
-    ApiError::new(Code::TooLarge, format!("the body is over its limit of {most} bytes"))
 }
 
 /// What is no JSON is 400; JSON that says something else than it must is 422.
@@ -124,7 +109,3 @@ pub(in crate::admin) const SMALL: usize = 64 * 1024;
 
 /// Whoever needs longer for a megabyte is not there.
 const BODY_TIME: Duration = Duration::from_secs(10);
-
-/// How much of a body that is too large is taken in, and how long that may take.
-const LINGER_BYTES: usize = 4 * LARGE;
-const LINGER_TIME: Duration = Duration::from_secs(1);

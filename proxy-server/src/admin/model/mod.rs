@@ -29,7 +29,7 @@ pub(super) use page::{
     AuditListing, ChainListing, MeasurementListing, ReplicaListing, SessionListing, TokenListing,
     TombstoneListing, WorkloadListing,
 };
-pub(super) use parsed::{Moment, NetworkText, Prose, Text, whole};
+pub(super) use parsed::{Moment, NetworkText, Prose, Text, whole, whole_or_null};
 pub(super) use pcrs::{Pcrs, PcrsIn};
 pub(super) use policy::PolicyView;
 pub(super) use replica::{Cut, ReplicaState, ReplicaView};

@@ -134,11 +134,25 @@ impl FromStr for NetworkText {
 /// A whole number that some programs write as `60.0`: the same number in JSON
 /// (RFC 8259 section 6), and an integer in JSON Schema.
 pub(in crate::admin) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<T, D::Error> {
-    let number = serde_json::Number::deserialize(from)?;
+    number(serde_json::Number::deserialize(from)?).ok_or_else(not_whole)
+}
+
+/// The same, or null.
+pub(in crate::admin) fn whole_or_null<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    let written = Option::<serde_json::Number>::deserialize(from)?;
+    written.map(|written| number(written).ok_or_else(not_whole)).transpose()
+}
+
+fn number<T: TryFrom<u64>>(number: serde_json::Number) -> Option<T> {
     let as_float = number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..=EXACT).contains(float));
     let number = number.as_u64().or_else(|| as_float.map(|float| float as u64));
-    let fits = number.and_then(|number| T::try_from(number).ok());
-    fits.ok_or_else(|| D::Error::custom("expected a whole number that is not negative and not too large"))
+    number.and_then(|number| T::try_from(number).ok())
+}
+
+fn not_whole<E: Error>() -> E {
+    E::custom("expected a whole number that is not negative and not too large")
 }
 
 /// Foreign text in an error, in its first characters.

@@ -40,7 +40,7 @@ impl Incoming for Revocation {
 pub(in crate::admin) enum Target {
     Workload(WorkloadName),
     Measurement(WorkloadName, String),
-    Pcrs(PcrSet),
+    Pcrs(Box<PcrSet>),
 }
 
 impl Revocation {
@@ -53,7 +53,7 @@ impl Revocation {
                 check_name(&name).map_err(|error| ApiError::invalid("measurement", error))?;
                 Target::Measurement(workload, name)
             }
-            (None, None, Some(PcrsIn(pcrs))) => Target::Pcrs(pcrs),
+            (None, None, Some(PcrsIn(pcrs))) => Target::Pcrs(Box::new(pcrs)),
             (Some(_), _, Some(_)) => {
                 return Err(ApiError::invalid(
                     "pcrs",
@@ -82,7 +82,7 @@ impl Target {
         match self {
             Self::Workload(workload) => Change::RevokeWorkload { workload, reason },
             Self::Measurement(workload, name) => Change::RevokeMeasurement { workload, name, reason },
-            Self::Pcrs(pcrs) => Change::RevokePcrs { pcrs, reason },
+            Self::Pcrs(pcrs) => Change::RevokePcrs { pcrs: *pcrs, reason },
         }
     }
 }
@@ -94,7 +94,7 @@ impl Target {
 pub(in crate::admin) enum RevocationShape {
     Workload(RevokeWorkload),
     Measurement(RevokeMeasurement),
-    Pcrs(RevokePcrs),
+    Pcrs(Box<RevokePcrs>),
 }
 
 /// A workload with all its measurements' sessions.

@@ -4,7 +4,7 @@ use countersign_protocol::{Destination, Lease, LeaseBounds};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{NetworkText, Prose, Text, whole};
+use super::{NetworkText, Prose, Text, whole, whole_or_null};
 use crate::{
     admin::{
         extract::{Incoming, LARGE},
@@ -85,7 +85,7 @@ pub(in crate::admin) struct LimitsView {
     #[schema(required = false, minimum = 1, maximum = 10_000_000, default = 1024)]
     max_tunnels_per_session: u32,
     /// Bytes a second of all tunnels together, on each replica; without a limit when it is left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(required = false, minimum = 65_536, maximum = 1_000_000_000_000_i64)]
     max_bytes_per_second: Option<u64>,
 }

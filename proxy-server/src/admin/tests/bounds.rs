@@ -35,6 +35,11 @@ async fn a_large_body_is_refused_and_its_sender_hears_why() {
     // Whoever sends all of it before he reads hears it too.
     let big = format!("{{\"name\":\"{}\"}}", "a".repeat(2 * 1024 * 1024));
     rig.call(Call::post("/v1/workloads").with(&admin).text(&big)).await.problem(413, "too-large");
+    // So does he whose body nobody looked at, for what its head says.
+    rig.call(Call::post("/v1/workloads").text(&big)).await.problem(401, "no-credentials");
+    let headed =
+        Call::put("/v1/workloads/a").with(&admin).header("if-match", "0").header("connection", "close");
+    rig.call(headed.text(&big)).await.problem(400, "bad-header");
     let big = format!("{{\"document\":\"{}\"}}", "A".repeat(70_000));
     rig.call(Call::post("/v1/explain").with(&admin).text(&big)).await.problem(413, "too-large");
 }

@@ -47,16 +47,11 @@ pub(super) struct Rig {
 }
 
 /// How a rig differs from the usual.
+#[derive(Default)]
 pub(super) struct Setup {
     pub(super) config: AdminConfig,
     pub(super) approvals: u32,
     pub(super) certificates: CertificateRules,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self { config: AdminConfig::default(), approvals: 0, certificates: CertificateRules::default() }
-    }
 }
 
 impl Rig {

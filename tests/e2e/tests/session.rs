@@ -99,8 +99,9 @@ async fn a_lease_that_was_renewed_goes_on() {
     let proxy = Proxy::start(Setup::to(&[echo])).await;
     let mut session = proxy.admitted("payments-1.0").await;
     let mut tunnel = proxy.open(&session.dialer, &echo.to_string()).await.unwrap();
-    for sequence in 2..5 {
-        proxy.pass(Duration::from_secs(15)).await;
+    // Longer than one lease in all; each step shorter than a store may be silent.
+    for sequence in 2..7 {
+        proxy.pass(Duration::from_secs(10)).await;
         round_trip(&mut tunnel, b"still there").await;
         proxy.settle().await;
         let renewed = session.enclave.attest(sequence, |_| ()).await.grant();

@@ -14,7 +14,7 @@ use countersign_protocol::Epoch;
 /// is replaced whole. Its bytes are synced before the new name is; the name is not, so after a power failure the file
 /// may be some flushes old, which weakens the witness by as much and never makes it wrong.
 ///
-/// Putting a backup back on purpose means moving this file away.
+/// Putting a backup back on purpose means [`Self::set_aside`].
 #[derive(Debug)]
 pub struct KnownHeads {
     path: PathBuf,
@@ -50,6 +50,21 @@ impl KnownHeads {
     /// [`Known::note_epoch`].
     pub fn note_epoch(&mut self, epoch: Epoch) {
         self.known.note_epoch(epoch);
+    }
+
+    /// Begins anew, at this epoch: what was known moves to `audit-heads.before-<epoch>`, and is told where. There is a
+    /// witness at every moment.
+    ///
+    /// # Errors
+    /// [`AuditFileError`]: what is known is as it was.
+    pub fn set_aside(self, epoch: Epoch) -> Result<PathBuf, AuditFileError> {
+        let aside = self.path.with_file_name(format!("{FILE}.before-{epoch}"));
+        // First, and never over a file that is there; a second time after a power failure is no harm.
+        file::write(&aside, self.known.to_json().as_bytes(), Place::New)?;
+        let mut anew = Known::new();
+        anew.note_epoch(epoch);
+        file::write(&self.path, anew.to_json().as_bytes(), Place::Replace)?;
+        Ok(aside)
     }
 
     /// Writes the file when something was noted since. Blocks for as long as the disk takes to sync: call it about once

@@ -1,7 +1,13 @@
 //! The admin API on the machine itself: its own routes, over the store that the
 //! configuration names, for whoever may write there.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use countersign_protocol::LeaseBounds;
 use countersign_verifier::TrustAnchor;
@@ -12,7 +18,7 @@ use crate::{
     admin::{MachineParts, danger_routes_of_the_machine},
     config::{MachineConfig, MachineRules, StorePlace, TrustRoot},
     policy::{Policy, PolicyHandle},
-    store::{self, AuditWriter, MOST_APPROVALS, Missing, Store, StoreConfig, UnixMs},
+    store::{AuditWriter, MOST_APPROVALS, Missing, SqlStore, Store, StoreConfig, UnixMs},
 };
 
 /// What of the configuration a command needs.
@@ -58,14 +64,24 @@ async fn open(config: &Path, needs: Needs) -> Result<(Arc<dyn Store>, MachineRul
         (Needs::Rules, Err(mistakes)) => return Err(Failure::Configuration(mistakes)),
         (Needs::Store, Err(_)) => nothing_allowed()?,
     };
+    Ok((Arc::new(open_store(config, state_directory, store, AuditWriter::unnamed()).await?), rules))
+}
+
+/// The store that a configuration names, which must be there.
+pub(super) async fn open_store(
+    config: &Path,
+    state_directory: PathBuf,
+    store: StorePlace,
+    writer: AuditWriter,
+) -> Result<SqlStore, Failure> {
     let place = match store {
         StorePlace::File => StoreConfig::Sqlite { directory: state_directory },
         StorePlace::Postgres { url } => StoreConfig::Postgres { url },
     };
-    let opened = timeout(PATIENCE, store::open(&place, AuditWriter::unnamed(), Missing::Fail)).await;
+    let opened = timeout(PATIENCE, SqlStore::open(&place, writer, Missing::Fail)).await;
     let late =
         || Failure::wrong(config, format_args!("its store did not open within {} s", PATIENCE.as_secs()));
-    Ok((opened.map_err(|_| late())??, rules))
+    Ok(opened.map_err(|_| late())??)
 }
 
 /// Stands in for rules that cannot be read, where a command only stops
@@ -81,7 +97,7 @@ fn nothing_allowed() -> Result<MachineRules, Failure> {
 
 /// The name of the user that this process runs as, for the audit. What the
 /// environment says of it is anybody's word.
-fn user() -> String {
+pub(super) fn user() -> String {
     let Ok(process) = fs::metadata("/proc/self") else { return "unknown".to_owned() };
     let uid = process.uid();
     let names = fs::read_to_string("/etc/passwd").unwrap_or_default();

@@ -12,7 +12,10 @@ use super::{
     failure::Failure,
     machine::{self, Needs},
     show::print,
-    words::{Asked, AuditCommand, Cli, Command, ConfigCommand, ConfigFile, Place, Reach, SessionCaCommand},
+    words::{
+        Asked, AuditCommand, Cli, Command, ConfigCommand, ConfigFile, Place, PolicyCommand, Reach,
+        SessionCaCommand,
+    },
 };
 use crate::{
     ca::{make_session_root, make_trial_certificate},
@@ -53,6 +56,10 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
         Command::Replica(Asked { command, reach }) => {
             asking(reach, Needs::Store, async |client| acts::replica(&client, &command).await)
         }
+        Command::Policy(Asked { command: PolicyCommand::AcceptRestored(accept), reach }) => {
+            in_runtime(acts::accept_restored(accept, reach))
+        }
+        Command::Backup { config, backup } => in_runtime(acts::backup(config.path, backup)),
         Command::Policy(Asked { command, reach }) => {
             asking(reach, Needs::Rules, async |client| acts::policy(&client, &command).await)
         }

@@ -11,7 +11,9 @@ mod admin;
 mod background;
 mod error;
 mod housekeeping;
+mod lock;
 mod parts;
+mod restored;
 mod signals;
 mod witness;
 
@@ -22,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use error::ServeError;
 use parts::Parts;
+pub use restored::{Accepted, Lost, Restored};
 pub use signals::Stopped;
 use signals::{Signal, Signals};
 

@@ -1,16 +1,10 @@
-use std::{
-    fs,
-    net::SocketAddr,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
 use countersign_verifier::{CacheCapacity, Verifier};
 use time::OffsetDateTime;
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 
-use super::{ServeError, admin::AdminPort, background::Background, witness::Outside};
+use super::{ServeError, admin::AdminPort, background::Background, lock::lock, witness::Outside};
 use crate::{
     attest::{Admitter, AdmitterParts, AttestationPort, PortLimits},
     audit::AuditKey,
@@ -231,24 +225,6 @@ fn warn_of_few_descriptors(config: &Config) {
             wanted,
             "the limit of open files (ulimit -n) is lower than [limits] may need"
         );
-    }
-}
-
-/// Makes the state directory (0700) and takes its lock.
-fn lock(directory: &Path) -> Result<fs::File, ServeError> {
-    let failed = |path: PathBuf| move |source| ServeError::File { path, source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed(directory.into()))?;
-    let path = directory.join("countersign.lock");
-    let file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(failed(path.clone()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(ServeError::Locked { path: directory.into() }),
-        Err(fs::TryLockError::Error(source)) => Err(ServeError::File { path, source }),
     }
 }
 

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
 use crate::{
-    audit::{ChainName, Head, KnownHeads, Standing},
+    audit::{ChainName, Head, Known, KnownHeads, Standing},
     log::Chain,
     store::{Store, StoreError, UnixMs},
 };
@@ -29,10 +29,7 @@ impl Outside {
         replica: [u8; 16],
     ) -> Result<Self, ServeError> {
         let known = KnownHeads::open(directory).map_err(ServeError::KnownHeads)?;
-        let mut standing = BTreeMap::new();
-        for (chain, head) in known.known().heads() {
-            standing.insert(chain, ask(store.as_ref(), chain, head).await?);
-        }
+        let standing = standing(store.as_ref(), known.known()).await?;
         let epoch = store.committed().await?.epoch;
         known.known().check(&standing, epoch).map_err(ServeError::RolledBack)?;
         Ok(Self { store, known, own: ChainName::Replica(replica) })
@@ -70,6 +67,18 @@ impl Outside {
         self.known.note_epoch(epoch);
         self.known.flush().map_err(|error| Chain(&error).to_string())
     }
+}
+
+/// What the store says of each known head.
+pub(super) async fn standing(
+    store: &dyn Store,
+    known: &Known,
+) -> Result<BTreeMap<ChainName, Standing>, StoreError> {
+    let mut standing = BTreeMap::new();
+    for (chain, head) in known.heads() {
+        standing.insert(chain, ask(store, chain, head).await?);
+    }
+    Ok(standing)
 }
 
 /// What the store says of the row that a known head speaks of.

@@ -37,7 +37,7 @@ pub use query::{
 pub use record::{
     Appended, AuditEvent, Batch, Committed, Seeded, SessionRow, StoredMeasurement, StoredPolicy, UnixMs,
 };
-pub use sql::{AuditWriter, Missing, SqlStore, StoreConfig, open};
+pub use sql::{AuditWriter, BackupError, Missing, SqlStore, StoreConfig, dump_address, open};
 
 use crate::config::{AuditRetention, WorkloadSpec};
 

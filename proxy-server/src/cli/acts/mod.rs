@@ -1,8 +1,10 @@
 //! What each command does: one question to the API, or two, and an answer shown.
 
 mod audit;
+mod backup;
 mod measurement;
 mod others;
+mod restored;
 mod revoke;
 mod session;
 mod token;
@@ -11,8 +13,10 @@ mod verify;
 mod workload;
 
 pub(super) use audit::audit;
+pub(super) use backup::backup;
 pub(super) use measurement::measurement;
 pub(super) use others::{policy, replica};
+pub(super) use restored::accept_restored;
 pub(super) use session::session;
 pub(super) use token::token;
 pub(super) use tombstone::tombstone;

@@ -1,5 +1,6 @@
 use std::process::ExitCode;
 
+use super::restored::NEEDS_THE_MACHINE;
 use crate::cli::{
     client::{Call, Client},
     failure::Failure,
@@ -31,5 +32,6 @@ pub(in crate::cli) async fn policy(client: &Client, command: &PolicyCommand) -> 
                 .field("trust root", "/trust_root")
                 .show(read.output)
         }
+        PolicyCommand::AcceptRestored(_) => Err(Failure::Usage(NEEDS_THE_MACHINE.to_owned())),
     }
 }

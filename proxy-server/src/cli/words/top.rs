@@ -3,8 +3,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Asked, AuditCommand, MeasurementCommand, PolicyCommand, ReplicaCommand, SessionCommand, TokenCommand,
-    TombstoneCommand, WorkloadCommand,
+    Asked, AuditCommand, Backup, MeasurementCommand, PolicyCommand, ReplicaCommand, SessionCommand,
+    TokenCommand, TombstoneCommand, WorkloadCommand,
 };
 
 /// The attestation-gated proxy for AWS Nitro Enclaves.
@@ -45,6 +45,14 @@ pub(in crate::cli) enum Command {
     Policy(Asked<PolicyCommand>),
     /// The audit: list, export and verify it.
     Audit(Asked<AuditCommand>),
+    /// Copy the store, as it is at one moment, to a new file; the proxy goes on serving.
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup {
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(flatten)]
+        backup: Backup,
+    },
     /// Make the root that several replicas share.
     #[command(subcommand)]
     SessionCa(SessionCaCommand),
@@ -115,6 +123,12 @@ Examples:
   kill -HUP $(pidof countersign-proxy)     # read the workloads again
 
 Log lines go to stderr; RUST_LOG narrows them (default: info).";
+
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  countersign-proxy backup --config countersign.toml --out countersign-$(date +%F).db
+
+It puts every session, destination and audit row into one file. PostgreSQL is copied by pg_dump: the command says how.";
 
 const SESSION_CA_EXAMPLES: &str = "\
 Examples:

@@ -6,6 +6,7 @@
 //!   seed      what the configuration file keeps
 //!   lists, sessions, tokens, replicas, audit      reading
 //!   prune     what is no longer kept
+//!   backup    a copy of SQLite's file; pg_dump makes PostgreSQL's
 //!   connection    the same SQL for both
 //!   sqlite, postgres (and …_append)   what differs: pools, durability, hints, the bulk statement
 //! ```
@@ -13,6 +14,7 @@
 mod append;
 mod audit;
 mod audit_page;
+mod backup;
 mod change;
 mod connection;
 mod failure;
@@ -20,6 +22,7 @@ mod lists;
 mod open;
 mod policy;
 mod postgres;
+mod postgres_address;
 mod postgres_append;
 mod postgres_hints;
 mod prune;
@@ -41,8 +44,10 @@ use tokio::{
 };
 
 use append::OwnChain;
+pub use backup::BackupError;
 use connection::{Failure, Pool};
 pub use open::{AuditWriter, Missing, StoreConfig, open};
+pub use postgres_address::dump_address;
 
 use super::{
     Actor, Answer, Appended, AuditFilter, AuditPage, AuditRow, AuditStore, Batch, ChainRow, ChangeRequest,

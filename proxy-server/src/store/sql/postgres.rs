@@ -46,7 +46,7 @@ pub(super) async fn open(url: &str, missing: Missing) -> Result<Pools, StoreErro
 }
 
 /// Reads a URL, with what the environment says besides (PGPASSWORD, PGPASSFILE, PGSSLMODE …).
-fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+pub(super) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     let bad = |reason: String| StoreError::Address { reason };
     if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
         return Err(bad("it does not begin with postgres://".to_owned()));

@@ -1,10 +1,6 @@
 //! SQLite: one file with a write-ahead log.
 
-use std::{
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -65,24 +61,6 @@ pub(super) async fn open(directory: &Path, missing: Missing) -> Result<Pools, St
 }
 
 impl SqlStore {
-    /// Copies the whole store, as it is at one point in time, into a new file. Whoever
-    /// serves goes on. For PostgreSQL there is `pg_dump`.
-    ///
-    /// # Errors
-    /// The file is there already, or cannot be written.
-    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        let copied = async {
-            let Pool::Sqlite(pool) = &self.reader else {
-                let reason = "PostgreSQL is backed up by pg_dump".to_owned();
-                return Err(Failure::Other(StoreError::Address { reason }));
-            };
-            sqlx::query("VACUUM INTO ?1").bind(to.to_string_lossy().into_owned()).execute(pool).await?;
-            restrict(&to.to_path_buf()).map_err(sqlx::Error::Io)?;
-            Ok(())
-        };
-        copied.await.map_err(Failure::doing("copy the store"))
-    }
-
     /// Upkeep that no commit should wait for.
     pub(super) async fn tidy_up(&self) -> Result<(), Failure> {
         if let Pool::Sqlite(pool) = &self.reader {
@@ -98,7 +76,7 @@ async fn move_log(pool: &SqlitePool) -> Result<(), sqlx::Error> {
 }
 
 /// Who may read the store can see every session and destination; nobody else needs to.
-fn restrict(path: &PathBuf) -> std::io::Result<()> {
+fn restrict(path: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
 }
 

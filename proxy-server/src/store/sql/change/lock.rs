@@ -1,3 +1,4 @@
+use countersign_protocol::Epoch;
 use serde_json::Value as Json;
 
 use crate::store::sql::{
@@ -6,7 +7,7 @@ use crate::store::sql::{
 };
 use crate::{
     audit::{ChainName, Head},
-    store::{Actor, AuditEvent, Committed, UnixMs},
+    store::{Actor, AuditEvent, Committed, EMPTY, UnixMs},
 };
 
 /// A policy change under way. It holds the lock on the policy's one row, so that
@@ -52,8 +53,16 @@ impl PolicyChange {
     /// `epoch + 1`, once for each change, and before it touches any session: rows
     /// on their way take a chain first and sessions then, and so does this.
     pub(in crate::store::sql) async fn raise(&mut self) -> Result<Committed, sqlx::Error> {
+        self.raise_above(EMPTY).await
+    }
+
+    /// The same, to more than `floor` as well.
+    pub(in crate::store::sql) async fn raise_above(
+        &mut self,
+        floor: Epoch,
+    ) -> Result<Committed, sqlx::Error> {
         if !self.raised {
-            let row = self.transaction.fetch_one(RAISE, &[self.now.into()]).await?;
+            let row = self.transaction.fetch_one(RAISE, &[self.now.into(), floor.into()]).await?;
             self.committed = committed(&row)?;
             self.transaction.execute(STAMP, &[self.committed.epoch.into()]).await?;
             self.raised = true;
@@ -168,8 +177,9 @@ pub(in crate::store::sql) const CHANNEL: &str = "countersign_policy";
 pub(in crate::store::sql) const COMMITTED: &str = "SELECT epoch, committed_ms FROM policy WHERE id = 1";
 const COMMITTED_AND_LOCKED: &str = "SELECT epoch, committed_ms FROM policy WHERE id = 1 FOR UPDATE";
 
-const RAISE: &str =
-    "UPDATE policy SET epoch = epoch + 1, committed_ms = $1 WHERE id = 1 RETURNING epoch, committed_ms";
+const RAISE: &str = "
+UPDATE policy SET epoch = CASE WHEN epoch < $2 THEN $2 ELSE epoch END + 1, committed_ms = $1
+WHERE id = 1 RETURNING epoch, committed_ms";
 const STAMP: &str = "UPDATE audit_chain SET epoch = $1";
 const NOTIFY: &str = "SELECT CAST(pg_notify('countersign_policy', $1) AS TEXT)";
 

@@ -8,6 +8,7 @@ mod approval;
 mod idempotency;
 pub(super) mod lock;
 mod measurement;
+mod restored;
 mod revocation;
 mod workload;
 

@@ -60,7 +60,7 @@ async fn open(config: &Path, needs: Needs) -> Result<(Arc<dyn Store>, MachineRul
     };
     let place = match store {
         StorePlace::File => StoreConfig::Sqlite { directory: state_directory },
-        StorePlace::Postgres { url } => StoreConfig::Postgres { url },
+        StorePlace::Postgres { url, hints } => StoreConfig::Postgres { url, hints },
     };
     let opened = timeout(PATIENCE, store::open(&place, AuditWriter::unnamed(), Missing::Fail)).await;
     let late =

@@ -10,6 +10,7 @@ use std::{
 use countersign_protocol::{Epoch, SessionId};
 use countersign_proxy::{
     ca::make_session_root,
+    config::Hints,
     store::{
         Actor, AuditWriter, Change, ChangeRequest, Missing, PolicyStore, ReplicaRow, ReplicaStore, SqlStore,
         StoreConfig, UnixMs,
@@ -117,7 +118,7 @@ impl Replicas {
     }
 
     async fn store(&self) -> SqlStore {
-        let config = StoreConfig::Postgres { url: self.url.clone() };
+        let config = StoreConfig::Postgres { url: self.url.clone(), hints: Hints::Off };
         SqlStore::open(&config, AuditWriter::unnamed(), Missing::Fail).await.unwrap()
     }
 }

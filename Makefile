@@ -8,7 +8,7 @@ CARGO = . tests/setup/common.sh; cargo
 PROGRAMS = -p countersign-proxy -p countersign-enclave -p countersign-verify
 SIMULATOR = --features countersign-proxy/simulator,countersign-enclave/simulator,countersign-verify/simulator
 
-.PHONY: help run test setup-test lint unit documents fuzz-smoke api-fuzz story release deny bench fuzz advisories clean
+.PHONY: help run test setup-test lint unit documents fuzz-smoke api-fuzz story release deny bench chaos fuzz advisories clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,10 @@ advisories: ## security advisories (needs the advisory database from the network
 bench: ## ours and the competitors in one run (NAME=verify for a part)
 	@tests/setup/bench.sh
 	@tests/bench/run.sh $(NAME)
+
+chaos: ## kills of proxies and of the database in the middle of changes (COUNT=1000: about a quarter of an hour)
+	@tests/setup/test.sh
+	@COUNTERSIGN_KILLS=$(or $(COUNT),1000) $(CARGO) test --locked -p countersign-e2e --test chaos -- --nocapture
 
 clean: ## remove what was built
 	@$(CARGO) clean

@@ -117,7 +117,8 @@ impl Replicas {
         store.replicas(UnixMs::now()).await.unwrap()
     }
 
-    async fn store(&self) -> SqlStore {
+    /// The database itself, past every proxy.
+    pub async fn store(&self) -> SqlStore {
         let config = StoreConfig::Postgres { url: self.url.clone(), hints: Hints::Off };
         SqlStore::open(&config, AuditWriter::unnamed(), Missing::Fail).await.unwrap()
     }

@@ -1,12 +1,13 @@
 use std::{
     collections::{BTreeMap, HashSet},
+    path::PathBuf,
     time::Duration,
 };
 
 use countersign_e2e::{PATIENCE, Proxy, Replicas};
 use countersign_proxy::{
     config::MeasurementState,
-    store::{AuditStore, PolicyStore, SqlStore},
+    store::{AuditStore, PolicyStore, ReplicaRow, SqlStore},
 };
 use tokio::{process::Command, time::timeout};
 
@@ -16,8 +17,9 @@ use crate::{
 };
 
 /// Compares what was acknowledged with what is there.
-#[derive(Default)]
 pub(crate) struct Auditor {
+    /// The public keys of all replicas, as files: each signs the chain of the policy.
+    keys: Vec<PathBuf>,
     /// The last row read of each chain.
     read: BTreeMap<String, u64>,
     /// What was read and not looked for yet.
@@ -25,13 +27,26 @@ pub(crate) struct Auditor {
 }
 
 impl Auditor {
+    /// As the replicas say what they sign with.
+    pub(crate) async fn new(replicas: &Replicas) -> Self {
+        let directory = replicas.proxies[0].directory();
+        let rows = replicas.said().await;
+        assert_eq!(rows.len(), replicas.proxies.len(), "every replica has said what its key is");
+        let key = |row: ReplicaRow| {
+            let file = directory.join(format!("{}.key", row.name));
+            std::fs::write(&file, row.audit_key).unwrap();
+            file
+        };
+        Self { keys: rows.into_iter().map(key).collect(), read: BTreeMap::new(), found: HashSet::new() }
+    }
+
     /// With the known heads and the key of `noted`, and the others that live.
     pub(crate) async fn check(&mut self, replicas: &Replicas, ledger: &Ledger, noted: &Proxy) {
         let store = replicas.store().await;
         self.policy_stands(&store, ledger).await;
         self.rows_are_there(&store, ledger).await;
         nothing_revoked_is_admitted(replicas, ledger).await;
-        verify(noted).await;
+        self.verify(noted).await;
     }
 
     async fn policy_stands(&self, store: &SqlStore, ledger: &Ledger) {
@@ -72,6 +87,19 @@ impl Auditor {
             assert!(self.found.remove(&row), "acknowledged, and without a row: {row:?}");
         }
     }
+
+    /// `audit verify`, whole, with what this replica noted outside of the store.
+    async fn verify(&self, noted: &Proxy) {
+        let config = noted.directory().join("countersign.toml");
+        let mut verifying = Command::new(PROXY);
+        verifying.args(["audit", "verify", "--config"]).arg(config);
+        for key in &self.keys {
+            verifying.arg("--key").arg(key);
+        }
+        let said = timeout(PATIENCE, verifying.output()).await.expect("a verdict in time").unwrap();
+        let text = [said.stdout, said.stderr].concat();
+        assert!(said.status.success(), "audit verify: {}", String::from_utf8_lossy(&text));
+    }
 }
 
 /// At no replica that lives, once it must have seen it: a store that is silent for longer admits nobody.
@@ -85,15 +113,6 @@ async fn nothing_revoked_is_admitted(replicas: &Replicas, ledger: &Ledger) {
         let answer = proxy.admitted_or_refused(&image).await;
         assert!(answer.is_err(), "{image} was revoked, and admitted");
     }
-}
-
-/// `audit verify`, whole, with what this replica noted outside of the store.
-async fn verify(noted: &Proxy) {
-    let config = noted.directory().join("countersign.toml");
-    let verifying = Command::new(PROXY).args(["audit", "verify", "--config"]).arg(config).output();
-    let said = timeout(PATIENCE, verifying).await.expect("a verdict in time").unwrap();
-    let text = [said.stdout, said.stderr].concat();
-    assert!(said.status.success(), "audit verify: {}", String::from_utf8_lossy(&text));
 }
 
 /// After so long without its store a replica admits nobody.

@@ -37,7 +37,7 @@ async fn whatever_is_killed_nothing_acknowledged_is_lost() {
         working.push(tokio::spawn(load::attest(proxy.nsm(IMAGE), seen, Arc::clone(&ledger))));
     }
 
-    let mut auditor = Auditor::default();
+    let mut auditor = Auditor::new(&replicas).await;
     let start = Instant::now();
     for kill in 0..kills {
         // Into the middle: both kinds of work go on, and where exactly this hits is chance.

@@ -76,7 +76,7 @@ pub(super) async fn open_store(
 ) -> Result<SqlStore, Failure> {
     let place = match store {
         StorePlace::File => StoreConfig::Sqlite { directory: state_directory },
-        StorePlace::Postgres { url } => StoreConfig::Postgres { url },
+        StorePlace::Postgres { url, hints } => StoreConfig::Postgres { url, hints },
     };
     let opened = timeout(PATIENCE, SqlStore::open(&place, writer, Missing::Fail)).await;
     let late =

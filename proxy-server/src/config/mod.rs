@@ -30,7 +30,7 @@ pub use limits::{AuditRetention, ProxyLimits};
 pub use machine::{MachineConfig, MachineRules};
 pub use mistake::{Mistake, Mistakes};
 pub use replica::ReplicaName;
-pub use store::{StorePlace, WhenStale};
+pub use store::{Hints, StorePlace, WhenStale};
 pub use trust::TrustRoot;
 pub(crate) use workloads::BYTES_PER_SECOND;
 pub use workloads::{MeasurementSpec, MeasurementState, WorkloadSpec};

@@ -95,6 +95,7 @@ pub(super) struct RawStore {
     pub(super) url: Text,
     pub(super) url_file: Text,
     pub(super) stale: Text,
+    pub(super) hints: Text,
 }
 
 #[derive(Debug, Default)]
@@ -220,6 +221,7 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
             url: s.text("url"),
             url_file: s.text("url_file"),
             stale: s.text("stale"),
+            hints: s.text("hints"),
         }),
         replica_name: table(&top, "replica", |s| s.text("name")),
         admin: table(&top, "admin", admin),

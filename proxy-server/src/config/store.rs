@@ -13,7 +13,19 @@ pub enum StorePlace {
     Postgres {
         /// `postgres://…`; it may hold a password.
         url: String,
+        /// How the proxy learns that somebody committed something.
+        hints: Hints,
     },
+}
+
+/// Whether the database may be asked to tell of changes. The epoch is polled in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hints {
+    /// LISTEN, on a connection of its own.
+    #[default]
+    Listen,
+    /// Nothing but polling: for poolers that do not let LISTEN through.
+    Off,
 }
 
 /// Where a store stands may be printed; the password in its URL may not.
@@ -21,7 +33,7 @@ impl fmt::Debug for StorePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File => f.write_str("File"),
-            Self::Postgres { url: _ } => f.write_str("Postgres { url: hidden }"),
+            Self::Postgres { url: _, hints } => write!(f, "Postgres {{ url: hidden, hints: {hints:?} }}"),
         }
     }
 }
@@ -37,12 +49,15 @@ pub enum WhenStale {
 }
 
 pub(super) fn place(raw: RawStore, directory: &Path, found: &Collector) -> (StorePlace, WhenStale) {
-    let RawStore { url, url_file, stale } = raw;
+    let RawStore { url, url_file, stale, hints } = raw;
+    let hints = hints_of(hints, found);
     let place = match (url, url_file) {
         (None, None) => StorePlace::File,
-        (Some(url), None) => postgres(url.get_ref(), &url, "store.url", found),
+        (Some(url), None) => postgres(url.get_ref(), &url, "store.url", hints, found),
         (None, Some(file)) => match files::read(&file, "store.url_file", directory, found) {
-            Some(bytes) => postgres(String::from_utf8_lossy(&bytes).trim(), &file, "store.url_file", found),
+            Some(bytes) => {
+                postgres(String::from_utf8_lossy(&bytes).trim(), &file, "store.url_file", hints, found)
+            }
             None => StorePlace::File,
         },
         (Some(_), Some(file)) => {
@@ -53,13 +68,13 @@ pub(super) fn place(raw: RawStore, directory: &Path, found: &Collector) -> (Stor
     (place, when_stale(stale, found))
 }
 
-fn postgres(url: &str, place: &Spanned<String>, field: &str, found: &Collector) -> StorePlace {
+fn postgres(url: &str, place: &Spanned<String>, field: &str, hints: Hints, found: &Collector) -> StorePlace {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         // The value is not repeated: it may hold a password.
         let message = "expected postgres://user@host/database; without it, SQLite in the state directory";
         found.note(place.span(), field, message);
     }
-    StorePlace::Postgres { url: url.to_owned() }
+    StorePlace::Postgres { url: url.to_owned(), hints }
 }
 
 fn when_stale(value: Option<Spanned<String>>, found: &Collector) -> WhenStale {
@@ -70,6 +85,18 @@ fn when_stale(value: Option<Spanned<String>>, found: &Collector) -> WhenStale {
             let message = format!("expected \"strict\" or \"best-effort\"; found \"{other}\"");
             found.note(value.span(), "store.stale", message);
             WhenStale::Strict
+        }
+    }
+}
+
+fn hints_of(value: Option<Spanned<String>>, found: &Collector) -> Hints {
+    match value.as_ref().map(|value| (value, value.get_ref().as_str())) {
+        None | Some((_, "listen")) => Hints::Listen,
+        Some((_, "off")) => Hints::Off,
+        Some((value, other)) => {
+            let message = format!("expected \"listen\" or \"off\"; found \"{other}\"");
+            found.note(value.span(), "store.hints", message);
+            Hints::Listen
         }
     }
 }

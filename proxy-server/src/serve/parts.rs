@@ -160,7 +160,7 @@ impl Addresses {
 fn place(config: &Config) -> StoreConfig {
     match &config.store {
         StorePlace::File => StoreConfig::Sqlite { directory: config.state_directory.clone() },
-        StorePlace::Postgres { url } => StoreConfig::Postgres { url: url.clone() },
+        StorePlace::Postgres { url, hints } => StoreConfig::Postgres { url: url.clone(), hints: *hints },
     }
 }
 

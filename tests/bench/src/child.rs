@@ -70,6 +70,15 @@ impl Server {
         }
     }
 
+    /// Ends it at once (SIGKILL).
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn kill(&mut self) -> Result<(), Failure> {
+        self.process.kill().context(self.name)?;
+        self.process.wait().context(self.name).map(drop)
+    }
+
     /// Counts the only child of this process instead of itself.
     ///
     /// # Errors

@@ -22,12 +22,27 @@ use crate::tls;
 
 /// An enclave with a key of its own and a kept connection to the attestation port.
 pub(crate) struct Enclave {
-    identity: Identity,
+    attester: Attester,
+    http: Http1<TlsStream<TcpStream>>,
+    server_spki: Vec<u8>,
+}
+
+/// What of an enclave outlives its connections.
+#[derive(Clone)]
+pub(crate) struct Attester {
+    identity: Arc<Identity>,
     nsm: Arc<SoftwareNsm>,
     boot: BootId,
     sequence: u64,
-    http: Http1<TlsStream<TcpStream>>,
-    server_spki: Vec<u8>,
+}
+
+impl Attester {
+    fn new(nsm: &Arc<SoftwareNsm>) -> Result<Self, Failure> {
+        let identity = Arc::new(Identity::enclave()?);
+        let mut boot = [0; BootId::LEN];
+        aws_lc_rs::rand::fill(&mut boot).context("random")?;
+        Ok(Self { identity, nsm: Arc::clone(nsm), boot: BootId::from_bytes(boot), sequence: 0 })
+    }
 }
 
 impl Enclave {
@@ -40,17 +55,25 @@ impl Enclave {
         anchor: &CertificateDer<'static>,
         nsm: &Arc<SoftwareNsm>,
     ) -> Result<Self, Failure> {
-        let identity = Identity::enclave()?;
-        let config = tls::client(anchor, identity.self_signed()?, &[b"http/1.1"])?;
+        Self::connect_as(Attester::new(nsm)?, port, anchor).await
+    }
+
+    /// Connects as one that may have been there before.
+    ///
+    /// # Errors
+    /// No connection.
+    pub(crate) async fn connect_as(
+        attester: Attester,
+        port: SocketAddr,
+        anchor: &CertificateDer<'static>,
+    ) -> Result<Self, Failure> {
+        let config = tls::client(anchor, attester.identity.self_signed()?, &[b"http/1.1"])?;
         let stream = tls::connect(port, &config).await?;
         let shown =
             stream.get_ref().1.peer_certificates().and_then(<[_]>::first).context("no server certificate")?;
         let parsed = ParsedCertificate::try_from(shown).context("server certificate")?;
         let server_spki = parsed.subject_public_key_info().to_vec();
-        let mut boot = [0; BootId::LEN];
-        aws_lc_rs::rand::fill(&mut boot).context("random")?;
-        let boot = BootId::from_bytes(boot);
-        Ok(Self { identity, nsm: Arc::clone(nsm), boot, sequence: 0, http: Http1::new(stream), server_spki })
+        Ok(Self { attester, http: Http1::new(stream), server_spki })
     }
 
     /// The whole exchange: challenge, document, answer.
@@ -79,7 +102,12 @@ impl Enclave {
 
     /// The body of an attestation with this document.
     pub(crate) fn message(&self, document: &[u8], lease: Lease) -> Vec<u8> {
-        Attest { document, lease, boot_id: self.boot, sequence: self.sequence }.encode()
+        Attest { document, lease, boot_id: self.attester.boot, sequence: self.attester.sequence }.encode()
+    }
+
+    /// Itself without its connection, which ends.
+    pub(crate) fn into_attester(self) -> Attester {
+        self.attester
     }
 
     /// The connection, for requests of another kind.
@@ -92,30 +120,31 @@ impl Enclave {
     /// # Errors
     /// The cryptographic library's.
     pub(crate) fn into_session(self, grant: Grant) -> Result<Arc<CertifiedKey>, Failure> {
-        self.identity.under(grant.certificates.into_iter().map(CertificateDer::from).collect())
+        self.attester.identity.under(grant.certificates.into_iter().map(CertificateDer::from).collect())
     }
 
     /// A document of this moment that answers the challenge.
     fn document(&mut self, challenge: &Challenge) -> Result<Vec<u8>, Failure> {
-        self.sequence += 1;
+        self.attester.sequence += 1;
         let nonce = challenge.nonce;
         let tls = self.http.stream().get_ref().1;
         let exporter = tls
             .export_keying_material([0; wire::EXPORTER_LEN], wire::EXPORTER_LABEL, Some(nonce.as_bytes()))
             .context("TLS exporter")?;
-        let spki = self.identity.spki();
+        let spki = self.attester.identity.spki();
         let binder = Binder {
             role: Role::Enclave,
             attester_spki: &spki,
             server_spki: &self.server_spki,
             exporter: &exporter,
             deployment: &challenge.deployment,
-            boot_id: self.boot,
-            sequence: self.sequence,
+            boot_id: self.attester.boot,
+            sequence: self.attester.sequence,
         };
         let user_data = Some(binder.digest().to_vec());
         let nonce = Some(nonce.as_bytes().to_vec());
-        self.nsm
+        self.attester
+            .nsm
             .attest(now_ms()?, &AttestationRequest { public_key: Some(spki), user_data, nonce })
             .context("simulated NSM")
     }

@@ -19,12 +19,15 @@ mod child;
 mod competitor;
 mod enclave;
 mod failure;
+mod far;
 mod fleet;
+mod herd;
 mod http1;
 mod identity;
 mod junk;
 mod memory;
 mod proxy;
+mod replicas;
 mod report;
 mod revocation;
 mod settings;
@@ -44,6 +47,9 @@ use crate::report::Report;
 use crate::settings::{Part, Settings};
 
 fn main() -> ExitCode {
+    if far::is_meant() {
+        return far::serve();
+    }
     let settings = Settings::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -75,6 +81,8 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
             Part::Junk => junk::run(settings, &mut report).await,
             Part::Tunnel => tunnel::run(settings, &mut report).await,
             Part::Revocation => revocation::run(settings, &mut report).await,
+            Part::Replicas => replicas::run(settings, &mut report).await,
+            Part::Herd => herd::run(settings, &mut report).await,
             Part::Memory => memory::run(settings, &mut report).await,
             Part::Store => store::run(settings, &mut report).await,
         };

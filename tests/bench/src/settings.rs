@@ -42,6 +42,10 @@ pub(crate) enum Part {
     Tunnel,
     /// From the end of a session to the end of its tunnels.
     Revocation,
+    /// The same on three replicas with one database.
+    Replicas,
+    /// Every enclave attests again after an outage.
+    Herd,
     /// What idle sessions and tunnels hold.
     Memory,
     /// Rows, changes and lists, on each database.
@@ -94,6 +98,8 @@ impl Part {
             Self::Junk => "documents that answer no challenge, refused",
             Self::Tunnel => "tunnels opened and bytes moved, beside HAProxy, nginx and no proxy",
             Self::Revocation => "from revocation or lapse to the last tunnel cut",
+            Self::Replicas => "from one revocation to the last tunnel cut on three replicas",
+            Self::Herd => "10,000 enclaves attest again after an outage",
             Self::Memory => "what idle sessions, tunnels and streams hold",
             Self::Store => "admissions written, policies changed, long lists paged, on each database",
         }
@@ -108,6 +114,8 @@ impl fmt::Display for Part {
             Self::Junk => "junk",
             Self::Tunnel => "tunnel",
             Self::Revocation => "revocation",
+            Self::Replicas => "replicas",
+            Self::Herd => "herd",
             Self::Memory => "memory",
             Self::Store => "store",
         })

@@ -10,7 +10,7 @@ use std::{
 
 use countersign_protocol::{BootId, Epoch, KeyThumbprint, Lease, LeaseBounds, SessionId};
 use countersign_proxy::{
-    config::{MeasurementSpec, MeasurementState, WorkloadSpec},
+    config::{Hints, MeasurementSpec, MeasurementState, WorkloadSpec},
     policy::{Limits, Workload},
     store::{
         Actor, AuditEvent, AuditWriter, Batch, Change, ChangeRequest, MeasurementEdit, MeasurementFilter,
@@ -38,7 +38,7 @@ pub(crate) async fn run(settings: &Settings, report: &mut Report) -> Result<(), 
     backup(&directory, report).await?;
     match PostgresServer::start(Durability::Disk) {
         Some(server) => {
-            let config = StoreConfig::Postgres { url: server.database() };
+            let config = StoreConfig::Postgres { url: server.database(), hints: Hints::Listen };
             measure("postgres", &config, settings, report).await
         }
         None => Ok(()),

@@ -10,6 +10,7 @@ use std::{
 use countersign_protocol::{Epoch, SessionId};
 use countersign_proxy::{
     ca::make_session_root,
+    config::Hints,
     store::{
         Actor, AuditWriter, Change, ChangeRequest, Missing, PolicyStore, ReplicaRow, ReplicaStore, SqlStore,
         StoreConfig, UnixMs,
@@ -116,8 +117,9 @@ impl Replicas {
         store.replicas(UnixMs::now()).await.unwrap()
     }
 
-    async fn store(&self) -> SqlStore {
-        let config = StoreConfig::Postgres { url: self.url.clone() };
+    /// The database itself, past every proxy.
+    pub async fn store(&self) -> SqlStore {
+        let config = StoreConfig::Postgres { url: self.url.clone(), hints: Hints::Off };
         SqlStore::open(&config, AuditWriter::unnamed(), Missing::Fail).await.unwrap()
     }
 }

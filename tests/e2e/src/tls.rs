@@ -40,6 +40,8 @@ pub struct Dialer {
     pub alpn: Vec<Vec<u8>>,
     /// The address to dial from.
     pub from: IpAddr,
+    /// The name that the server's certificate must have.
+    pub name: &'static str,
     /// Bytes to send before TLS.
     pub before: Vec<u8>,
 }
@@ -53,6 +55,7 @@ impl Dialer {
             versions: &TLS13_ONLY,
             alpn: vec![b"http/1.1".to_vec()],
             from: Ipv4Addr::LOCALHOST.into(),
+            name: SERVER_NAME,
             before: Vec::new(),
         }
     }
@@ -72,7 +75,7 @@ impl Dialer {
         let mut stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
         stream.write_all(&self.before).await?;
-        let name = ServerName::try_from(SERVER_NAME).unwrap();
+        let name = ServerName::try_from(self.name).unwrap();
         timeout(PATIENCE, TlsConnector::from(self.config()).connect(name, stream)).await.unwrap()
     }
 

@@ -5,6 +5,7 @@ use tokio::sync::Mutex;
 use super::{SqlStore, append::OwnChain, postgres, sqlite};
 use crate::{
     audit::{AuditKey, ChainName},
+    config::Hints,
     store::{Store, StoreError},
 };
 
@@ -21,6 +22,8 @@ pub enum StoreConfig {
         /// `postgres://user@host:port/database?sslmode=verify-full`. A password is better given
         /// by `PGPASSWORD` or `PGPASSFILE` than here.
         url: String,
+        /// Whether it is asked to tell of changes.
+        hints: Hints,
     },
 }
 
@@ -29,7 +32,7 @@ impl fmt::Debug for StoreConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite { directory } => f.debug_struct("Sqlite").field("directory", directory).finish(),
-            Self::Postgres { url: _ } => f.write_str("Postgres { url: hidden }"),
+            Self::Postgres { url: _, hints: _ } => f.write_str("Postgres { url: hidden }"),
         }
     }
 }
@@ -98,7 +101,7 @@ impl SqlStore {
     ) -> Result<Self, StoreError> {
         let pools = match config {
             StoreConfig::Sqlite { directory } => sqlite::open(directory, missing).await?,
-            StoreConfig::Postgres { url } => postgres::open(url, missing).await?,
+            StoreConfig::Postgres { url, hints } => postgres::open(url, *hints, missing).await?,
         };
         let Pools { policy, journal, reader, poll, hints } = pools;
         let own_name = ChainName::Replica(identity.id);

@@ -10,11 +10,11 @@ use super::{
     open::{Missing, Pools},
     postgres_hints,
 };
-use crate::store::StoreError;
+use crate::{config::Hints, store::StoreError};
 
 /// Connects, and brings the tables up to date. Any number of replicas may do so at
 /// once: the first to have the lock does it, the others find it done.
-pub(super) async fn open(url: &str, missing: Missing) -> Result<Pools, StoreError> {
+pub(super) async fn open(url: &str, hints: Hints, missing: Missing) -> Result<Pools, StoreError> {
     let server = options(url)?;
     let place = place(&server);
     let failed = |source: Box<dyn Error + Send + Sync>| StoreError::Open { place: place.clone(), source };
@@ -34,14 +34,20 @@ pub(super) async fn open(url: &str, missing: Missing) -> Result<Pools, StoreErro
     // A connection that died is found by the next statement: these two ask so often, or do
     // so little else, that a question before each would be a good part of their time.
     let unasked = |connections| pool(connections).test_before_acquire(false);
-    let (bump, hints) = watch::channel(0);
-    tokio::spawn(postgres_hints::listen(pool(1).connect_lazy_with(bounded.clone()), bump));
+    let hints = match hints {
+        Hints::Off => None,
+        Hints::Listen => {
+            let (bump, hints) = watch::channel(0);
+            tokio::spawn(postgres_hints::listen(pool(1).connect_lazy_with(bounded.clone()), bump));
+            Some(hints)
+        }
+    };
     Ok(Pools {
         policy: Pool::Postgres(pool(2).connect_lazy_with(bounded.clone())),
         journal: Pool::Postgres(unasked(2).connect_lazy_with(bounded.clone())),
         reader: Pool::Postgres(pool(4).connect_lazy_with(bounded.clone())),
         poll: Pool::Postgres(unasked(1).connect_lazy_with(bounded)),
-        hints: Some(hints),
+        hints,
     })
 }
 

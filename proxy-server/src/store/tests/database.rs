@@ -4,6 +4,7 @@ use countersign_test_support::PostgresServer;
 
 use crate::{
     audit::AuditKey,
+    config::Hints,
     store::{AuditWriter, Missing, SqlStore, StoreConfig},
 };
 
@@ -22,7 +23,10 @@ impl Database {
     /// `None`: skipped, since there is no PostgreSQL here and that was said to be right.
     pub(super) fn postgres(name: &str) -> Option<Self> {
         let url = PostgresServer::shared()?.database();
-        Some(Self { config: StoreConfig::Postgres { url }, directory: directory("postgres", name) })
+        Some(Self {
+            config: StoreConfig::Postgres { url, hints: Hints::Listen },
+            directory: directory("postgres", name),
+        })
     }
 
     /// The store, as a process that nobody has seen before opens it.

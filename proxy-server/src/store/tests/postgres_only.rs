@@ -10,7 +10,10 @@ use super::{
     database::Database,
     make::{add, done, event, put, request, session, spec},
 };
-use crate::{config::MeasurementState::Active, store::*};
+use crate::{
+    config::{Hints, MeasurementState::Active},
+    store::*,
+};
 
 #[tokio::test]
 async fn any_number_of_replicas_may_start_at_once() {
@@ -59,7 +62,7 @@ async fn a_connection_that_died_costs_no_row_and_writes_none_twice() {
     let store = database.open().await;
     store.seed(&[spec("a", &[("v1", 1, Active)])], UnixMs(1)).await.unwrap();
     let batch = |n| Batch { events: vec![event("admitted")], sessions: vec![session(n, 1, 5_000)] };
-    let StoreConfig::Postgres { url } = &database.config else { unreachable!() };
+    let StoreConfig::Postgres { url, .. } = &database.config else { unreachable!() };
     for n in 1..=5 {
         store.append(batch(n)).await.unwrap();
         PostgresServer::shared().unwrap().sql(
@@ -76,7 +79,7 @@ async fn a_connection_that_died_costs_no_row_and_writes_none_twice() {
 #[tokio::test]
 async fn a_server_that_dies_in_the_middle_loses_nothing_it_promised() {
     let Some(server) = PostgresServer::start(Durability::Disk) else { return };
-    let config = StoreConfig::Postgres { url: server.database() };
+    let config = StoreConfig::Postgres { url: server.database(), hints: Hints::Listen };
     let database = Database { config, directory: std::env::temp_dir().join("countersign-unused") };
     let store = database.open().await;
     done(&store, request("ann", put("a", &[]), 1)).await;
@@ -128,7 +131,7 @@ async fn a_server_that_dies_in_the_middle_loses_nothing_it_promised() {
 async fn both_databases_have_the_same_columns() {
     let Some(database) = Database::postgres("columns") else { return };
     drop(database.open().await);
-    let StoreConfig::Postgres { url } = &database.config else { unreachable!() };
+    let StoreConfig::Postgres { url, .. } = &database.config else { unreachable!() };
     let there = PostgresServer::shared().unwrap().sql(
         url,
         "SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable
@@ -157,3 +160,13 @@ async fn both_databases_have_the_same_columns() {
 
 /// Far more than any of it takes.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A pooler may not let LISTEN through: then nobody asks it to.
+#[tokio::test]
+async fn without_hints_nobody_listens() {
+    let Some(server) = PostgresServer::start(Durability::Test) else { return };
+    let config = StoreConfig::Postgres { url: server.database(), hints: Hints::Off };
+    let store = SqlStore::open(&config, AuditWriter::unnamed(), Missing::Make).await.unwrap();
+    assert!(store.hints().is_none());
+    assert_eq!(store.committed().await.unwrap().epoch, EMPTY);
+}

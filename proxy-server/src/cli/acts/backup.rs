@@ -14,7 +14,7 @@ pub(in crate::cli) async fn backup(config: PathBuf, backup: Backup) -> Result<Ex
     let Backup { out } = backup;
     let MachineConfig { state_directory, store, .. } =
         MachineConfig::load(&config).map_err(Failure::Configuration)?;
-    if let StorePlace::Postgres { url } = &store {
+    if let StorePlace::Postgres { url, hints: _ } = &store {
         let command = pg_dump(&dump_address(url)?, &out);
         return Err(Failure::wrong(&config, format_args!("{}:\n\n  {command}", BackupError::NotAFile)));
     }

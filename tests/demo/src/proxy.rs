@@ -19,6 +19,8 @@ pub(crate) struct Proxy {
     pub(crate) attestation: u16,
     /// Port of the gateway listener.
     pub(crate) gateway: u16,
+    /// Port of the admin API.
+    pub(crate) admin: u16,
     program: PathBuf,
     configuration: PathBuf,
 }
@@ -40,7 +42,14 @@ impl Proxy {
         let logs = world.path("logs");
         let program = Program { name: "proxy", path: &programs.proxy, logs: &logs, environment: &[] };
         let child = Child::start(&program, &arguments)?;
-        Ok(Self { child, attestation: 0, gateway: 0, program: programs.proxy.clone(), configuration })
+        Ok(Self {
+            child,
+            attestation: 0,
+            gateway: 0,
+            admin: 0,
+            program: programs.proxy.clone(),
+            configuration,
+        })
     }
 
     /// Waits for the ready file and reads the ports in it.
@@ -70,6 +79,7 @@ impl Proxy {
         };
         self.attestation = port("attestation")?;
         self.gateway = port("gateway")?;
+        self.admin = port("admin")?;
         Ok(())
     }
 

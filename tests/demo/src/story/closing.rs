@@ -26,6 +26,8 @@ impl Stage {
         self.enclaves.push(enclave);
         let document = self.document_is_accepted().await?;
         narrator.checked(format!("countersign-verify accepts a document of that image: {document}"));
+        self.proxy.command(&["audit", "verify"]).await?;
+        narrator.checked("every decision so far stands in the audit, and its chains hold (audit verify)");
         Ok(())
     }
 
@@ -46,7 +48,8 @@ impl Stage {
     /// The commands that [`Self::stays_up`] shows.
     fn commands(&mut self) -> Result<Vec<(&'static str, String)>, Failure> {
         let local = self.enclave(C)?.local.ok_or_else(|| Failure::new("a local proxy", "none"))?;
-        let Self { programs, world, target, .. } = self;
+        let Self { programs, world, target, proxy: running, .. } = self;
+        let admin = running.admin;
         let path = |inner: &str| world.path(inner).display().to_string();
         let (proxy, config) = (programs.proxy.display(), path("countersign.toml"));
         let (simulator, verify) = (programs.simulator.display(), programs.verify.display());
@@ -71,9 +74,22 @@ impl Stage {
                      {verify} verify - --danger-root {root}/root.der --expect {measurement}"
                 )
             }),
-            ("revoke enclave C too, then try the first command again", {
-                format!("{proxy} measurement revoke payments/2.0 --config {config}")
+            ("a token for the admin API, and the API by curl", {
+                let (token, anchor) = (path("token"), path("tls/ca.pem"));
+                format!(
+                    "{proxy} token create me --role viewer --expires 1h --config {config} > {token} && \
+                     curl --cacert {anchor} -H \"Authorization: Bearer $(cat {token})\" \
+                     https://localhost:{admin}/v1/sessions"
+                )
             }),
+            ("what revoking enclave C would end", {
+                format!("{proxy} measurement revoke payments/2.0 --dry-run --config {config}")
+            }),
+            (
+                "revoke it, with every replica's word that its tunnels are cut; then try the first command again",
+                { format!("{proxy} measurement revoke payments/2.0 --wait 1s --config {config}") },
+            ),
+            ("who decided what", format!("{proxy} audit list --config {config}")),
             ("the logs", format!("tail -f {}/*.log", path("logs"))),
         ])
     }

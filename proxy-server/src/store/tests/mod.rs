@@ -81,6 +81,7 @@ conformance! {
         two_processes_under_one_id_are_found_out;
     restored:
         a_copy_that_is_accepted_has_an_epoch_above_all
+        whoever_had_a_newer_epoch_follows_the_accepted_one
         only_files_are_copied;
     seed:
         seeding_is_one_change_and_the_same_file_none

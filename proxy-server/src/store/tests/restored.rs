@@ -1,13 +1,21 @@
 //! A copy that was put back.
 
+use std::{sync::Arc, time::Duration};
+
 use countersign_protocol::Epoch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     database::Database,
     make::{event, session},
     sessions::seeded,
 };
-use crate::store::{Actor, AuditStore, BackupError, Batch, PolicyStore, SessionStore, UnixMs};
+use crate::{
+    policy::{Policy, PolicyHandle, Watcher},
+    session::{Sessions, SessionsLimits},
+    store::{Actor, AuditStore, BackupError, Batch, PolicyStore, SessionStore, UnixMs},
+};
 
 pub(super) async fn a_copy_that_is_accepted_has_an_epoch_above_all(database: Database) {
     let store = seeded(&database).await;
@@ -34,6 +42,28 @@ pub(super) async fn a_copy_that_is_accepted_has_an_epoch_above_all(database: Dat
     assert_eq!(told, [restored(42), restored(43), restored(44)]);
     assert_eq!(rows[0].event.before.as_deref(), Some(r#"{"epoch":1,"known_epoch":41}"#));
     assert_eq!(rows[0].event.after.as_deref(), Some(r#"{"epoch":42,"sessions_dropped":1}"#));
+}
+
+/// A replica that runs never follows an older epoch (`policy::tests`); the accepted one it does.
+pub(super) async fn whoever_had_a_newer_epoch_follows_the_accepted_one(database: Database) {
+    let store = Arc::new(seeded(&database).await);
+    let actor = Actor { subject: "local:root".to_owned(), request_id: "r1".to_owned() };
+    store.accept_restored(Epoch(6), "", &actor, UnixMs(5)).await.unwrap();
+    let stored = store.load().await.unwrap();
+    let handle = PolicyHandle::new(Policy::from_store(&stored, UnixMs::now()).unwrap());
+    let sessions = Sessions::new(SessionsLimits { max_sessions: 1, max_per_instance: 1 });
+    let mut enforced = handle.enforcement();
+    let watcher = Watcher::new(Arc::clone(&store) as _, stored, handle.clone(), sessions);
+    store.sql_for_tests("UPDATE policy SET epoch = 3").await;
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn(watcher.run(stop.clone()));
+    let committed = store.accept_restored(Epoch(7), "", &actor, UnixMs(6)).await.unwrap();
+    assert_eq!(committed.epoch, Epoch(8));
+    let followed = enforced.wait_for(|epoch| *epoch != Epoch(7));
+    assert_eq!(*timeout(Duration::from_secs(10), followed).await.unwrap().unwrap(), Epoch(8));
+    assert_eq!(handle.epoch(), Epoch(8));
+    stop.cancel();
+    watching.await.unwrap();
 }
 
 pub(super) async fn only_files_are_copied(database: Database) {

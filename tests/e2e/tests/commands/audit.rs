@@ -15,8 +15,7 @@ async fn the_audit_holds_both_ways_and_as_a_file() {
     assert!(held.contains("the audit holds: "), "{held}");
 
     let replicas = server.say(&["replica", "list", "--output", "json"]).await.json();
-    std::fs::write(proxy.directory().join("replica.key"), replicas[0]["audit_key"].as_str().unwrap())
-        .unwrap();
+    std::fs::write(proxy.directory().join("replica.key"), replicas[0]["audit_key"].as_str().unwrap()).unwrap();
     let key = ["--key", "replica.key"];
     let report = server.say(&[&["audit", "verify", "--output", "json"], &key[..]].concat()).await.json();
     assert_eq!(report["findings"], serde_json::json!([]), "{report}");

@@ -27,10 +27,7 @@ async fn a_workload_is_made_changed_and_shown() {
         let before = epoch(way).await;
         let set = ["workload", "set", name, "--destination", "a.example:443", "--max-sessions", "5"];
         let dry = way.say(&[&set[..], &["--dry-run"]].concat()).await.good();
-        assert!(
-            dry.starts_with(&format!("dry run, nothing was changed: creating {name} is possible")),
-            "{dry}"
-        );
+        assert!(dry.starts_with(&format!("dry run, nothing was changed: creating {name} is possible")), "{dry}");
         assert_eq!(epoch(way).await, before);
         assert_eq!(way.say(&set).await.good(), format!("created {name} in epoch {}\n", before + 1));
 
@@ -74,16 +71,12 @@ async fn a_measurement_comes_from_a_file_an_image_or_its_registers() {
     let [machine, server] = both(&proxy).await;
     machine.say(&["workload", "set", "api", "--no-destinations"]).await.good();
     let images = concat!(env!("CARGO_MANIFEST_DIR"), "/../../verifier/tests/eif/");
-    let (image, described) =
-        (format!("{images}signed.eif"), std::fs::read(format!("{images}signed.json")).unwrap());
+    let (image, described) = (format!("{images}signed.eif"), std::fs::read(format!("{images}signed.json")).unwrap());
 
-    let added = machine
-        .say(&["measurement", "add", "api", "--version", "1.0", "--eif", &image, "--label", "a=b"])
-        .await;
+    let added = machine.say(&["measurement", "add", "api", "--version", "1.0", "--eif", &image, "--label", "a=b"]).await;
     assert!(added.good().starts_with("added api/1.0 in epoch "));
     // The same PCRs, as describe-eif prints them.
-    let error =
-        server.say_with(&["measurement", "add", "api", "2.0", "--from", "-"], &described).await.bad(1);
+    let error = server.say_with(&["measurement", "add", "api", "2.0", "--from", "-"], &described).await.bad(1);
     assert!(error.contains("api/1.0 has the same PCRs (same-pcrs, request "), "{error}");
     let pcr3 = "3c".repeat(48);
     let words = ["measurement", "add", "api", "2.0", "--from", "-", "--pcr3", &pcr3, "--expires", "1d"];
@@ -95,13 +88,11 @@ async fn a_measurement_comes_from_a_file_an_image_or_its_registers() {
     }
     assert_eq!(shown["pcrs"]["3"], pcr3);
 
-    let edited =
-        server.say(&["measurement", "edit", "api/2.0", "--no-expires", "--label", "stage=old"]).await.good();
+    let edited = server.say(&["measurement", "edit", "api/2.0", "--no-expires", "--label", "stage=old"]).await.good();
     assert!(edited.starts_with("changed api/2.0 in epoch "), "{edited}");
     let shown = server.say(&["measurement", "show", "api/2.0", "--output", "json"]).await.json();
     assert_eq!((&shown["expires"], &shown["labels"]), (&Value::Null, &serde_json::json!({"stage": "old"})));
-    let error =
-        server.say(&["measurement", "edit", "api/2.0", "--version", "x", "--if-revision", "1"]).await.bad(1);
+    let error = server.say(&["measurement", "edit", "api/2.0", "--version", "x", "--if-revision", "1"]).await.bad(1);
     assert!(error.contains("(revision-mismatch, request "), "{error}");
 }
 
@@ -135,10 +126,7 @@ async fn what_allows_waits_for_somebody_else() {
     // His own yes, and that of a token which he made.
     for way in [&machine, &server] {
         let error = way.say(&approve).await.bad(1);
-        assert!(
-            error.contains("(own-approval, request ") && error.contains("somebody else approves"),
-            "{error}"
-        );
+        assert!(error.contains("(own-approval, request ") && error.contains("somebody else approves"), "{error}");
     }
     let other = server.with("COUNTERSIGN_TOKEN", "");
     let certificate = ["--client-cert", "admin.pem", "--client-key", "admin.key"];
@@ -148,28 +136,23 @@ async fn what_allows_waits_for_somebody_else() {
     assert!(approved.starts_with("approved payments/3.0 in epoch "), "{approved}");
     let error = machine.say(&["measurement", "withdraw", "payments/3.0"]).await.bad(1);
     assert!(error.contains("(nothing-waits, request "), "{error}");
-    let error = other
-        .say(&[&approve[..], &["--client-cert", "admin.pem", "--client-key", "server.key"]].concat())
-        .await;
+    let error = other.say(&[&approve[..], &["--client-cert", "admin.pem", "--client-key", "server.key"]].concat()).await;
     assert!(error.bad(1).contains("server.key: not the key of that certificate"));
 }
 
 #[tokio::test]
 async fn a_document_is_explained_both_ways() {
     let proxy = Proxy::program(Setup::default(), PROXY).await;
-    let document = |image: &str| proxy.nsm(image).attest(now_ms(), &AttestationRequest::default()).unwrap();
+    let document = |image: &str| {
+        proxy.nsm(image).attest(now_ms(), &AttestationRequest::default()).unwrap()
+    };
     for way in both(&proxy).await {
         let known = document("payments-1.0");
         let explained = way.say_with(&["measurement", "explain", "-"], &known).await.good();
         assert!(explained.contains("  matches     payments/1.0\n"), "{explained}");
-        let other = way
-            .say_with(&["measurement", "explain", "-"], hex::encode(document("payments-9")).as_bytes())
-            .await;
+        let other = way.say_with(&["measurement", "explain", "-"], hex::encode(document("payments-9")).as_bytes()).await;
         assert_eq!(other.code, 1, "{other:?}");
-        assert!(
-            other.out.contains("  nearest     payments/") && other.out.contains("PCR0, the enclave image"),
-            "{other:?}"
-        );
+        assert!(other.out.contains("  nearest     payments/") && other.out.contains("PCR0, the enclave image"), "{other:?}");
         let mut forged = known;
         let last = forged.len() - 1;
         forged[last] ^= 1;

@@ -114,8 +114,7 @@ async fn run(
     .expect("an end in time");
     let output = output.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    let said =
-        Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) };
+    let said = Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) };
     assert!(!said.out.contains('\x1b') && !said.err.contains('\x1b'), "colours are for terminals: {said:?}");
     said
 }

@@ -18,14 +18,10 @@ async fn a_revocation_is_asked_about_made_and_waited_for() {
         let path = format!("payments/{name}");
 
         let dry = way.say(&["measurement", "revoke", &path, "--dry-run"]).await.good();
-        assert!(
-            dry.contains(&format!("revoking {path} is possible; this revocation ends 1 session")),
-            "{dry}"
-        );
+        assert!(dry.contains(&format!("revoking {path} is possible; this revocation ends 1 session")), "{dry}");
         round_trip(&mut tunnel, b"still here").await;
 
-        let revoked =
-            way.say(&["measurement", "revoke", &path, "--reason", "a test", "--wait", "5s"]).await.good();
+        let revoked = way.say(&["measurement", "revoke", &path, "--reason", "a test", "--wait", "5s"]).await.good();
         assert!(revoked.starts_with(&format!("revoked {path} in epoch ")), "{revoked}");
         assert!(revoked.contains(": 1 session ended, ") && revoked.contains("\n  cut       "), "{revoked}");
         // Acknowledged means cut: nothing is waited for here.
@@ -33,8 +29,7 @@ async fn a_revocation_is_asked_about_made_and_waited_for() {
 
         let error = way.say(&["measurement", "revoke", &path]).await.bad(1);
         assert!(error.contains("is revoked already (already-revoked, request "), "{error}");
-        let rows =
-            way.say(&["audit", "list", "--code", "measurement-revoked", "--output", "json"]).await.json();
+        let rows = way.say(&["audit", "list", "--code", "measurement-revoked", "--output", "json"]).await.json();
         assert_eq!((&rows[0]["measurement"], &rows[0]["workload"]), (&name.into(), &"payments".into()));
     }
 }
@@ -65,10 +60,7 @@ async fn a_laggard_is_named() {
     assert_eq!(revoked.code, 1, "{revoked:?}");
     assert!(revoked.out.starts_with("revoked payments/1.0 in epoch "), "{revoked:?}");
     assert!(revoked.out.contains("to end, ") && revoked.out.contains("\n  LAGGARD   "), "{revoked:?}");
-    assert!(
-        revoked.err.contains("1 replica has not said within 300ms that everything is cut"),
-        "{revoked:?}"
-    );
+    assert!(revoked.err.contains("1 replica has not said within 300ms that everything is cut"), "{revoked:?}");
 }
 
 /// Nobody who must stop something has to repair a file first; and a file that is
@@ -90,17 +82,12 @@ async fn a_broken_configuration_revokes_and_allows_nothing() {
         &["tombstone", "lift", "--pcr0", &"1a".repeat(48)],
     ] {
         let error = way.say(words).await.bad(1);
-        assert!(
-            error.contains("admin.aprovals: unknown field; did you mean \"approvals\"?"),
-            "{words:?}: {error}"
-        );
+        assert!(error.contains("admin.aprovals: unknown field; did you mean \"approvals\"?"), "{words:?}: {error}");
     }
     assert!(way.say(&["measurement", "list"]).await.good().contains("payments/1.0"));
     let revoked = way.say(&["measurement", "revoke", "payments/1.0", "--wait", "5s"]).await.good();
     assert!(revoked.contains("\n  cut       "), "{revoked}");
-    assert!(
-        way.say(&["workload", "revoke", "payments"]).await.good().starts_with("revoked payments in epoch ")
-    );
+    assert!(way.say(&["workload", "revoke", "payments"]).await.good().starts_with("revoked payments in epoch "));
 }
 
 /// PCRs are refused wherever they are, before any measurement has them.
@@ -113,16 +100,12 @@ async fn a_tombstone_is_laid_and_lifted() {
     let say = async |words: &[&str]| way.say_with(&[words, &pcrs].concat(), json.as_bytes()).await;
     let error = say(&["tombstone", "lift"]).await.bad(1);
     assert!(error.contains("there is no tombstone"), "{error}");
-    assert!(
-        say(&["tombstone", "add", "--reason", "leaked"]).await.good().starts_with("revoked the PCRs 0, 1, 2")
-    );
+    assert!(say(&["tombstone", "add", "--reason", "leaked"]).await.good().starts_with("revoked the PCRs 0, 1, 2"));
     let error = say(&["measurement", "add", "payments", "9.0"]).await.bad(1);
     assert!(error.contains("(buried, request ") && error.contains("tombstone lift"), "{error}");
     let listed = way.say(&["tombstone", "list", "--output", "json"]).await.json();
     assert_eq!(listed[0]["reason"], "leaked");
-    assert!(
-        say(&["tombstone", "lift", "--dry-run"]).await.good().starts_with("dry run, nothing was changed")
-    );
+    assert!(say(&["tombstone", "lift", "--dry-run"]).await.good().starts_with("dry run, nothing was changed"));
     let id = listed[0]["id"].as_str().unwrap();
     assert!(way.say(&["tombstone", "lift", id]).await.good().starts_with("lifted tombstone "));
     assert_eq!(way.say(&["tombstone", "list", "--output", "json"]).await.json(), serde_json::json!([]));

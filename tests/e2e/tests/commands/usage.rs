@@ -15,10 +15,7 @@ async fn wrong_usage_is_exit_code_two() {
         (&["measurement", "revoke", "a/b", "--wait", "1s", "--dry-run"], "cannot be used with"),
         (&["measurement", "add", "payments"], "<NAME>"),
         (&["measurement", "add", "payments", "--version", "1.0"], "say the PCRs: --from"),
-        (
-            &["measurement", "add", "payments", "--version", "1+2", "--pcr0", &hex],
-            "say a NAME beside --version",
-        ),
+        (&["measurement", "add", "payments", "--version", "1+2", "--pcr0", &hex], "say a NAME beside --version"),
         (&["measurement", "add", "payments", "v1", "--pcr0", "1a"], "96 hexadecimal digits"),
         (&["measurement", "add", "payments", "v1", "--pcr", "32=00"], "expected a register from 0 to 31"),
         (&["measurement", "add", "payments", "v1", "--from", "a", "--eif", "b"], "cannot be used with"),

@@ -13,6 +13,8 @@ pub struct AdminConfig {
     pub requests: u32,
     /// Listeners to events; one more is answered `too-many-listeners`.
     pub listeners: u32,
+    /// Exports of the audit under way, to their last byte; one more is answered `overloaded`.
+    pub exports: u32,
     /// A connection that asks nothing for so long is closed.
     pub idle: Duration,
     /// Until the head of an answer is ready. `wait` of a revocation counts in it.
@@ -32,6 +34,7 @@ impl Default for AdminConfig {
             handshakes: 64,
             requests: 256,
             listeners: 64,
+            exports: 8,
             idle: Duration::from_secs(30),
             deadline: Duration::from_secs(20),
             client_certificates: None,

@@ -50,6 +50,8 @@ pub(super) struct Shared {
     pub(super) explaining: Semaphore,
     /// Requests under way.
     pub(super) requests: Arc<Semaphore>,
+    /// Exports under way: each holds some rows for as long as its reader takes.
+    pub(super) exports: Arc<Semaphore>,
     pub(super) events: Events,
     /// The OpenAPI document, as it is served.
     pub(super) openapi: bytes::Bytes,
@@ -73,6 +75,7 @@ impl Shared {
             verifier: Verifier::new(anchor, CacheCapacity::default()),
             explaining: Semaphore::new(EXPLAINING),
             requests: Arc::new(Semaphore::new(config.requests as usize)),
+            exports: Arc::new(Semaphore::new(config.exports as usize)),
             config,
             openapi,
         }

@@ -59,7 +59,7 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
         Command::Policy(Asked { command: PolicyCommand::AcceptRestored(accept), reach }) => {
             in_runtime(acts::accept_restored(accept, reach))
         }
-        Command::Backup { config, backup } => in_runtime(acts::backup(config.path, backup)),
+        Command::Backup { config, out } => in_runtime(acts::backup(&config.path, &out)),
         Command::Policy(Asked { command, reach }) => {
             asking(reach, Needs::Rules, async |client| acts::policy(&client, &command).await)
         }

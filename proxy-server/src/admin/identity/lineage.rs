@@ -6,8 +6,7 @@ use super::Subject;
 /// nearest first. Never empty.
 ///
 /// An author could make a token for himself and approve his own change with
-/// it. The lineage travels with the token, so that [`super::Principal::is_the_hand_of`]
-/// sees through that.
+/// it. The lineage stays with the token, so that the store sees through that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lineage(Vec<Subject>);
 
@@ -24,11 +23,6 @@ impl Lineage {
     pub(super) fn below(&self, maker: Subject) -> Option<Self> {
         let deeper = || Self(std::iter::once(maker).chain(self.0.iter().cloned()).collect());
         (self.0.len() < Self::MAX).then(deeper)
-    }
-
-    /// Whether `subject` is one of them.
-    pub fn has(&self, subject: &Subject) -> bool {
-        self.0.contains(subject)
     }
 
     /// Each of them, the nearest first.
@@ -86,7 +80,7 @@ mod tests {
         }
         assert_eq!(lineage.below(Subject::oidc("8")), None);
         assert_eq!(lineage.iter().next(), Some(&Subject::oidc("7")));
-        assert!(lineage.has(&Subject::local("root")));
+        assert_eq!(lineage.iter().last(), Some(&Subject::local("root")));
         assert_eq!(lineage.to_string().parse(), Ok(lineage.clone()));
         assert_eq!(format!("oidc:8 {lineage}").parse::<Lineage>(), Err(BadLineage));
         for bad in ["", " ", "local:root ", "nobody"] {

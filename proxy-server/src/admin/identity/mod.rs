@@ -18,7 +18,7 @@
 //!
 //! Not here: sessions of the web page (another kind of [`Credentials`], which
 //! will end in the same [`Principal`]), and the rule that nobody approves his
-//! own change, for which [`Principal::is_the_hand_of`] gives the answer.
+//! own change: the store asks for it under the change's lock, by each token's [`Lineage`].
 
 mod authenticator;
 mod certificate;

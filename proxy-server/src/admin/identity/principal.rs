@@ -118,12 +118,6 @@ impl Principal {
         Ok(Grant { roles, scope, made_by })
     }
 
-    /// Whether he is `author`, or holds a token that `author` made, directly or
-    /// through other tokens: then his approval would be the author's own.
-    pub fn is_the_hand_of(&self, author: &Subject) -> bool {
-        self.subject == *author || self.made_by.as_ref().is_some_and(|makers| makers.has(author))
-    }
-
     fn may_within(&self, permission: Permission, asked: Scope) -> Result<(), Denied> {
         self.may_somewhere(permission)?;
         if self.scope.covers(&asked) { Ok(()) } else { Err(Denied::OutsideScope { asked }) }

@@ -30,7 +30,8 @@ impl Cursor {
     pub(in crate::admin) fn open(&self, text: &str) -> Result<String, ApiError> {
         let key = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| {
             let (checksum, key) = bytes.split_first_chunk::<CHECKSUM>()?;
-            let key = String::from_utf8(key.to_vec()).ok()?;
+            // PostgreSQL takes no text with a NUL, and no key has one.
+            let key = String::from_utf8(key.to_vec()).ok().filter(|key| !key.contains('\0'))?;
             (*checksum == self.checksum(&key)).then_some(key)
         });
         key.ok_or_else(|| ApiError::new(Code::BadCursor, "no cursor that this list gave: begin without one"))
@@ -59,7 +60,8 @@ mod tests {
         let cursor = Cursor::of("workloads").seal("payments/ä");
         assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
         assert_eq!(Cursor::of("workloads").open(&cursor).unwrap(), "payments/ä");
-        for bad in ["", "AAAA", "not base64!", &format!("{cursor}A"), &cursor[1..]] {
+        let nul = Cursor::of("workloads").seal("a\0b");
+        for bad in ["", "AAAA", "not base64!", &format!("{cursor}A"), &cursor[1..], &nul] {
             assert_eq!(
                 Cursor::of("workloads").open(bad).unwrap_err().code(),
                 Code::BadCursor.as_str(),

@@ -9,6 +9,7 @@ use countersign_protocol::Epoch;
 use http::{HeaderValue, header};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     admin::{
@@ -38,7 +39,11 @@ pub(in crate::admin) async fn export(
     Params(NoParams {}): Params<NoParams>,
 ) -> Answer {
     caller.may_everywhere(Permission::ReadAudit)?;
-    let export = Export::begin(api).await?;
+    let Ok(place) = Arc::clone(&api.exports).try_acquire_owned() else {
+        let detail = "too many exports are under way: try again";
+        return Err(ApiError::new(Code::Overloaded, detail).retry_after(1));
+    };
+    let export = Export::begin(api, place).await?;
     let mut response = Response::new(Body::new(StreamBody::new(export.into_frames())));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
     let name = HeaderValue::from_static("attachment; filename=\"countersign-audit.jsonl\"");
@@ -50,6 +55,8 @@ pub(in crate::admin) async fn export(
 /// takes no more memory than one batch of rows, however long the audit is.
 struct Export {
     api: Arc<Shared>,
+    /// Given back with the last byte, or when nobody takes it.
+    _place: OwnedSemaphorePermit,
     /// `None` once it is finished.
     writer: Option<ExportWriter<Vec<u8>>>,
     /// Not begun yet, with the heads that were read at the start.
@@ -68,7 +75,7 @@ struct Current {
 }
 
 impl Export {
-    async fn begin(api: Arc<Shared>) -> Result<Self, ApiError> {
+    async fn begin(api: Arc<Shared>, place: OwnedSemaphorePermit) -> Result<Self, ApiError> {
         let (epoch, heads) = heads(&api).await?;
         let now = UnixMs::now();
         let header = ExportHeader { deployment: api.deployment.clone(), epoch, at: now };
@@ -87,7 +94,7 @@ impl Export {
                 .map_err(|_| ApiError::internal(format_args!("the chain {} has no name of one", row.name)))?;
             chains.push_back((name, row));
         }
-        Ok(Self { api, writer: Some(writer), chains, current: None })
+        Ok(Self { api, _place: place, writer: Some(writer), chains, current: None })
     }
 
     fn into_frames(self) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, io::Error>> {

@@ -51,9 +51,9 @@ pub(in crate::admin) async fn lift(
         Err(_) => caller.may_everywhere(Permission::Change)?,
     }
     let (mode, reason) = params.take();
-    let changed = api
-        .change(&caller, Change::LiftTombstone { pcrs, reason }, Terms::given(Precondition::None, mode))
-        .await?;
+    // That row and no other: somebody may bury the same set anew meanwhile, for more than this caller may lift.
+    let judged = Terms::given(Precondition::Revision(row.epoch.0), mode);
+    let changed = api.change(&caller, Change::LiftTombstone { pcrs, reason }, judged).await?;
     Ok(answers::changed(changed, mode, Noun::Change, None))
 }
 

@@ -45,13 +45,61 @@ async fn nobody_approves_what_is_theirs_and_everybody_once() {
     assert_eq!(shown.body["state"], "active");
 }
 
+/// A token that the caller makes for himself.
+async fn spare(rig: &Rig, token: &str) -> String {
+    let new = json!({ "name": "spare", "roles": ["admin"], "lives_seconds": 600 });
+    let made = rig.call(Call::post("/v1/tokens").with(token).json(&new)).await.expect(StatusCode::CREATED);
+    made.body["secret"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_second_token_is_no_second_approver() {
+    let rig = Rig::with("approvers", Setup { approvals: 2, ..Setup::default() }).await;
+    let (author, one) = (rig.token("author", "admin", "*").await, rig.token("one", "admin", "*").await);
+    let ones = spare(&rig, &one).await;
+    pending(&rig, &author).await;
+    let approve =
+        |token: &str| Call::post(&format!("{MEASUREMENT}/approvals")).with(token).header("if-match", "*");
+    rig.call(approve(&ones)).await.expect(StatusCode::OK);
+    rig.call(approve(&one)).await.problem(409, "already-approved");
+    let body = json!({ "destinations": ["a.example:443"] });
+    let put = Call::put("/v1/workloads/payments").with(&author).header("if-match", "*").json(&body);
+    assert_eq!(rig.call(put).await.expect(StatusCode::OK).body["standing"]["state"], "waiting");
+    let approve =
+        |token: &str| Call::post("/v1/workloads/payments/approvals").with(token).header("if-match", "*");
+    rig.call(approve(&one)).await.expect(StatusCode::OK);
+    rig.call(approve(&ones)).await.problem(409, "already-approved");
+    rig.call(approve(&author)).await.problem(409, "own-approval");
+}
+
+/// Who edits what waits is an author of it, with whichever token.
+#[tokio::test]
+async fn an_edit_with_a_second_token_is_ones_own() {
+    let rig = Rig::with("editors", Setup { approvals: 1, ..Setup::default() }).await;
+    let (author, one) = (rig.token("author", "admin", "*").await, rig.token("one", "admin", "*").await);
+    let ones = spare(&rig, &one).await;
+    pending(&rig, &author).await;
+    let patch = json!({ "version": "2" });
+    let edit = Call::patch(MEASUREMENT).with(&ones).header("if-match", "*").json(&patch);
+    rig.call(edit).await.expect(StatusCode::OK);
+    let approve =
+        |token: &str| Call::post(&format!("{MEASUREMENT}/approvals")).with(token).header("if-match", "*");
+    rig.call(approve(&one)).await.problem(409, "own-approval");
+    let two = rig.token("two", "approver", "*").await;
+    rig.call(approve(&two)).await.expect(StatusCode::OK);
+    // And what one revoked with the one, one does not let back in with the other.
+    rig.call(Call::delete(MEASUREMENT).with(&ones).header("if-match", "*")).await.expect(StatusCode::OK);
+    let listed = rig.call(Call::get("/v1/tombstones").with(&one)).await.expect(StatusCode::OK);
+    let tombstone = format!("/v1/tombstones/{}", listed.body["items"][0]["id"].as_str().unwrap());
+    rig.call(Call::delete(&tombstone).with(&one)).await.problem(409, "own-approval");
+    rig.call(Call::delete(&tombstone).with(&author)).await.expect(StatusCode::OK);
+}
+
 #[tokio::test]
 async fn a_second_token_makes_no_second_person() {
     let rig = Rig::with("hands", Setup { approvals: 1, ..Setup::default() }).await;
     let author = rig.token("author", "admin", "*").await;
-    let new = json!({ "name": "spare", "roles": ["admin"], "lives_seconds": 600 });
-    let made = rig.call(Call::post("/v1/tokens").with(&author).json(&new)).await.expect(StatusCode::CREATED);
-    let spare = made.body["secret"].as_str().unwrap();
+    let spare = &spare(&rig, &author).await;
     let approve =
         |token: &str| Call::post(&format!("{MEASUREMENT}/approvals")).with(token).header("if-match", "*");
 

@@ -3,7 +3,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::rig::{Call, Rig};
+use super::rig::{Call, Rig, Setup};
+use crate::admin::AdminConfig;
 use crate::audit::{Known, TrustedKeys, verify_export};
 
 #[tokio::test]
@@ -24,6 +25,23 @@ async fn an_export_is_whole_and_a_cut_one_is_found() {
     assert_eq!(rows as u64, expected);
     let cut = lines[..lines.len() - 1].join("\n") + "\n";
     assert!(!report(&cut).is_clean());
+}
+
+/// An answer that nobody reads holds its rows: there are so many of them and no more.
+#[tokio::test]
+async fn exports_under_way_are_bounded_and_finished_ones_count_no_more() {
+    for (exports, name) in [(0, "no-export"), (1, "one-export")] {
+        let config = AdminConfig { exports, ..AdminConfig::default() };
+        let rig = Rig::with(name, Setup { config, ..Setup::default() }).await;
+        let admin = rig.admin().await;
+        for _ in 0..2 {
+            let reply = rig.call(Call::get("/v1/audit/export").with(&admin)).await;
+            match exports {
+                0 => drop(reply.problem(503, "overloaded")),
+                _ => drop(reply.expect(StatusCode::OK)),
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,24 +1,20 @@
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
 use crate::{
-    cli::{failure::Failure, machine, show, words::Backup},
+    cli::{failure::Failure, machine, show},
     config::{MachineConfig, StorePlace},
     store::{AuditWriter, BackupError, dump_address},
 };
 
 /// `backup`
-pub(in crate::cli) async fn backup(config: PathBuf, backup: Backup) -> Result<ExitCode, Failure> {
-    let Backup { out } = backup;
+pub(in crate::cli) async fn backup(config: &Path, out: &Path) -> Result<ExitCode, Failure> {
     let MachineConfig { state_directory, store, .. } =
-        MachineConfig::load(&config).map_err(Failure::Configuration)?;
+        MachineConfig::load(config).map_err(Failure::Configuration)?;
     if let StorePlace::Postgres { url, hints: _ } = &store {
-        let command = pg_dump(&dump_address(url)?, &out);
-        return Err(Failure::wrong(&config, format_args!("{}:\n\n  {command}", BackupError::NotAFile)));
+        let command = pg_dump(&dump_address(url)?, out);
+        return Err(Failure::wrong(config, format_args!("{}:\n\n  {command}", BackupError::NotAFile)));
     }
-    machine::open_store(&config, state_directory, store, AuditWriter::unnamed()).await?.backup(&out).await?;
+    machine::open_store(config, state_directory, store, AuditWriter::unnamed()).await?.backup(out).await?;
     show::print(&format!("copied the store to {}\n", out.display()))
 }
 

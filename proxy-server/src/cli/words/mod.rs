@@ -16,7 +16,7 @@ mod workload;
 pub(super) use audit::{AuditCommand, AuditFilter, AuditVerify};
 pub(super) use measurement::{MeasurementAdd, MeasurementCommand, MeasurementEdit};
 pub(super) use options::{ChangeArgs, ListArgs, Output, ReadArgs, RevokeArgs};
-pub(super) use others::{AcceptRestored, Backup, PolicyCommand, ReplicaCommand};
+pub(super) use others::{AcceptRestored, PolicyCommand, ReplicaCommand};
 pub(super) use pcrs::PcrSource;
 pub(super) use reach::{Asked, Environment, Place, Reach, RemotePlace, ServerUrl, TOKEN, TokenFrom};
 pub(super) use session::SessionCommand;

@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
 use super::ReadArgs;
@@ -31,14 +29,6 @@ pub(in crate::cli) struct AcceptRestored {
     /// never follow a lower one.
     #[arg(long, value_name = "EPOCH", value_parser = clap::value_parser!(u64).range(1..=MOST_ABOVE))]
     pub(in crate::cli) above: Option<u64>,
-}
-
-/// Copies of the store.
-#[derive(Debug, Args)]
-pub(in crate::cli) struct Backup {
-    /// The new file; it is never written over. Only its owner can read it (mode 0600).
-    #[arg(long, value_name = "FILE")]
-    pub(in crate::cli) out: PathBuf,
 }
 
 const REPLICA_EXAMPLES: &str = "\

@@ -3,8 +3,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Asked, AuditCommand, Backup, MeasurementCommand, PolicyCommand, ReplicaCommand, SessionCommand,
-    TokenCommand, TombstoneCommand, WorkloadCommand,
+    Asked, AuditCommand, MeasurementCommand, PolicyCommand, ReplicaCommand, SessionCommand, TokenCommand,
+    TombstoneCommand, WorkloadCommand,
 };
 
 /// The attestation-gated proxy for AWS Nitro Enclaves.
@@ -50,8 +50,9 @@ pub(in crate::cli) enum Command {
     Backup {
         #[command(flatten)]
         config: ConfigFile,
-        #[command(flatten)]
-        backup: Backup,
+        /// The new file; it is never written over. Only its owner can read it (mode 0600).
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Make the root that several replicas share.
     #[command(subcommand)]

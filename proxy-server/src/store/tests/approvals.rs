@@ -140,7 +140,11 @@ pub(super) async fn a_tombstone_is_lifted_by_another_where_people_are_asked(data
     done(&store, request("ann", revoke("a", "v1"), 3)).await;
     let lift = || Change::LiftTombstone { pcrs: pcrs(1), reason: None };
     assert!(matches!(refused(&store, needing(1, "ann", lift(), 4)).await, ChangeError::OwnApproval { .. }));
-    assert_eq!(done(&store, needing(1, "bob", lift(), 5)).await.committed.epoch, Epoch(4));
+    // It is another one than was looked at.
+    let judged =
+        |epoch| ChangeRequest { precondition: Precondition::Revision(epoch), ..needing(1, "bob", lift(), 5) };
+    assert!(matches!(refused(&store, judged(2)).await, ChangeError::Revision { expected: 2, actual: 3, .. }));
+    assert_eq!(done(&store, judged(3)).await.committed.epoch, Epoch(4));
     // A set that an open measurement would admit at once is another thing.
     done(&store, request("ann", add("a", "open", pcrs(2)), 6)).await;
     let narrow = super::make::pinned(2, &[(8, 1)]);

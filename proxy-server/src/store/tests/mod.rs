@@ -8,6 +8,7 @@ mod lists;
 mod make;
 mod postgres_only;
 mod races;
+mod restored;
 mod seed;
 mod sessions;
 
@@ -78,6 +79,10 @@ conformance! {
         a_session_that_was_ended_does_not_come_back
         admissions_race_a_revocation_and_never_outlive_it
         two_processes_under_one_id_are_found_out;
+    restored:
+        a_copy_that_is_accepted_has_an_epoch_above_all
+        whoever_had_a_newer_epoch_follows_the_accepted_one
+        only_files_are_copied;
     seed:
         seeding_is_one_change_and_the_same_file_none
         what_left_the_file_is_revoked_and_may_come_back

@@ -14,7 +14,7 @@ use crate::{
 const SEEDED: &str = "policy policy-seeded 1";
 
 /// A store whose workload `a` has an active measurement `v1`, in epoch 1.
-async fn seeded(database: &Database) -> SqlStore {
+pub(super) async fn seeded(database: &Database) -> SqlStore {
     let store = database.open().await;
     seed(&store).await;
     store
@@ -121,7 +121,18 @@ pub(super) async fn a_copy_of_the_file_is_the_store_at_one_moment(database: Data
     let copy = place.join("countersign.db");
     store.backup(&copy).await.unwrap();
     store.append(Batch { events: vec![event("late")], sessions: vec![] }).await.unwrap();
-    assert!(store.backup(&copy).await.is_err(), "a backup overwrites nothing");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&copy).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    std::fs::write(place.join("empty"), []).unwrap();
+    std::os::unix::fs::symlink(place.join("elsewhere"), place.join("link")).unwrap();
+    for taken in ["countersign.db", "empty", "link"] {
+        let error = store.backup(&place.join(taken)).await.unwrap_err();
+        assert!(
+            error.to_string().ends_with("is there already: a backup overwrites nothing"),
+            "{taken}: {error}"
+        );
+    }
+    assert!(matches!(store.backup(&place.join("no/such")).await, Err(BackupError::File { .. })));
     let config = StoreConfig::Sqlite { directory: place };
     let restored = SqlStore::open(&config, AuditWriter::unnamed(), Missing::Fail).await.unwrap();
     assert_eq!(restored.audit_for_tests().await, [SEEDED, "admission admitted 1"]);

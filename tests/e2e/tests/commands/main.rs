@@ -6,5 +6,6 @@ mod access;
 mod audit;
 mod changes;
 mod line;
+mod restored;
 mod revocation;
 mod usage;

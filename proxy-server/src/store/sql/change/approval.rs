@@ -1,6 +1,6 @@
 //! Saying yes to what waits, and taking it back.
 
-use super::{Ask, Outcome, lock::PolicyChange, measurement, workload};
+use super::{Ask, Outcome, hands::hands, lock::PolicyChange, measurement, workload};
 use crate::{
     config::MeasurementState,
     store::{
@@ -43,7 +43,7 @@ pub(super) async fn approve_measurement(
     };
     // The author of a measurement that is active has nothing to do with a validity somebody else asks for.
     let author = before.author.as_deref().filter(|_| before.state == MeasurementState::Pending);
-    may_approve(&ask.actor.subject, &[author, editor.as_deref()], &before.approvers)?;
+    check_person(change, ask, &[author, editor.as_deref()], &before.approvers).await?;
     let key = (workload, name);
     let standing = count(change, ask, key, before.revision, before.approvers.len()).await?;
     if standing != Standing::InForce {
@@ -76,7 +76,7 @@ pub(super) async fn approve_rules(
     ask.check(|| format!("workload {name}"), Some(before.revision))?;
     let Some((rules, author, _)) = &before.pending else { return Err(nothing_waits(name, None)) };
     let approvers = rows::approvers(&mut change.transaction, name, "", before.revision).await?;
-    may_approve(&ask.actor.subject, &[Some(author)], &approvers)?;
+    check_person(change, ask, &[Some(author)], &approvers).await?;
     let standing = count(change, ask, (name, ""), before.revision, approvers.len()).await?;
     if standing != Standing::InForce {
         let revision = before.revision;
@@ -128,6 +128,20 @@ pub(super) async fn withdraw_rules(
     measurement::forget_approvals(change, name, "").await?;
     workload::say(change, ask, "workload-withdrawn", name, Some(before), None).await?;
     Ok(Outcome::in_force(revision))
+}
+
+/// Nobody approves what is theirs, nor twice: not with a token that they made either.
+async fn check_person(
+    change: &mut PolicyChange,
+    ask: &Ask<'_>,
+    authors: &[Option<&str>],
+    approvers: &[String],
+) -> Result<(), Failure> {
+    let subject = ask.actor.subject.as_str();
+    let others: Vec<&str> =
+        authors.iter().copied().flatten().chain(approvers.iter().map(String::as_str)).collect();
+    let hands = hands(change, subject, &others).await?;
+    Ok(may_approve(subject, &hands, authors, approvers)?)
 }
 
 /// A measurement of which something waits.

@@ -5,6 +5,7 @@
 //! ```
 
 mod approval;
+mod hands;
 mod idempotency;
 pub(super) mod lock;
 mod measurement;

@@ -5,6 +5,7 @@ use countersign_verifier::PcrSet;
 
 use super::{
     Ask, Outcome,
+    hands::hands,
     lock::{PolicyChange, Said},
     measurement as measurements,
 };
@@ -90,8 +91,12 @@ pub(super) async fn lift(
         let what = "tombstone of this set of PCRs".to_owned();
         return Err(ChangeError::NotFound { what, known: Vec::new() }.into());
     };
+    // A tombstone never changes: its epoch is its revision.
+    ask.check(|| "tombstone of this set of PCRs".to_owned(), Some(before.epoch.0))?;
     if ask.approvals > 0 {
-        if before.author.as_deref() == Some(ask.actor.subject.as_str()) {
+        let author = before.author.as_deref();
+        let hands = hands(change, &ask.actor.subject, author.as_slice()).await?;
+        if author.is_some_and(|author| hands.contains(author)) {
             return Err(ChangeError::OwnApproval { subject: ask.actor.subject.clone() }.into());
         }
         if let Some((workload, name)) = Concerned::read(change, pcrs).await?.near.first() {

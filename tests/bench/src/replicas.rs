@@ -2,7 +2,11 @@
 //!
 //! All three share core 0; the clients, the far ends and PostgreSQL share core 1.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use countersign_protocol::Lease;
 use countersign_proxy::{
@@ -136,7 +140,8 @@ async fn cut(mut tunnel: StreamTunnel) -> Instant {
 }
 
 fn make_session_root(program: &Path, file: &Path) -> Result<(), Failure> {
-    let status = Command::new(program).args(["session-ca", "make", "--out"]).arg(file).status();
+    let mut command = Command::new(program);
+    let status = command.args(["session-ca", "make", "--out"]).arg(file).stdout(Stdio::null()).status();
     let status = status.context("session-ca make")?;
     if status.success() { Ok(()) } else { Err(Failure::new(format!("session-ca make: {status}"))) }
 }

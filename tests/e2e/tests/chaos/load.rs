@@ -103,4 +103,4 @@ async fn post(
 }
 
 /// So that the audit stays short enough to be checked whole after every kill.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(200);

@@ -79,7 +79,7 @@ async fn attested(proxy: &Proxy, sequence: u64) -> Result<Seen, Failure> {
         let number = |session: &Value, key: &str| session[key].as_u64().unwrap_or_default();
         if let Some(session) = sessions.iter().find(|session| number(session, "sequence") >= sequence) {
             return Ok(Seen {
-                id: session["session"].as_str().unwrap_or_default().to_owned(),
+                id: session["id"].as_str().unwrap_or_default().to_owned(),
                 sequence: number(session, "sequence"),
                 lease: number(session, "lease_seconds"),
             });

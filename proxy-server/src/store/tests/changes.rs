@@ -206,7 +206,7 @@ pub(super) async fn a_dry_run_says_all_and_changes_nothing(database: Database) {
     store.append(Batch { events: vec![], sessions: vec![live.clone()] }).await.unwrap();
     let load = Load { workload: "a".into(), measurement: "v1".into(), sessions: 1, tunnels: 7 };
     for (id, seen, stopped) in
-        [(1, 9_000, None), (2, 9_000, None), (3, 1_000, None), (4, 9_000, Some(UnixMs(1)))]
+        [(1, 19_000, None), (2, 19_000, None), (3, 1_000, None), (4, 19_000, Some(UnixMs(1)))]
     {
         store.heartbeat(&replica(id, seen, stopped, vec![load.clone()])).await.unwrap();
     }
@@ -219,7 +219,7 @@ pub(super) async fn a_dry_run_says_all_and_changes_nothing(database: Database) {
     ] {
         let idempotency = Some(Idempotency { key: "k".into(), request: [1; 32] });
         let asked =
-            ChangeRequest { mode: Mode::DryRun, idempotency, ..request("ann", change.clone(), 10_000) };
+            ChangeRequest { mode: Mode::DryRun, idempotency, ..request("ann", change.clone(), 20_000) };
         let would = done(&store, asked).await;
         let names = ["replica1", "replica2"].map(str::to_owned).to_vec();
         assert_eq!(would.impact, Impact { sessions: 1, tunnels: 14, replicas: names }, "{change:?}");
@@ -231,7 +231,7 @@ pub(super) async fn a_dry_run_says_all_and_changes_nothing(database: Database) {
         assert_eq!(format!("{:?}", after.0), format!("{:?}", before.0), "{change:?}");
         assert_eq!(store.sessions(UnixMs(0)).await.unwrap().len(), 1);
     }
-    let done = done(&store, request("ann", revoke("a", "v1"), 10_000)).await;
+    let done = done(&store, request("ann", revoke("a", "v1"), 20_000)).await;
     assert_eq!((done.impact.sessions, done.impact.tunnels), (1, 14));
     assert_eq!(store.sessions(UnixMs(0)).await.unwrap(), []);
 }

@@ -27,7 +27,7 @@ impl Stage {
         let document = self.document_is_accepted().await?;
         narrator.checked(format!("countersign-verify accepts a document of that image: {document}"));
         self.proxy.command(&["audit", "verify"]).await?;
-        narrator.checked("every decision so far stands in the audit, and its chains hold (audit verify)");
+        narrator.checked("the audit of all this holds: hashes, checkpoints, heads (audit verify)");
         Ok(())
     }
 

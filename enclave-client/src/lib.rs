@@ -23,6 +23,7 @@ pub mod attest;
 pub mod child;
 pub mod cli;
 pub mod device;
+pub mod egress;
 pub mod key;
 pub mod local;
 pub mod log;

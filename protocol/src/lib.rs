@@ -27,6 +27,7 @@
 mod address;
 mod binder;
 mod destination;
+pub mod egress;
 mod id;
 mod lease;
 pub mod message;

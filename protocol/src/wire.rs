@@ -38,3 +38,12 @@ pub const MAX_ATTEST_BODY: usize = MAX_DOCUMENT + 512;
 
 /// The largest answer a client needs to read.
 pub const MAX_GRANT: usize = 16_384;
+
+/// Where the host half takes egress connections of its enclave: a vsock port of the parent.
+pub const HOST_EGRESS_PORT: u32 = 12280;
+
+/// Where the host half takes the enclave's log lines: a vsock port of the parent.
+pub const HOST_LOG_PORT: u32 = 12281;
+
+/// Where the enclave answers `GET /healthz`: a vsock port of the enclave.
+pub const ENCLAVE_HEALTH_PORT: u32 = 12282;

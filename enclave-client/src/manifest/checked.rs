@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, num::NonZeroU16, path::Path};
 
-use countersign_protocol::{Destination, Host, Interval, wire};
+use countersign_protocol::{Destination, Host, Interval, egress::Rule, wire};
 
 use super::{
-    Mistake, ReadFile,
+    IngressEntry, Mistake, PeerEntry, ReadFile,
     fields::NOT_YET,
     node::{At, Place},
     raw,
@@ -19,6 +19,14 @@ pub struct Manifest {
     pub proxy_port: u16,
     /// One for each proxy, whatever the number of connections through it.
     pub proxies: Vec<ProxyEntry>,
+    /// What may leave: every destination of `outboundConnections`, `egress.allow`, `egress.deny`.
+    pub rules: Vec<Rule>,
+    /// What may enter.
+    pub ingress: Vec<IngressEntry>,
+    /// Peer enclaves.
+    pub peers: Vec<PeerEntry>,
+    /// Port of the local KMS endpoint.
+    pub kms_port: Option<NonZeroU16>,
 }
 
 /// One proxy: one attestation loop, one pool.
@@ -59,7 +67,14 @@ pub(super) fn check(raw: &raw::Manifest, read: &ReadFile<'_>, mistakes: &mut Vec
             proxies.add(one, connection, mistakes);
         }
     }
-    Manifest { proxy_port: proxy_port.unwrap_or(DEFAULT_PROXY_PORT), proxies: proxies.entries }
+    Manifest {
+        proxy_port: proxy_port.unwrap_or(DEFAULT_PROXY_PORT),
+        proxies: proxies.entries,
+        rules: Vec::new(),
+        ingress: Vec::new(),
+        peers: Vec::new(),
+        kms_port: None,
+    }
 }
 
 /// Groups connections by proxy.

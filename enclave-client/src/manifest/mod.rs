@@ -9,6 +9,7 @@
 //! `docs/manifest.md` is the reference of every word.
 
 mod checked;
+mod entries;
 mod fields;
 mod mistake;
 mod nearest;
@@ -18,6 +19,7 @@ mod raw;
 use std::{fs::File, io::Read, path::Path};
 
 pub use checked::{Manifest, ProxyEntry};
+pub use entries::{IngressEntry, IngressTls, PeerEntry};
 pub use mistake::{ManifestError, Mistake};
 
 impl Manifest {

@@ -1,7 +1,9 @@
-//! The ways bytes leave the enclave. TLS runs over any of them alike.
+//! The ways bytes leave and enter the enclave. TLS runs over any of them alike.
 
 mod address;
 mod dial;
+mod listen;
 
 pub use address::{TransportError, parse_vsock};
 pub use dial::{Address, Dial, DialError, MAX_ADDRESSES, Stream};
+pub use listen::{Listen, Listener};

@@ -1,0 +1,56 @@
+use std::fmt;
+
+use countersign_protocol::{Destination, Problem, egress::Denial};
+
+use crate::{pool::OpenError, transport::DialError};
+
+/// Why nothing was opened.
+#[derive(Debug)]
+pub enum EgressError {
+    /// The policy does not let it pass.
+    Denied {
+        /// What was asked for.
+        destination: Destination,
+        /// Which rule, or that there is none.
+        why: String,
+    },
+    /// The tunnel through the public proxy was not opened.
+    Gated(OpenError),
+    /// The name does not resolve, or no address takes a connection.
+    Dial(DialError),
+    /// The name has no address.
+    NoAddress,
+    /// The host half refused, in its own words.
+    Host(Problem),
+    /// The host half did not answer in time.
+    Deadline,
+}
+
+impl EgressError {
+    pub(super) fn denied(destination: &Destination, denial: &Denial<'_>) -> Self {
+        Self::Denied { destination: destination.clone(), why: denial.to_string() }
+    }
+}
+
+impl fmt::Display for EgressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied { destination, why } => write!(f, "{destination}: {why}"),
+            Self::Gated(why) => why.fmt(f),
+            Self::Dial(why) => why.fmt(f),
+            Self::NoAddress => f.write_str("the name has no address"),
+            Self::Host(problem) => write!(f, "the host half refused: {}", problem.detail),
+            Self::Deadline => f.write_str("the host half did not answer in time"),
+        }
+    }
+}
+
+impl std::error::Error for EgressError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Gated(why) => why.source(),
+            Self::Dial(why) => why.source(),
+            _ => None,
+        }
+    }
+}

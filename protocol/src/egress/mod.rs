@@ -13,6 +13,8 @@
 //! that the name resolves to. Only an address that was judged may be dialled.
 //! `docs/egress.md` says all of it for users.
 
+mod compiled;
+mod denial;
 mod entry;
 mod error;
 mod pattern;
@@ -22,10 +24,11 @@ mod rule;
 mod rule_set;
 mod target;
 
+pub use denial::{Denial, PolicyError};
 pub use entry::Entry;
 pub use error::TargetError;
 pub use pattern::NamePattern;
-pub use policy::{Denial, EgressPolicy, PolicyError};
+pub use policy::EgressPolicy;
 pub use ports::Ports;
 pub use rule::{Action, Rule};
 pub use rule_set::{RuleSetTarget, RuleSetTargetError};

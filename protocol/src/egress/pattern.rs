@@ -70,6 +70,11 @@ pub(super) fn glob(pattern: &[Label], name: &str) -> (bool, u32) {
 }
 
 impl Label {
+    /// Whether this label is that one, and no wildcard.
+    pub(super) fn is(&self, name: &str) -> bool {
+        matches!(self, Self::Is(label) if **label == *name)
+    }
+
     /// Whether this label, on its own, takes that one.
     pub(super) fn takes(&self, name: &str) -> bool {
         match self {

@@ -55,6 +55,8 @@ pub(crate) enum Part {
     Store,
     /// The enclave's way out.
     Egress,
+    /// Decisions of the egress policy.
+    EgressPolicy,
 }
 
 /// How much to measure.
@@ -109,6 +111,7 @@ impl Part {
             Self::Egress => {
                 "connections out of an enclave, through client and host half, beside what is used today"
             }
+            Self::EgressPolicy => "decisions of the egress policy by the number of its rules",
             Self::Store => "admissions written, policies changed, long lists paged, on each database",
         }
     }
@@ -127,6 +130,7 @@ impl fmt::Display for Part {
             Self::Memory => "memory",
             Self::Store => "store",
             Self::Egress => "egress",
+            Self::EgressPolicy => "egress-policy",
         })
     }
 }

@@ -2,11 +2,11 @@ use std::{io, time::Duration};
 
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncWriteExt, copy_bidirectional_with_sizes},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes},
     net::TcpStream,
 };
 
-use crate::pool::Tunnel;
+use crate::egress::Connection;
 
 /// How a tunnel ended.
 #[derive(Debug)]
@@ -22,16 +22,19 @@ pub(super) enum End {
 /// Carries bytes both ways until both ends are done. A half-close passes
 /// through; anything else than an orderly end reaches the application as a
 /// reset, so that it cannot take a truncated answer for a whole one.
-pub(super) async fn relay(mut application: TcpStream, mut tunnel: Tunnel, early: &[u8]) -> End {
-    let cut = tunnel.cut().clone();
-    let end = tokio::select! {
-        // Checked first: a lapsed lease moves no further byte.
-        biased;
-        () = cut.cancelled() => End::Cut,
-        copied = copy(&mut application, &mut tunnel, early) => match copied {
-            Ok((up, down)) => End::Finished { up, down },
-            Err(why) => End::Broke(why),
-        },
+pub(super) async fn relay(mut application: TcpStream, way: Connection, early: &[u8]) -> End {
+    let end = match way {
+        Connection::Tunnel(mut tunnel) => {
+            let cut = tunnel.cut().clone();
+            let size = tunnel.buffer_len();
+            tokio::select! {
+                // Checked first: a lapsed lease moves no further byte.
+                biased;
+                () = cut.cancelled() => End::Cut,
+                end = copy(&mut application, &mut tunnel, early, size) => end,
+            }
+        }
+        Connection::Plain(mut stream) => copy(&mut application, &mut stream, early, PLAIN_BUFFER).await,
     };
     if !matches!(end, End::Finished { .. }) {
         // Best effort: without it the application sees an end instead of a reset.
@@ -40,10 +43,21 @@ pub(super) async fn relay(mut application: TcpStream, mut tunnel: Tunnel, early:
     end
 }
 
-async fn copy(application: &mut TcpStream, tunnel: &mut Tunnel, early: &[u8]) -> io::Result<(u64, u64)> {
-    tunnel.write_all(early).await?;
-    tunnel.flush().await?;
-    let size = tunnel.buffer_len();
-    let (up, down) = copy_bidirectional_with_sizes(application, tunnel, size, size).await?;
-    Ok((up + early.len() as u64, down))
+async fn copy<W: AsyncRead + AsyncWrite + Unpin>(
+    application: &mut TcpStream,
+    way: &mut W,
+    early: &[u8],
+    size: usize,
+) -> End {
+    let copied = async {
+        way.write_all(early).await?;
+        way.flush().await?;
+        copy_bidirectional_with_sizes(application, way, size, size).await
+    };
+    match copied.await {
+        Ok((up, down)) => End::Finished { up: up + early.len() as u64, down },
+        Err(why) => End::Broke(why),
+    }
 }
+
+const PLAIN_BUFFER: usize = 64 * 1024;

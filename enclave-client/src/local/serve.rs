@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Routes, answer,
+    answer,
     head::{self, HeadError, MAX_HEAD},
     relay::{End, relay},
 };
+use crate::egress::Egress;
 
 /// Listeners on loopback, and only there.
 pub struct LocalProxy {
@@ -67,7 +68,7 @@ impl LocalProxy {
     }
 
     /// Answers until `stop`.
-    pub async fn serve(self, routes: Routes, stop: CancellationToken) {
+    pub async fn serve(self, egress: Arc<Egress>, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(self.limits.connections));
         let farewells = Arc::new(Semaphore::new(FAREWELLS));
         let serving: Vec<_> = self
@@ -76,7 +77,7 @@ impl LocalProxy {
             .map(|listener| {
                 let doorman = Doorman {
                     listener,
-                    routes: routes.clone(),
+                    egress: egress.clone(),
                     room: room.clone(),
                     farewells: farewells.clone(),
                     limits: self.limits,
@@ -93,7 +94,7 @@ impl LocalProxy {
 
 struct Doorman {
     listener: TcpListener,
-    routes: Routes,
+    egress: Arc<Egress>,
     room: Arc<Semaphore>,
     farewells: Arc<Semaphore>,
     limits: LocalProxyLimits,
@@ -117,7 +118,7 @@ impl Doorman {
         let Ok(permit) = self.room.clone().try_acquire_owned() else {
             return self.turn_away(stream);
         };
-        let connection = Connection { routes: self.routes.clone(), limits: self.limits, _permit: permit };
+        let connection = Connection { egress: self.egress.clone(), limits: self.limits, _permit: permit };
         let stop = stop.clone();
         tokio::spawn(async move { stop.run_until_cancelled(connection.serve(stream)).await });
     }
@@ -138,7 +139,7 @@ impl Doorman {
 }
 
 struct Connection {
-    routes: Routes,
+    egress: Arc<Egress>,
     limits: LocalProxyLimits,
     _permit: OwnedSemaphorePermit,
 }
@@ -154,18 +155,15 @@ impl Connection {
             Ok(Err(error)) => return refuse(stream, None, &answer::bad_head(&error)).await,
             Err(_) => return refuse(stream, None, &answer::slow_head()).await,
         };
-        let Some(pool) = self.routes.find(&destination) else {
-            return refuse(stream, Some(&destination), &answer::not_in_manifest(&destination)).await;
-        };
-        let tunnel = match pool.open(&destination).await {
-            Ok(tunnel) => tunnel,
+        let way = match self.egress.open(&destination).await {
+            Ok(way) => way,
             Err(error) => return refuse(stream, Some(&destination), &answer::not_opened(&error)).await,
         };
-        debug!(%destination, code = "tunnel-opened", "tunnel {tunnel:?}");
+        debug!(%destination, code = "tunnel-opened", "tunnel {way:?}");
         if stream.write_all(answer::ESTABLISHED).await.is_err() {
             return;
         }
-        match relay(stream, tunnel, &buffer).await {
+        match relay(stream, way, &buffer).await {
             End::Finished { up, down } => {
                 debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended")
             }

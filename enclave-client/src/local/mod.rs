@@ -4,7 +4,6 @@
 
 mod answer;
 mod head;
-mod relay;
 mod serve;
 
 pub use head::{Connect, HeadError, MAX_HEAD, parse};

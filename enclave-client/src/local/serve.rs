@@ -19,9 +19,12 @@ use tracing::{debug, info, warn};
 use super::{
     answer,
     head::{self, HeadError, MAX_HEAD},
-    relay::{End, relay},
 };
-use crate::egress::Egress;
+use crate::{
+    egress::{Connection as Way, Egress},
+    relay::{Early, End, Report, relay},
+    transport::Stream,
+};
 
 /// Listeners on loopback, and only there.
 pub struct LocalProxy {
@@ -163,12 +166,26 @@ impl Connection {
         if stream.write_all(answer::ESTABLISHED).await.is_err() {
             return;
         }
-        match relay(stream, way, &buffer).await {
-            End::Finished { up, down } => {
-                debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended")
-            }
-            End::Broke(why) => info!(%destination, code = "tunnel-broke", "tunnel broke: {why}"),
-            End::Cut => warn!(%destination, code = "tunnel-cut", "tunnel cut: the session's lease lapsed"),
+        let near = Stream::Tcp(stream);
+        let early = Early { up: buffer.freeze(), ..Early::default() };
+        let cut = way.cut().cloned();
+        let report = match way {
+            Way::Tunnel(far) => relay(near, far, early, cut.as_ref()).await,
+            Way::Plain(far) => relay(near, far, early, cut.as_ref()).await,
+        };
+        log_end(&destination, &report);
+    }
+}
+
+fn log_end(destination: &Destination, report: &Report) {
+    let Report { end, up, down } = report;
+    match end {
+        End::Finished => debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended"),
+        End::Near(_) | End::Far(_) => {
+            info!(%destination, code = "tunnel-broke", up, down, "tunnel broke: {end}")
+        }
+        End::Cut => {
+            warn!(%destination, code = "tunnel-cut", up, down, "tunnel cut: the session's lease lapsed")
         }
     }
 }

@@ -2,7 +2,7 @@ use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
 use countersign_protocol::{
     Destination,
-    egress::{Action, EgressPolicy, Ports, Rule, TargetError},
+    egress::{Action, EgressPolicy, PolicyError, Ports, Rule, TargetError},
 };
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -65,7 +65,8 @@ pub async fn run(
     let rules = rules(&manifest)?;
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
-    let egress = Arc::new(Egress::new(EgressPolicy::new(rules), gated, outer));
+    let policy = EgressPolicy::new(rules).map_err(RunError::Policy)?;
+    let egress = Arc::new(Egress::new(policy, gated, outer));
     tokio::spawn(local.serve(egress, stop.clone()));
     info!(%proxy, host = %way, "local proxy listens");
 
@@ -166,6 +167,8 @@ pub enum RunError {
     Key(KeyError),
     /// TLS.
     Tls(rustls::Error),
+    /// Rules.
+    Policy(PolicyError),
     /// The application.
     Start(StartError),
 }
@@ -179,6 +182,7 @@ impl fmt::Display for RunError {
             Self::Random => "the system gives no random numbers",
             Self::Key(_) => "no session key",
             Self::Tls(_) => "TLS cannot be configured",
+            Self::Policy(_) => "the manifest's rules cannot be put in force",
             Self::Start(_) => "the application was not started",
         })
     }
@@ -192,6 +196,7 @@ impl std::error::Error for RunError {
             Self::Random => None,
             Self::Key(why) => Some(why),
             Self::Tls(why) => Some(why),
+            Self::Policy(why) => Some(why),
             Self::Start(why) => Some(why),
         }
     }

@@ -52,7 +52,9 @@ impl Names {
         let middle = left.get(first + 1..).unwrap_or_default();
         let at = match place.middles.iter().position(|known| known.is(middle)) {
             Some(at) => at,
-            None if place.middles.len() >= MAX_MIDDLES => return Err(too_entangled(u64::MAX)),
+            None if place.middles.len() >= MAX_MIDDLES => {
+                return Err(too_entangled(place.middles.iter().map(Middle::most_steps).sum()));
+            }
             None => {
                 place.middles.push(Middle::new(middle));
                 place.middles.len() - 1

@@ -45,15 +45,6 @@ pub(super) enum Side {
 }
 
 impl Tree {
-    /// The place after these labels, none of which is `**`.
-    pub(super) fn path<'l>(&mut self, labels: impl Iterator<Item = &'l Label>) -> &mut Place {
-        let mut at = PlaceId::ROOT;
-        for label in labels {
-            at = self.after(at, label);
-        }
-        self.place_mut(at)
-    }
-
     /// Gives the slots of all patterns that match these labels, and says how many steps it took.
     pub(super) fn find(&self, side: Side, labels: &str, each: &mut dyn FnMut(SlotId)) -> u32 {
         self.find_from(PlaceId::ROOT, side, labels, each)
@@ -106,6 +97,15 @@ impl Tree {
 }
 
 impl Tree {
+    /// The place after these labels, none of which is `**`.
+    pub(super) fn path<'l>(&mut self, labels: impl Iterator<Item = &'l Label>) -> &mut Place {
+        let mut at = PlaceId::ROOT;
+        for label in labels {
+            at = self.after(at, label);
+        }
+        self.place_mut(at)
+    }
+
     /// The place one label further, made if it is not there.
     fn after(&mut self, at: PlaceId, label: &Label) -> PlaceId {
         let fresh = PlaceId(self.places.len() as u32);
@@ -206,7 +206,8 @@ impl Middle {
         steps
     }
 
-    fn most_steps(&self) -> u64 {
+    /// The most steps that any labels can cost.
+    pub(super) fn most_steps(&self) -> u64 {
         (MAX_NAME_LABELS + 1) * (self.pattern.len() as u64 + 1)
     }
 }

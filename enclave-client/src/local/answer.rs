@@ -118,6 +118,12 @@ pub(super) fn no_answer(destination: &Destination, error: &hyper::Error) -> Prob
     local(502, code, format!("{destination} {what}: {}", chain(error)))
 }
 
+/// The origin's answer could be read in two ways.
+pub(super) fn two_ends(destination: &Destination) -> Problem {
+    let detail = format!("{destination} answered with Content-Length and Transfer-Encoding");
+    local(502, "origin-answer-invalid", detail)
+}
+
 pub(super) fn slow_head() -> Problem {
     Problem::new(ProblemCode::RequestTimeout, "the request's head did not come in time", request_id())
 }

@@ -100,6 +100,7 @@ impl Forwarder<'_> {
                 Carried::Upgraded(way, early) => return Next::Upgraded(way, early),
                 Carried::BadContent(error) => return Next::Refused(answer::bad_content(error)),
                 Carried::Broken => return Next::Abort,
+                Carried::TwoEnds => return Next::Refused(answer::two_ends(&target.destination)),
                 // The origin closed a kept connection while the request was on its way: not its
                 // answer to it (RFC 9112 section 9.3.1).
                 Carried::NoAnswer(_) if !fresh && outgoing.may_be_repeated() => {
@@ -208,6 +209,8 @@ enum Carried {
     BadContent(ContentError),
     /// The origin gave no answer.
     NoAnswer(hyper::Error),
+    /// The origin's answer has two ends (RFC 9112 section 6.3: "ought to be handled as an error").
+    TwoEnds,
     /// The answer broke off, or the caller is gone.
     Broken,
 }
@@ -265,6 +268,10 @@ async fn carry(
             Ok(response) => response,
             Err(error) => return Carried::NoAnswer(error),
         };
+        let has = |name| response.headers().contains_key(name);
+        if has(header::CONTENT_LENGTH) && has(header::TRANSFER_ENCODING) {
+            return Carried::TwoEnds;
+        }
         answering.store(true, Ordering::Relaxed);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return upgrade(&mut to_caller, response).await;

@@ -2,6 +2,7 @@
 
 mod address;
 mod dial;
+mod ends;
 mod listen;
 
 pub use address::{TransportError, parse_vsock};

@@ -1,4 +1,8 @@
-use std::{net::IpAddr, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use countersign_protocol::{Destination, Host as Target, Problem, ProblemCode};
@@ -8,17 +12,20 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{
     dial::{Unreachable, dial},
     door::Place,
     limit::{Beyond, OuterLimit},
     names::{self, Names, ResolveError},
-    relay::{End, relay},
     wire::{Accepted, Addresses, Answer, HostCode, MAX_HEAD, Request, RequestError},
 };
-use crate::{random::request_id, transport::Stream};
+use crate::{
+    random::request_id,
+    relay::{Early, Side, relay},
+    transport::Stream,
+};
 
 /// Answers the enclave's requests and carries its connections.
 pub(super) struct EgressDesk {
@@ -50,7 +57,8 @@ impl EgressDesk {
                     return match self.connect(&destination, &accepted).await {
                         Ok((upstream, address)) => {
                             let way = Way { destination, address, limit };
-                            self.carry(stream, upstream, way, &buffer).await;
+                            let early = Early { up: buffer.freeze(), ..Early::default() };
+                            self.carry(stream, upstream, way, early).await;
                             drop(place);
                         }
                         Err(problem) => refuse(stream, Some(&destination), problem).await,
@@ -95,35 +103,32 @@ impl EgressDesk {
         })
     }
 
-    async fn carry(&self, mut enclave: Stream, mut upstream: Stream, way: Way, early: &[u8]) {
-        let start = async {
-            enclave.write_all(&Answer::Connected(way.address).encode()).await?;
-            upstream.write_all(early).await
-        };
-        if !matches!(timeout(WRITE_DEADLINE, start).await, Ok(Ok(()))) {
-            upstream.abort();
-            return enclave.abort();
-        }
+    async fn carry(&self, mut enclave: Stream, upstream: Stream, way: Way, early: Early) {
         let Way { destination, address, mut limit } = way;
+        let answer = Answer::Connected(address).encode();
+        if !matches!(timeout(WRITE_DEADLINE, enclave.write_all(&answer)).await, Ok(Ok(()))) {
+            enclave.abort();
+            return upstream.abort();
+        }
         debug!(%destination, %address, code = "egress-opened", "connected");
+        let cut = self.cut.child_token();
         let beyond = async {
-            // The limit in force when this connection was judged may be older than the one that is now.
+            // From the limit that this connection was judged by to the one that is in force now.
             while limit.borrow_and_update().holds(&destination, address) {
                 if limit.changed().await.is_err() {
-                    std::future::pending::<()>().await;
+                    return std::future::pending().await;
                 }
             }
+            warn!(%destination, %address, code = "egress-cut", "cut: no egress rule set allows it any more");
+            cut.cancel();
+            std::future::pending().await
         };
-        let cut = async {
-            tokio::select! {
-                () = beyond => warn!(%destination, %address, code = "egress-cut", "cut: beyond the new rule sets"),
-                () = self.cut.cancelled() => info!(%destination, code = "egress-cut", "cut: stopping"),
+        tokio::select! {
+            biased;
+            () = beyond => {}
+            report = relay(enclave, upstream, early, Some(&cut)) => {
+                debug!(%destination, code = "egress-ended", up = report.up, down = report.down, "{}", report.end);
             }
-        };
-        match relay(enclave, upstream, cut).await {
-            End::Finished { up, down } => debug!(%destination, code = "egress-ended", up, down, "ended"),
-            End::Broke(why) => debug!(%destination, code = "egress-broke", "broke: {why}"),
-            End::Cut => {}
         }
     }
 }

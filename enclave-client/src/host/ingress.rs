@@ -6,11 +6,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{
-    door::Place,
-    relay::{End, relay},
+use super::door::Place;
+use crate::{
+    relay::{Early, End, Side, relay},
+    transport::{Address, Dial, Listener, Stream, TransportError},
 };
-use crate::transport::{Address, Dial, Listener, Stream, TransportError};
 
 /// One way in: a port of the parent machine, and where in the enclave it leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,10 +125,10 @@ pub(super) async fn serve(caller: Stream, target: Address, cut: CancellationToke
         }
         None => return caller.abort(),
     };
-    match relay(caller, enclave, cut.cancelled()).await {
-        End::Finished { up, down } => debug!(to = %target, code = "ingress-ended", up, down, "ended"),
-        End::Broke(why) => debug!(to = %target, code = "ingress-broke", "broke: {why}"),
+    let report = relay(caller, enclave, Early::default(), Some(&cut)).await;
+    match report.end {
         End::Cut => info!(to = %target, code = "ingress-cut", "cut: stopping"),
+        end => debug!(to = %target, code = "ingress-ended", up = report.up, down = report.down, "{end}"),
     }
     drop(place);
 }

@@ -2,7 +2,6 @@
 
 mod address;
 mod dial;
-mod ends;
 mod listen;
 
 pub use address::{TransportError, parse_vsock};

@@ -113,7 +113,9 @@ impl HostArgs {
             OuterLimitWord::RuleSets => Rules::Sets(self.egress_rules),
             OuterLimitWord::None if self.egress_rules.is_empty() => Rules::Unlimited,
             OuterLimitWord::None => {
-                return Err(vec!["--outer-limit none: then --egress-rules would limit nothing; give one of the two".into()]);
+                return Err(vec![
+                    "--outer-limit none: then --egress-rules would limit nothing; give one of the two".into(),
+                ]);
             }
         };
         let mut ingress = self.ingress;

@@ -98,8 +98,12 @@ impl EgressDesk {
             }
         };
         dial(&addresses, to.port()).await.map_err(|why| match why {
-            Unreachable::Refused(why) => problem(ProblemCode::Unreachable, format!("{to} takes no connection: {why}")),
-            Unreachable::Deadline => problem(ProblemCode::ConnectTimeout, format!("{to} did not answer in time")),
+            Unreachable::Refused(why) => {
+                problem(ProblemCode::Unreachable, format!("{to} takes no connection: {why}"))
+            }
+            Unreachable::Deadline => {
+                problem(ProblemCode::ConnectTimeout, format!("{to} did not answer in time"))
+            }
         })
     }
 
@@ -143,16 +147,20 @@ struct Way {
 /// Those of the addresses that the limit lets pass; why not, if it is none.
 fn within(limit: &OuterLimit, to: &Destination, addresses: &Addresses) -> Result<Addresses, Problem> {
     let mut denied = None;
-    let passing = addresses.as_slice().iter().copied().filter(|&address| match limit.judge_address(to, address) {
-        Ok(()) => true,
-        Err(why) => {
-            denied = Some(why);
-            false
-        }
-    });
+    let passing =
+        addresses.as_slice().iter().copied().filter(|&address| match limit.judge_address(to, address) {
+            Ok(()) => true,
+            Err(why) => {
+                denied = Some(why);
+                false
+            }
+        });
     let passing = Addresses::first_of(passing.collect::<Vec<_>>());
     passing.ok_or_else(|| match denied {
-        Some(why) => problem(ProblemCode::AddressDenied, format!("{to} leads to no address that may be dialled: {why}")),
+        Some(why) => problem(
+            ProblemCode::AddressDenied,
+            format!("{to} leads to no address that may be dialled: {why}"),
+        ),
         None => problem(ProblemCode::ResolveFailed, format!("{to} has no address")),
     })
 }

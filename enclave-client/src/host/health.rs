@@ -65,7 +65,9 @@ impl HealthDesk {
     async fn health(&self) -> String {
         let enclave = match &self.enclave {
             None => EnclaveHealth::NotAsked,
-            Some(enclave) => timeout(ENCLAVE_DEADLINE, ask(enclave)).await.unwrap_or(EnclaveHealth::Unreachable),
+            Some(enclave) => {
+                timeout(ENCLAVE_DEADLINE, ask(enclave)).await.unwrap_or(EnclaveHealth::Unreachable)
+            }
         };
         let healthy = matches!(enclave, EnclaveHealth::NotAsked | EnclaveHealth::Ok);
         let health = Health {
@@ -106,7 +108,8 @@ async fn request(stream: &mut Stream) -> Option<bool> {
 /// The status line is all that counts, and all that is read.
 async fn ask(enclave: &Address) -> EnclaveHealth {
     let Ok(mut stream) = enclave.connect().await else { return EnclaveHealth::Unreachable };
-    if stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: enclave\r\nConnection: close\r\n\r\n").await.is_err() {
+    if stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: enclave\r\nConnection: close\r\n\r\n").await.is_err()
+    {
         return EnclaveHealth::Unreachable;
     }
     let mut status = [0; b"HTTP/1.1 200".len()];
@@ -124,3 +127,36 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// For the enclave's part of it.
 const ENCLAVE_DEADLINE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_enclave_is_believed_by_its_status_only() {
+        let path = std::env::temp_dir().join(format!("cs-health-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let enclave = Address::Unix(path.clone());
+        for (answer, health) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", EnclaveHealth::Ok),
+            ("HTTP/1.1 503 Service Unavailable\r\n\r\n", EnclaveHealth::Unhealthy),
+            ("200", EnclaveHealth::Unreachable),
+            ("", EnclaveHealth::Unreachable),
+        ] {
+            let answering = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.shutdown().await.unwrap();
+                stream
+            };
+            let (asked, _stream) = tokio::join!(ask(&enclave), answering);
+            assert_eq!(asked, health, "{answer:?}");
+        }
+        drop(listener);
+        assert_eq!(ask(&enclave).await, EnclaveHealth::Unreachable);
+        std::fs::remove_file(&path).unwrap();
+    }
+}

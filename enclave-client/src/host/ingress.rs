@@ -1,4 +1,9 @@
-use std::{fmt, io, net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr}, num::NonZeroU16, str::FromStr};
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroU16,
+    str::FromStr,
+};
 
 use countersign_protocol::unmap;
 use socket2::{Domain, Protocol, Socket, Type};

@@ -13,7 +13,12 @@ use crate::transport::Stream;
 
 /// Reads lines of one connection until it ends, and queues them. When the queue
 /// is full the enclave waits; nothing is lost here.
-pub(super) async fn read(mut stream: Stream, queue: mpsc::Sender<String>, stop: CancellationToken, place: Place) {
+pub(super) async fn read(
+    mut stream: Stream,
+    queue: mpsc::Sender<String>,
+    stop: CancellationToken,
+    place: Place,
+) {
     let reading = async {
         let mut lines = Lines::default();
         let mut chunk = BytesMut::with_capacity(CHUNK);
@@ -39,7 +44,10 @@ pub(super) async fn read(mut stream: Stream, queue: mpsc::Sender<String>, stop: 
 }
 
 /// Writes queued lines, no faster than [`RATE`].
-pub(super) async fn write(mut lines: mpsc::Receiver<String>, mut out: impl AsyncWrite + Unpin) -> io::Result<()> {
+pub(super) async fn write(
+    mut lines: mpsc::Receiver<String>,
+    mut out: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
     let mut allowance = Allowance { bytes: BURST, since: Instant::now() };
     while let Some(line) = lines.recv().await {
         allowance.spend(line.len()).await;
@@ -120,7 +128,11 @@ fn escape(line: &[u8]) -> String {
     let mut text = String::with_capacity(line.len());
     for chunk in line.utf8_chunks() {
         for char in chunk.valid().chars() {
-            if char.is_control() && char != '\t' { text.extend(char.escape_default()) } else { text.push(char) }
+            if char.is_control() && char != '\t' {
+                text.extend(char.escape_default())
+            } else {
+                text.push(char)
+            }
         }
         for byte in chunk.invalid() {
             let _ = write!(text, "\\x{byte:02x}");
@@ -170,7 +182,10 @@ mod tests {
             assert!(lines.line.len() <= MAX_LINE);
         }
         let found = lines.feed(b"\nnext\n");
-        assert_eq!(found, [format!("{} [{} bytes more]\n", "x".repeat(MAX_LINE), 40_000 - MAX_LINE), "next\n".into()]);
+        assert_eq!(
+            found,
+            [format!("{} [{} bytes more]\n", "x".repeat(MAX_LINE), 40_000 - MAX_LINE), "next\n".into()]
+        );
     }
 
     #[tokio::test(start_paused = true)]

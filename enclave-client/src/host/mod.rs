@@ -83,7 +83,8 @@ impl Host {
         let mut ingress = Vec::new();
         for route in &options.ingress {
             let target = route.target(options.cid).ok_or_else(|| HostError::NoCid(route.clone()))?;
-            let listener = route.bind().await.map_err(|why| HostError::Listen(format!("ingress {route}"), why))?;
+            let listener =
+                route.bind().await.map_err(|why| HostError::Listen(format!("ingress {route}"), why))?;
             ingress.push((listener, target));
         }
         let health = match options.health {
@@ -130,7 +131,12 @@ impl Host {
 
         let desk = EgressDesk { names: Names::new(resolver), limit: limit.clone(), cut: cut.clone() };
         let enclave = Caller { cid: options.cid };
-        doors.start(serve_egress(door(format!("egress {}", options.egress), egress, &egress_room), desk, enclave, most));
+        doors.start(serve_egress(
+            door(format!("egress {}", options.egress), egress, &egress_room),
+            desk,
+            enclave,
+            most,
+        ));
 
         for (listener, target) in ingress {
             let door = door(format!("ingress to {target}"), listener, &ingress_room);

@@ -65,11 +65,7 @@ type Found = Result<(Addresses, Instant), ResolveError>;
 impl Names {
     /// Knows nothing yet.
     pub fn new(resolver: Arc<dyn Resolver>) -> Self {
-        Self {
-            resolver,
-            known: Mutex::default(),
-            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
-        }
+        Self { resolver, known: Mutex::default(), lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
     }
 
     /// The addresses of a name, and for how long they may be used.

@@ -194,7 +194,8 @@ async fn callers_reach_the_enclave_and_a_stalled_one_stops_nobody() {
     let enclave = UnixListener::bind(&inside).unwrap();
     let port = free_port().await;
     let route: IngressRoute = format!("{port}=unix:{}", inside.display()).parse().unwrap();
-    let _rig = Rig::start(dir, Rules::Unlimited, FakeNames::of(&[]), |options| options.ingress = vec![route]).await;
+    let _rig =
+        Rig::start(dir, Rules::Unlimited, FakeNames::of(&[]), |options| options.ingress = vec![route]).await;
 
     let _silent = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let (_silent_inside, _) = enclave.accept().await.unwrap();

@@ -146,7 +146,11 @@ fn what_cannot_work_says_what_to_do_and_starts_nothing() {
     fs::write(&rules, rule_set(&["a.example:*"])).unwrap();
     let (rules, egress) = (rules.display().to_string(), format!("unix:{}", dir.socket().display()));
     for (arguments, code, says) in [
-        (&["--egress-rules", &rules][..], 2, "bad.yaml:7: target \"a.example:*\" has a wildcard for its port"),
+        (
+            &["--egress-rules", &rules][..],
+            2,
+            "bad.yaml:7: target \"a.example:*\" has a wildcard for its port",
+        ),
         (&["--egress-rules", "missing"], 2, "missing: cannot be read"),
         (&["--egress-rules", &rules, "--outer-limit", "none"], 2, "give one of the two"),
         (&["--outer-limit", "off"], 2, "[possible values: rule-sets, none]"),

@@ -30,7 +30,8 @@ fn is(status: u16, code: &str) -> (u16, String) {
 }
 
 fn connect(destination: &str, addresses: &str) -> String {
-    let field = if addresses.is_empty() { String::new() } else { format!("Countersign-Addresses: {addresses}\r\n") };
+    let field =
+        if addresses.is_empty() { String::new() } else { format!("Countersign-Addresses: {addresses}\r\n") };
     format!("CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\n{field}\r\n")
 }
 

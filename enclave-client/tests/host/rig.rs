@@ -30,10 +30,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// A directory of its own, removed at the end.
-pub struct Dir(pub PathBuf);
+pub(crate) struct Dir(pub(crate) PathBuf);
 
 impl Dir {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("cs-host-{}-{number}", std::process::id()));
@@ -41,12 +41,12 @@ impl Dir {
         Self(path)
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.0.join("egress.sock")
     }
 
     /// One rule set in a file of its own.
-    pub fn rules(&self, file: &str, targets: &[&str]) -> PathBuf {
+    pub(crate) fn rules(&self, file: &str, targets: &[&str]) -> PathBuf {
         let path = self.0.join(file);
         fs::write(&path, rule_set(targets)).unwrap();
         path
@@ -59,18 +59,19 @@ impl Drop for Dir {
     }
 }
 
-pub fn rule_set(targets: &[&str]) -> String {
+pub(crate) fn rule_set(targets: &[&str]) -> String {
     let lines: String = targets.iter().map(|target| format!("  - \"{target}\"\n")).collect();
-    let targets = if targets.is_empty() { "  targets: []\n".to_owned() } else { format!("  targets:\n{lines}") };
+    let targets =
+        if targets.is_empty() { "  targets: []\n".to_owned() } else { format!("  targets:\n{lines}") };
     format!("apiVersion: zalando.org/v1\nkind: EgressRuleSet\nmetadata:\n  name: test\nspec:\n{targets}")
 }
 
 /// Names for tests. Each name has a list of answers; the last one stays.
 #[derive(Default)]
-pub struct FakeNames(Mutex<HashMap<String, Vec<Vec<IpAddr>>>>);
+pub(crate) struct FakeNames(Mutex<HashMap<String, Vec<Vec<IpAddr>>>>);
 
 impl FakeNames {
-    pub fn of(names: &[(&str, &[&str])]) -> Arc<Self> {
+    pub(crate) fn of(names: &[(&str, &[&str])]) -> Arc<Self> {
         let fake = Self::default();
         for (name, answer) in names {
             let answer = answer.iter().map(|address| address.parse().unwrap()).collect();
@@ -83,34 +84,34 @@ impl FakeNames {
 impl Resolver for FakeNames {
     fn lookup(&self, name: Box<str>) -> Lookup {
         let mut names = self.0.lock().unwrap();
-        let answer = names.get_mut(&*name).map(|answers| {
-            if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() }
-        });
+        let answer = names
+            .get_mut(&*name)
+            .map(|answers| if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() });
         Box::pin(async move { answer.ok_or_else(|| io::Error::other("no such name")) })
     }
 }
 
 /// A host half that runs in this process until it is dropped.
-pub struct Rig {
-    pub dir: Dir,
-    pub stop: CancellationToken,
-    pub running: JoinHandle<()>,
-    pub health: Option<SocketAddr>,
+pub(crate) struct Rig {
+    pub(crate) dir: Dir,
+    pub(crate) stop: CancellationToken,
+    pub(crate) running: JoinHandle<()>,
+    pub(crate) health: Option<SocketAddr>,
     _reload: watch::Sender<()>,
 }
 
 impl Rig {
-    pub async fn with_rules(targets: &[&str], names: Arc<FakeNames>) -> Self {
+    pub(crate) async fn with_rules(targets: &[&str], names: Arc<FakeNames>) -> Self {
         let dir = Dir::new();
         let rules = Rules::Sets(vec![dir.rules("rules.yaml", targets)]);
         Self::start(dir, rules, names, |_| {}).await
     }
 
-    pub async fn unlimited(names: Arc<FakeNames>) -> Self {
+    pub(crate) async fn unlimited(names: Arc<FakeNames>) -> Self {
         Self::start(Dir::new(), Rules::Unlimited, names, |_| {}).await
     }
 
-    pub async fn start(
+    pub(crate) async fn start(
         dir: Dir,
         rules: Rules,
         names: Arc<FakeNames>,
@@ -136,12 +137,12 @@ impl Rig {
     }
 
     /// The enclave's end, which lets pass what is listed.
-    pub fn egress(&self, allowed: &[&str]) -> Egress {
+    pub(crate) fn egress(&self, allowed: &[&str]) -> Egress {
         egress(&self.dir.socket(), allowed)
     }
 
     /// Bytes to the egress port, and everything that comes back until it closes.
-    pub async fn say(&self, request: &str) -> String {
+    pub(crate) async fn say(&self, request: &str) -> String {
         let mut stream = UnixStream::connect(self.dir.socket()).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -150,14 +151,14 @@ impl Rig {
     }
 }
 
-pub fn egress(socket: &Path, allowed: &[&str]) -> Egress {
+pub(crate) fn egress(socket: &Path, allowed: &[&str]) -> Egress {
     let rule = |text: &&str| Rule::new(Action::Allow, text.parse().unwrap(), "test");
     let policy = EgressPolicy::new(allowed.iter().map(rule).collect()).unwrap();
     Egress::new(policy, HashMap::new(), Outer::Host(HostLink::new(Dial::Unix(socket.to_owned()))))
 }
 
 /// Says back everything, and ends when its caller has.
-pub async fn echo(address: &str) -> SocketAddr {
+pub(crate) async fn echo(address: &str) -> SocketAddr {
     let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -173,7 +174,7 @@ pub async fn echo(address: &str) -> SocketAddr {
 }
 
 /// The code of a refusal.
-pub fn code_of(answer: &str) -> (u16, String) {
+pub(crate) fn code_of(answer: &str) -> (u16, String) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let body: serde_json::Value = serde_json::from_str(body).unwrap();

@@ -159,7 +159,9 @@ impl Link {
         match (answer, accepted, to.host()) {
             (Answer::Refused(problem), ..) => Err(EgressError::Host(problem)),
             // A host half that lies says what was asked for; this finds one that errs.
-            (Answer::Connected(address), Accepted::These(these), _) if !these.as_slice().contains(&address) => {
+            (Answer::Connected(address), Accepted::These(these), _)
+                if !these.as_slice().contains(&address) =>
+            {
                 Err(invalid(&AnswerError::Field("Countersign-Address")))
             }
             (Answer::Connected(address), Accepted::Itself, Host::Address(asked)) if address != *asked => {
@@ -183,7 +185,10 @@ impl Link {
         self.answered(answered)
     }
 
-    fn answered(self: &Arc<Self>, answered: Result<(Line, Answer), Trouble>) -> Result<(Line, Answer), EgressError> {
+    fn answered(
+        self: &Arc<Self>,
+        answered: Result<(Line, Answer), Trouble>,
+    ) -> Result<(Line, Answer), EgressError> {
         let answer = answered.map_err(|trouble| match trouble {
             Trouble::Gone(why) => self.is_away(&why.to_string()),
             Trouble::Invalid(why) => invalid(&why),
@@ -204,7 +209,9 @@ impl Link {
                     *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     return Ok(Line::new(stream));
                 }
-                Err(why) if begun.elapsed() >= patience => return Err(self.is_away(&crate::attest::chain(&why))),
+                Err(why) if begun.elapsed() >= patience => {
+                    return Err(self.is_away(&crate::attest::chain(&why)));
+                }
                 Err(_) => sleep(backoff(failures, Fraction::random())).await,
             }
             failures += 1;

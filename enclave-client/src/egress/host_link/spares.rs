@@ -39,6 +39,12 @@ impl Spares {
         }
     }
 
+    /// Whether some are being opened.
+    #[cfg(test)]
+    pub(super) fn filling(&self) -> bool {
+        self.filling.load(Ordering::Acquire)
+    }
+
     fn has_room(&self) -> bool {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).len() < SPARES
     }

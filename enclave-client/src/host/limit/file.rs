@@ -49,7 +49,7 @@ pub fn parse(text: &str, file: &str) -> Result<Vec<RuleSet>, Vec<FileMistake>> {
 /// `- *.example.org:80`, as Zalando's own example has it, is an alias to YAML
 /// and no text. Nobody means one here: such a line is read as if it had quotes.
 fn quote_leading_stars(text: &str) -> Cow<'_, str> {
-    if !text.contains("- *") {
+    if !text.contains('*') {
         return Cow::Borrowed(text);
     }
     let quoted = text.split_inclusive('\n').map(|line| {
@@ -96,8 +96,12 @@ struct Spec {
 impl Document {
     fn read(self, file: &str, sets: &mut Vec<RuleSet>, mistakes: &mut Vec<FileMistake>) {
         let place = self.kind.as_ref().or(self.api_version.as_ref()).map(|word| word.referenced);
-        let mut wrong = |place: Option<Location>, message: String| mistakes.push(FileMistake::at(place, message));
-        let said = (self.api_version.as_ref().map(|w| w.value.as_str()), self.kind.as_ref().map(|w| w.value.as_str()));
+        let mut wrong =
+            |place: Option<Location>, message: String| mistakes.push(FileMistake::at(place, message));
+        let said = (
+            self.api_version.as_ref().map(|w| w.value.as_str()),
+            self.kind.as_ref().map(|w| w.value.as_str()),
+        );
         if said == (Some("v1"), Some("List")) {
             for item in self.items.unwrap_or_default() {
                 item.read(file, sets, mistakes);
@@ -106,7 +110,10 @@ impl Document {
         }
         if said != (Some(API_VERSION), Some(KIND)) {
             let (version, kind) = (said.0.unwrap_or("nothing"), said.1.unwrap_or("nothing"));
-            return wrong(place, format!("expected apiVersion {API_VERSION}, kind {KIND}; found {version}, {kind}"));
+            return wrong(
+                place,
+                format!("expected apiVersion {API_VERSION}, kind {KIND}; found {version}, {kind}"),
+            );
         }
         let name = self.metadata.and_then(|metadata| metadata.value.name).filter(|name| is_object_name(name));
         if name.is_none() {
@@ -114,13 +121,20 @@ impl Document {
         }
         let Some(spec) = self.spec else { return wrong(place, "spec is missing".to_owned()) };
         for other in spec.value.others.keys() {
-            wrong(Some(spec.referenced), format!("spec.{}: unknown field; known is targets", other.escape_debug()));
+            wrong(
+                Some(spec.referenced),
+                format!("spec.{}: unknown field; known is targets", other.escape_debug()),
+            );
         }
         let Some(targets) = spec.value.targets else {
-            return wrong(Some(spec.referenced), "spec.targets is missing (write targets: [] for none)".to_owned());
+            return wrong(
+                Some(spec.referenced),
+                "spec.targets is missing (write targets: [] for none)".to_owned(),
+            );
         };
         if targets.value.len() > MAX_TARGETS {
-            let message = format!("spec.targets has {} lines, the limit is {MAX_TARGETS}", targets.value.len());
+            let message =
+                format!("spec.targets has {} lines, the limit is {MAX_TARGETS}", targets.value.len());
             return wrong(Some(targets.referenced), message);
         }
         let mut parsed = Vec::new();
@@ -129,7 +143,10 @@ impl Document {
                 Ok(rule) => parsed.push((rule, target.referenced.line())),
                 Err(why) => {
                     let why = crate::attest::chain(&why);
-                    wrong(Some(target.referenced), format!("target \"{}\" {why}", target.value.escape_debug()));
+                    wrong(
+                        Some(target.referenced),
+                        format!("target \"{}\" {why}", target.value.escape_debug()),
+                    );
                 }
             }
         }

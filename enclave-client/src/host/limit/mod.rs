@@ -138,7 +138,9 @@ mod tests {
     #[test]
     fn sets_are_united() {
         let set = |name: &str, target: &str| {
-            format!("apiVersion: zalando.org/v1\nkind: EgressRuleSet\nmetadata: {{ name: {name} }}\nspec: {{ targets: ['{target}'] }}\n")
+            format!(
+                "apiVersion: zalando.org/v1\nkind: EgressRuleSet\nmetadata: {{ name: {name} }}\nspec: {{ targets: ['{target}'] }}\n"
+            )
         };
         let both = limit(&[set("one", "a.example:443"), set("two", "*:80")].join("---\n"));
         for (destination, passes) in [
@@ -155,9 +157,12 @@ mod tests {
             assert_eq!(both.judge(&to(destination)).is_ok(), passes, "{destination}");
         }
         let name = to("b.example:80");
-        for (address, passes) in
-            [("192.0.2.1", true), ("127.0.0.1", false), ("169.254.169.254", false), ("::ffff:127.0.0.1", false)]
-        {
+        for (address, passes) in [
+            ("192.0.2.1", true),
+            ("127.0.0.1", false),
+            ("169.254.169.254", false),
+            ("::ffff:127.0.0.1", false),
+        ] {
             let address = address.parse().unwrap();
             assert_eq!(both.judge_address(&name, address).is_ok(), passes, "{address}");
             assert_eq!(both.holds(&name, address), passes, "{address}");

@@ -8,9 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{
-    LoadError, OuterLimit,
+    LoadError, OuterLimit, load,
     load::{Fingerprint, fingerprints},
-    load,
 };
 
 /// Keeps the limit that the files say in force.
@@ -120,7 +119,8 @@ mod tests {
     impl Dir {
         fn new() -> Self {
             static NEXT: AtomicU32 = AtomicU32::new(0);
-            let name = format!("countersign-rules-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let name =
+                format!("countersign-rules-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             let path = std::env::temp_dir().join(name);
             fs::create_dir_all(&path).unwrap();
             Self(path)
@@ -134,7 +134,9 @@ mod tests {
     }
 
     fn set(target: &str) -> String {
-        format!("apiVersion: zalando.org/v1\nkind: EgressRuleSet\nmetadata: {{ name: s }}\nspec:\n  targets:\n  - {target}\n")
+        format!(
+            "apiVersion: zalando.org/v1\nkind: EgressRuleSet\nmetadata: {{ name: s }}\nspec:\n  targets:\n  - {target}\n"
+        )
     }
 
     fn write(dir: &Path, file: &str, target: &str) {
@@ -164,7 +166,10 @@ mod tests {
         watch.look(false);
         assert!(passes(&limit, "a.example:443") && passes(&limit, "x.b.example:80"));
         assert!(!passes(&limit, "c.example:443"));
-        let line = format!("{}:6: target \"b.example:*\" has a wildcard for its port", dir.0.join("b.yml").display());
+        let line = format!(
+            "{}:6: target \"b.example:*\" has a wildcard for its port",
+            dir.0.join("b.yml").display()
+        );
         assert!(watch.complaint.as_ref().unwrap().starts_with(&line), "{:?}", watch.complaint);
 
         fs::remove_file(dir.0.join("b.yml")).unwrap();

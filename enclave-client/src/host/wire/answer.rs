@@ -90,7 +90,9 @@ impl AnswerHead {
             let mut values = response.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
             match (values.next(), values.next()) {
                 (None, _) => Ok(None),
-                (Some(field), None) => std::str::from_utf8(field.value).map(Some).or(Err(AnswerError::Field(name))),
+                (Some(field), None) => {
+                    std::str::from_utf8(field.value).map(Some).or(Err(AnswerError::Field(name)))
+                }
                 (Some(_), Some(_)) => Err(AnswerError::Field(name)),
             }
         };
@@ -98,7 +100,8 @@ impl AnswerHead {
         if one("transfer-encoding")?.is_some() {
             return Err(AnswerError::Field("transfer-encoding"));
         }
-        let length = one("content-length")?.map_or(Some(0), length).ok_or(AnswerError::Field("content-length"))?;
+        let length =
+            one("content-length")?.map_or(Some(0), length).ok_or(AnswerError::Field("content-length"))?;
         let address = one(ADDRESS)?.map(|text| text.parse().map(unmap)).transpose();
         Ok(Self { status, length, address: address.map_err(|_| AnswerError::Field(ADDRESS))? })
     }
@@ -214,7 +217,10 @@ mod tests {
         let encoded = refused.encode();
         let (head, body) = split(&encoded);
         let head = AnswerHead::parse(head).unwrap();
-        assert_eq!((head.status, head.connected(body), head.resolved(body)), (403, Ok(refused.clone()), Ok(refused)));
+        assert_eq!(
+            (head.status, head.connected(body), head.resolved(body)),
+            (403, Ok(refused.clone()), Ok(refused))
+        );
     }
 
     #[test]

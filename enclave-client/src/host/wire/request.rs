@@ -222,7 +222,10 @@ mod tests {
         }
         let request = Request::Resolve("kms.example:443".parse().unwrap());
         let text = request.to_string();
-        assert_eq!(text, "GET /v1/resolve?destination=kms.example:443 HTTP/1.1\r\nHost: kms.example:443\r\n\r\n");
+        assert_eq!(
+            text,
+            "GET /v1/resolve?destination=kms.example:443 HTTP/1.1\r\nHost: kms.example:443\r\n\r\n"
+        );
         assert_eq!(parsed(&text), Ok(Some((request, text.len()))));
     }
 

@@ -25,7 +25,7 @@ pub mod names;
 mod options;
 pub mod wire;
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -92,14 +92,6 @@ impl Host {
             None => None,
         };
         Ok(Self { options, resolver, limit, watch, egress, logs, ingress, health })
-    }
-
-    /// Where health is answered, with the port that was found for port 0.
-    pub fn health_address(&self) -> Option<SocketAddr> {
-        match &self.health {
-            Some(Listener::Tcp(listener)) => listener.local_addr().ok(),
-            _ => None,
-        }
     }
 
     /// Carries until `stop`, then gives what is open the time to drain, then cuts

@@ -96,7 +96,6 @@ pub(crate) struct Rig {
     pub(crate) dir: Dir,
     pub(crate) stop: CancellationToken,
     pub(crate) running: JoinHandle<()>,
-    pub(crate) health: Option<SocketAddr>,
     _reload: watch::Sender<()>,
 }
 
@@ -129,11 +128,10 @@ impl Rig {
         };
         change(&mut options);
         let host = Host::bind(options, names).await.unwrap();
-        let health = host.health_address();
         let (reload, reloaded) = watch::channel(());
         let stop = CancellationToken::new();
         let running = tokio::spawn(host.run(tokio::io::sink(), reloaded, stop.clone()));
-        Self { dir, stop, running, health, _reload: reload }
+        Self { dir, stop, running, _reload: reload }
     }
 
     /// The enclave's end, which lets pass what is listed.

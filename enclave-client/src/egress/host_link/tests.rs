@@ -12,8 +12,6 @@ use tokio::{
 
 use super::*;
 
-const RESOLVED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 51\r\n\r\n{\"addresses\":[\"192.0.2.1\"],\"lifetime_seconds\":\"15\"}";
-
 /// Says to each connection what the script says, one line for each request, and
 /// writes down what it was asked.
 struct Liar {
@@ -119,7 +117,7 @@ async fn answers_that_are_none_open_nothing() {
         ("HTTP/1.1 200 OK\r\n\r\n".to_owned(), "host-answer-invalid"),
         (long, "host-answer-invalid"),
         ("SSH-2.0-OpenSSH_9.9\r\nxxxxxxxxxxxxxxxx\r\n\r\n".to_owned(), "host-answer-invalid"),
-        (RESOLVED.to_owned(), "host-answer-invalid"),
+        (resolved("\"192.0.2.1\"", "15"), "host-answer-invalid"),
         ("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}".to_owned(), "host-answer-invalid"),
         ("HTTP/1.1 4".to_owned(), "host-away"),
         (String::new(), "host-away"),
@@ -127,7 +125,7 @@ async fn answers_that_are_none_open_nothing() {
     .into_iter()
     .enumerate()
     {
-        let liar = Liar::new(&format!("none{number}"), &[answer.clone()]);
+        let liar = Liar::new(&format!("none{number}"), std::slice::from_ref(&answer));
         assert_eq!(liar.refusal("192.0.2.1:443").await, code, "{answer:?}");
     }
     for (number, addresses) in ["", "\"localhost\"", "\"192.0.2.1\",\"a\""].into_iter().enumerate() {

@@ -159,6 +159,8 @@ pub enum RunError {
     Signals(io::Error),
     /// The local proxy's port.
     Listen(io::Error),
+    /// The rules make no policy.
+    Policy(PolicyError),
     /// A destination that no rule can name.
     Rule(TargetError),
     /// The random number generator.
@@ -178,6 +180,7 @@ impl fmt::Display for RunError {
         f.write_str(match self {
             Self::Signals(_) => "signals cannot be handled",
             Self::Listen(_) => "the local proxy cannot listen",
+            Self::Policy(_) => "the manifest has too many rules",
             Self::Rule(_) => "a destination of the manifest cannot be allowed",
             Self::Random => "the system gives no random numbers",
             Self::Key(_) => "no session key",
@@ -192,6 +195,7 @@ impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Signals(why) | Self::Listen(why) => Some(why),
+            Self::Policy(why) => Some(why),
             Self::Rule(why) => Some(why),
             Self::Random => None,
             Self::Key(why) => Some(why),

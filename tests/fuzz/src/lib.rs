@@ -31,6 +31,8 @@ pub mod dial;
 #[cfg(feature = "programs")]
 pub mod gateway_head;
 #[cfg(feature = "programs")]
+pub mod host;
+#[cfg(feature = "programs")]
 pub mod local_head;
 #[cfg(feature = "programs")]
 pub mod manifest;
@@ -75,6 +77,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("dial_raw", dial::raw),
     #[cfg(feature = "programs")]
     ("gateway_head_raw", gateway_head::raw),
+    #[cfg(feature = "programs")]
+    ("host_request_raw", host::request),
+    #[cfg(feature = "programs")]
+    ("host_answer_raw", host::answer),
+    #[cfg(feature = "programs")]
+    ("rule_sets_raw", host::rule_sets),
     #[cfg(feature = "programs")]
     ("local_head_raw", local_head::raw),
     #[cfg(feature = "programs")]

@@ -24,6 +24,7 @@ pub mod child;
 pub mod cli;
 pub mod device;
 pub mod egress;
+pub mod ingress;
 pub mod key;
 pub mod local;
 pub mod log;

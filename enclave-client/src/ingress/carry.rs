@@ -5,6 +5,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use countersign_protocol::ingress::CallerNonce;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes},
@@ -43,7 +44,7 @@ pub(super) async fn first_bytes(
         let (answer, after) = match next_request(stream, &mut buffer, wait).await? {
             Next::Application => return Ok(First::Application(buffer)),
             Next::End if answered == 0 => return Ok(First::Application(buffer)),
-            Next::End => return Ok(First::Ended),
+            Next::End => break,
             Next::Wrong(why) => (attestation::wrong(why), After::Close),
             Next::Asked { nonce, after } => {
                 let (spki, tls) = (attested.key.spki(), stream.get_ref().1);
@@ -67,7 +68,7 @@ enum Next {
     Application,
     End,
     Wrong(String),
-    Asked { nonce: countersign_protocol::ingress::CallerNonce, after: After },
+    Asked { nonce: CallerNonce, after: After },
 }
 
 /// One request off the buffer. `End`: the caller left with nothing unsaid.

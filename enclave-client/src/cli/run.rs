@@ -10,6 +10,7 @@ use crate::{
     attest::{Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
     child::{Application, Ended, StartError, Supervisor},
     device::Device,
+    init::{Inside, InsideError, ProxyHealth},
     key::{EnclaveKey, KeyError},
     local::{LocalProxy, LocalProxyLimits, Routes},
     manifest::{Manifest, ProxyEntry},
@@ -17,12 +18,14 @@ use crate::{
 };
 
 /// How `run` behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RunOptions {
     /// How long the application waits for the first grants.
     pub wait_attested: Duration,
     /// What happens then.
     pub if_unattested: IfUnattested,
+    /// Ingress, health and log.
+    pub inside: Inside,
 }
 
 /// How `run` ended.
@@ -53,8 +56,16 @@ pub async fn run(
     let proxy = local.address();
     let stop = CancellationToken::new();
     let _stop_at_return = stop.clone().drop_guard();
+    let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let (routes, statuses) = start_proxies(manifest.proxies, &device, &stop)?;
     tokio::spawn(local.serve(routes, stop.clone()));
+    let health = names.into_iter().zip(statuses.iter().cloned());
+    let health = health.map(|(name, status)| ProxyHealth { name, status }).collect();
+    options
+        .inside
+        .start(&manifest.ingress, &device, health, supervisor.state(), &stop)
+        .await
+        .map_err(RunError::Inside)?;
     info!(%proxy, "local proxy listens");
 
     let attested = tokio::select! {
@@ -129,6 +140,8 @@ pub enum RunError {
     Key(KeyError),
     /// TLS.
     Tls(rustls::Error),
+    /// Ingress or health.
+    Inside(InsideError),
     /// The application.
     Start(StartError),
 }
@@ -141,6 +154,7 @@ impl fmt::Display for RunError {
             Self::Random => "the system gives no random numbers",
             Self::Key(_) => "no session key",
             Self::Tls(_) => "TLS cannot be configured",
+            Self::Inside(_) => "what the enclave offers to the outside was not started",
             Self::Start(_) => "the application was not started",
         })
     }
@@ -153,6 +167,7 @@ impl std::error::Error for RunError {
             Self::Random => None,
             Self::Key(why) => Some(why),
             Self::Tls(why) => Some(why),
+            Self::Inside(why) => Some(why),
             Self::Start(why) => Some(why),
         }
     }

@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 /// The port, and the application's listener behind it.
 pub struct Rig {
-    pub directory: Directory,
     pub root_der: Vec<u8>,
     pub application: TcpListener,
     pub socket: PathBuf,
     _stop: tokio_util::sync::DropGuard,
+    _directory: Directory,
 }
 
 impl Rig {
@@ -43,7 +43,7 @@ impl Rig {
         ingress::start(&entries, &listen, &device, limits, &stop).await.unwrap();
         let socket = directory.0.join(format!("{listen_port}.sock"));
         let root_der = root.root_der().to_vec();
-        Self { directory, root_der, application, socket, _stop: stop.drop_guard() }
+        Self { root_der, application, socket, _stop: stop.drop_guard(), _directory: directory }
     }
 
     pub async fn attested() -> Self {

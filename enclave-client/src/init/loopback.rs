@@ -1,7 +1,7 @@
 //! `lo` up, by one netlink message (rtnetlink(7)).
 //!
 //! An enclave's kernel has no other interface and starts this one down; without
-//! it 127.0.0.1 cannot even be bound. The kernel adds both addresses by itself.
+//! it 127.0.0.1 cannot be reached. The kernel adds both addresses by itself.
 
 use std::{
     io::{self, Read},
@@ -15,8 +15,7 @@ use super::Step;
 
 /// Brings `lo` up if it is down.
 pub(super) fn bring_up() -> io::Result<Step> {
-    // The question that matters, asked without any privilege: can 127.0.0.1 be used?
-    if UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).is_ok() {
+    if is_reachable() {
         return Ok(Step::NotNeeded);
     }
     let socket = Socket::new(Domain::from(AF_NETLINK), Type::RAW, Some(Protocol::from(NETLINK_ROUTE)))?;
@@ -26,6 +25,13 @@ pub(super) fn bring_up() -> io::Result<Step> {
     let len = (&socket).read(&mut answer)?;
     acknowledged(&answer[..len])?;
     Ok(Step::Done("lo is up".to_owned()))
+}
+
+/// The question that matters, asked without any privilege: is there a way to 127.0.0.1?
+/// Connecting UDP looks for one and sends nothing; binding would succeed either way.
+fn is_reachable() -> bool {
+    let reached = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| socket.connect((Ipv4Addr::LOCALHOST, 9)));
+    reached.is_ok()
 }
 
 /// `nlmsghdr` and `ifinfomsg`, which the kernel reads in its own byte order (netlink(7), rtnetlink(7)).

@@ -32,12 +32,15 @@ pub(super) const WANTED: &[Mount] = &[
 ];
 
 impl Mount {
-    /// Mounts it unless something is mounted there.
+    /// Mounts it unless something is mounted there, or it would hide files of the image.
     pub(super) fn if_absent(&self) -> io::Result<Step> {
         if is_mount_point(Path::new(self.target))? {
             return Ok(Step::NotNeeded);
         }
         fs::create_dir_all(self.target)?;
+        if self.kind == "tmpfs" && fs::read_dir(self.target)?.next().is_some() {
+            return Ok(Step::NotNeeded);
+        }
         mount(self.kind, self.target, self.kind, self.flags, self.data)?;
         Ok(Step::Done(format!("{} mounted", self.kind)))
     }

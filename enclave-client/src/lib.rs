@@ -25,6 +25,8 @@ pub mod cli;
 pub mod device;
 pub mod egress;
 pub mod host;
+pub mod ingress;
+pub mod init;
 pub mod key;
 pub mod local;
 pub mod log;

@@ -2,21 +2,24 @@
 
 mod host;
 mod host_way;
+mod inside;
 mod run;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing::error;
+use tracing::{error, info};
 
 use crate::{
     child::Application,
     device::Device,
+    init::Inside,
     log::{self, LogFormat},
     manifest::Manifest,
 };
 
 pub use host_way::{HostWay, HostWayError};
+use inside::{InitArgs, InsideArgs, Prepare};
 pub use run::{Outcome, RunError, RunOptions, run};
 
 /// Attests this enclave to its proxies and carries the application's traffic.
@@ -36,6 +39,8 @@ enum Command {
     Run(RunArgs),
     /// On the parent machine: carry bytes between the enclave and the network
     Host(Box<host::HostArgs>),
+    /// The same as PID 1 of an enclave: prepare the machine first, and end it with the application
+    Init(InitArgs),
     /// Print every mistake in a manifest with line and column, or "ok"
     Check(ManifestArg),
 }
@@ -61,6 +66,8 @@ struct RunArgs {
     /// direct, or where the host half listens (vsock:3:PORT, unix:/path, tcp:host:port)
     #[arg(long, value_name = "WAY", default_value_t)]
     host: HostWay,
+    #[command(flatten)]
+    inside: InsideArgs,
     #[cfg(feature = "simulator")]
     #[command(flatten)]
     danger: DangerArgs,
@@ -94,11 +101,17 @@ pub enum IfUnattested {
 impl Cli {
     /// Does what was asked for.
     pub fn execute(self) -> ExitCode {
-        log::init(self.log);
         match self.command {
-            Command::Check(ManifestArg { manifest }) => check(&manifest),
-            Command::Host(args) => args.execute(),
-            Command::Run(args) => args.execute(),
+            Command::Check(ManifestArg { manifest }) => {
+                log::init(self.log);
+                check(&manifest)
+            }
+            Command::Host(args) => {
+                log::init(self.log);
+                args.execute()
+            }
+            Command::Run(args) => ExitCode::from(args.execute(self.log, &Prepare::Process)),
+            Command::Init(args) => args.execute(self.log),
         }
     }
 }
@@ -119,7 +132,36 @@ fn check(path: &std::path::Path) -> ExitCode {
 }
 
 impl RunArgs {
-    fn execute(self) -> ExitCode {
+    /// The exit code.
+    fn execute(self, format: LogFormat, prepare: &Prepare<'_>) -> u8 {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(why) => {
+                log::init(format);
+                error!(code = "os-failed", "no runtime: {why}");
+                return EXIT_OS;
+            }
+        };
+        let (inside, logs) = self.inside.start(format);
+        // Also before the application runs, and after it has ended: a mistake must be heard.
+        let delivery = logs.clone().map(|(queue, to)| {
+            let stop = tokio_util::sync::CancellationToken::new();
+            runtime.spawn(queue.deliver(to, stop.clone()));
+            stop.drop_guard()
+        });
+        runtime.block_on(prepare.before());
+        let code = self.supervise(&runtime, inside);
+        info!(code = "run-ended", exit_code = code, "ends with {code}");
+        if let Some((queue, _)) = logs {
+            runtime.block_on(queue.drained(LAST_WORDS));
+        }
+        drop(delivery);
+        // A call to the device may still block; the application is gone, so nobody waits for it.
+        runtime.shutdown_background();
+        code
+    }
+
+    fn supervise(self, runtime: &tokio::runtime::Runtime, inside: Inside) -> u8 {
         let path = &self.manifest.manifest;
         let manifest = match Manifest::load(path) {
             Ok(manifest) => manifest,
@@ -127,37 +169,29 @@ impl RunArgs {
                 for line in error.lines(&path.display().to_string()) {
                     error!(code = "manifest-invalid", "{line}");
                 }
-                return ExitCode::from(EXIT_USAGE);
+                return EXIT_USAGE;
             }
         };
         let device = match self.device() {
-            Ok(device) => device,
+            Ok(device) => device.with_clock(self.inside.clock()),
             Err(error) => {
                 error!(code = "device-failed", "{}", crate::attest::chain(&error));
-                return ExitCode::from(EXIT_OS);
+                return EXIT_OS;
             }
         };
         let mut words = self.application.into_iter();
         let Some(program) = words.next() else {
-            return ExitCode::from(EXIT_USAGE);
+            return EXIT_USAGE;
         };
-        let application = Application { program, arguments: words.collect() };
+        let output = self.inside.application_output();
+        let application = Application { program, arguments: words.collect(), output };
         let options = RunOptions {
             host: self.host,
             wait_attested: Duration::from_secs(self.wait_attested),
             if_unattested: self.if_unattested,
+            inside,
         };
-        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(why) => {
-                error!(code = "os-failed", "no runtime: {why}");
-                return ExitCode::from(EXIT_OS);
-            }
-        };
-        let outcome = runtime.block_on(run(manifest, device, &application, options));
-        // A call to the device may still block; the application is gone, so nobody waits for it.
-        runtime.shutdown_background();
-        exit_code(outcome)
+        exit_code(runtime.block_on(run(manifest, device, &application, options)))
     }
 
     #[cfg(not(feature = "simulator"))]
@@ -181,20 +215,23 @@ impl RunArgs {
     }
 }
 
-fn exit_code(outcome: Result<Outcome, RunError>) -> ExitCode {
+fn exit_code(outcome: Result<Outcome, RunError>) -> u8 {
     match outcome {
-        Ok(Outcome::Ended(ended)) => ended.into(),
-        Ok(Outcome::Stopped(signal)) => ExitCode::from(128 + signal),
-        Ok(Outcome::Unattested) => ExitCode::from(EXIT_UNATTESTED),
+        Ok(Outcome::Ended(ended)) => ended.code(),
+        Ok(Outcome::Stopped(signal)) => 128 + signal,
+        Ok(Outcome::Unattested) => EXIT_UNATTESTED,
         Err(error) => {
             error!(code = "run-failed", "{}", crate::attest::chain(&error));
             match error {
-                RunError::Start(error) => ExitCode::from(error.code()),
-                _ => ExitCode::from(EXIT_OS),
+                RunError::Start(error) => error.code(),
+                _ => EXIT_OS,
             }
         }
     }
 }
+
+/// For the last lines of the log to leave.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Wrong usage or a wrong manifest, as clap has it.
 const EXIT_USAGE: u8 = 2;
@@ -209,6 +246,7 @@ const EXAMPLES: &str = "\
 Examples:
   countersign-enclave check --manifest countersign.yaml
   countersign-enclave run --manifest countersign.yaml -- /app/server --port 8001
+  countersign-enclave init --manifest /countersign.yaml --logs host -- /app/server
   countersign-enclave run --manifest countersign.yaml --if-unattested exit -- curl https://kms.us-west-2.amazonaws.com
 
 Exit codes: the application's own (128 + signal if one ended it); 2 wrong usage or manifest;

@@ -14,6 +14,7 @@ use crate::{
     child::{Application, Ended, StartError, Supervisor},
     device::Device,
     egress::{Egress, HostLink, Outer},
+    init::{Inside, InsideError, ProxyHealth},
     key::{EnclaveKey, KeyError},
     local::{LocalProxy, LocalProxyLimits},
     manifest::{Manifest, ProxyEntry},
@@ -30,6 +31,8 @@ pub struct RunOptions {
     pub wait_attested: Duration,
     /// What happens then.
     pub if_unattested: IfUnattested,
+    /// Ingress, health and log.
+    pub inside: Inside,
 }
 
 /// How `run` ended.
@@ -63,11 +66,19 @@ pub async fn run(
     let host = options.host.half().map(Arc::new);
     let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.to_string());
     let rules = rules(&manifest)?;
+    let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
     let policy = EgressPolicy::new(rules).map_err(RunError::Policy)?;
     let egress = Arc::new(Egress::new(policy, gated, outer));
     tokio::spawn(local.serve(egress, stop.clone()));
+    let health = names.into_iter().zip(statuses.iter().cloned());
+    let health = health.map(|(name, status)| ProxyHealth { name, status }).collect();
+    options
+        .inside
+        .start(&manifest.ingress, &device, health, supervisor.state(), &stop)
+        .await
+        .map_err(RunError::Inside)?;
     info!(%proxy, host = %way, "local proxy listens");
 
     let attested = tokio::select! {
@@ -169,8 +180,8 @@ pub enum RunError {
     Key(KeyError),
     /// TLS.
     Tls(rustls::Error),
-    /// Rules.
-    Policy(PolicyError),
+    /// Ingress or health.
+    Inside(InsideError),
     /// The application.
     Start(StartError),
 }
@@ -185,7 +196,7 @@ impl fmt::Display for RunError {
             Self::Random => "the system gives no random numbers",
             Self::Key(_) => "no session key",
             Self::Tls(_) => "TLS cannot be configured",
-            Self::Policy(_) => "the manifest's rules cannot be put in force",
+            Self::Inside(_) => "what the enclave offers to the outside was not started",
             Self::Start(_) => "the application was not started",
         })
     }
@@ -200,7 +211,7 @@ impl std::error::Error for RunError {
             Self::Random => None,
             Self::Key(why) => Some(why),
             Self::Tls(why) => Some(why),
-            Self::Policy(why) => Some(why),
+            Self::Inside(why) => Some(why),
             Self::Start(why) => Some(why),
         }
     }

@@ -31,4 +31,5 @@ pub mod manifest;
 pub mod pool;
 pub mod random;
 pub mod tls;
+pub mod transparent;
 pub mod transport;

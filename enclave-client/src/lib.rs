@@ -30,6 +30,7 @@ pub mod log;
 pub mod manifest;
 pub mod pool;
 pub mod random;
+pub mod relay;
 pub mod tls;
 pub mod transparent;
 pub mod transport;

@@ -1,5 +1,6 @@
 //! The command line: what was typed, and which exit code comes of it.
 
+mod host_way;
 mod run;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
@@ -14,6 +15,7 @@ use crate::{
     manifest::Manifest,
 };
 
+pub use host_way::{HostWay, HostWayError};
 pub use run::{Outcome, RunError, RunOptions, run};
 
 /// Attests this enclave to its proxies and carries the application's traffic.
@@ -52,6 +54,10 @@ struct RunArgs {
     /// What to do when that time is over
     #[arg(long, value_enum, default_value_t)]
     if_unattested: IfUnattested,
+    /// How bytes leave: auto (through the host half at vsock:3:12280 in an enclave, else direct),
+    /// direct, or where the host half listens (vsock:3:PORT, unix:/path, tcp:host:port)
+    #[arg(long, value_name = "WAY", default_value_t)]
+    host: HostWay,
     #[cfg(feature = "simulator")]
     #[command(flatten)]
     danger: DangerArgs,
@@ -133,6 +139,7 @@ impl RunArgs {
         };
         let application = Application { program, arguments: words.collect() };
         let options = RunOptions {
+            host: self.host,
             wait_attested: Duration::from_secs(self.wait_attested),
             if_unattested: self.if_unattested,
         };

@@ -1,4 +1,4 @@
-use std::num::NonZeroU16;
+use std::{num::NonZeroU16, time::Duration};
 
 use countersign_protocol::egress::Rule;
 
@@ -34,6 +34,10 @@ pub enum Networks {
 pub struct Limits {
     /// Names that have an address at a time; the one not asked for longest gives way.
     pub names: usize,
+    /// Between an answer and the connection that comes of it: a name does not give way so soon.
+    pub hold: Duration,
+    /// How long an address stands for no name after its name gave way.
+    pub rest: Duration,
     /// Listening sockets: one for each name in use, port and family.
     pub sockets: usize,
     /// Connections at a time; the next one is reset.
@@ -42,7 +46,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { names: 4096, sockets: 8192, connections: 16_384 }
+        Self {
+            names: 4096,
+            hold: Duration::from_secs(5),
+            // Sixty times as long as an answer may be kept.
+            rest: Duration::from_secs(3600),
+            sockets: 8192,
+            connections: 16_384,
+        }
     }
 }
 

@@ -72,7 +72,7 @@ impl Directory {
             families,
             ports,
             house,
-            table: Mutex::new(NameTable::new(limits.names, pool.last())),
+            table: Mutex::new(NameTable::new(limits, pool.last())),
             sockets: Arc::new(Semaphore::new(limits.sockets)),
             denials: Throttle::default(),
             troubles: Throttle::default(),

@@ -18,11 +18,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{
-    carry::{End, carry, reset},
-    throttle::Throttle,
+use super::throttle::Throttle;
+use crate::{
+    attest::chain,
+    egress::{Connection, Egress},
+    relay::{Early, End, Report, Side, relay},
+    transport::Stream,
 };
-use crate::{attest::chain, egress::Egress};
 
 /// What all listeners share.
 pub(super) struct House {
@@ -86,9 +88,11 @@ impl Doorman {
     }
 
     fn admit(&self, application: TcpStream) {
+        let _ = application.set_nodelay(true);
+        let application = Stream::Tcp(application);
         let Ok(permit) = self.house.room.clone().try_acquire_owned() else {
             self.house.warn(&self.destination, "overloaded", "too many connections are open");
-            return reset(application);
+            return application.abort();
         };
         let visitor = Visitor {
             application,
@@ -103,7 +107,7 @@ impl Doorman {
 }
 
 struct Visitor {
-    application: TcpStream,
+    application: Stream,
     destination: Destination,
     house: Arc<House>,
     _visit: Visit,
@@ -113,22 +117,25 @@ struct Visitor {
 impl Visitor {
     async fn serve(self) {
         let Self { application, destination, house, _visit, _permit } = self;
-        let _ = application.set_nodelay(true);
         let connection = match timeout(OPEN_DEADLINE, house.egress.open(&destination)).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(why)) => {
                 house.warn(&destination, "not-opened", &chain(&why));
-                return reset(application);
+                return application.abort();
             }
             Err(_) => {
                 house.warn(&destination, "not-opened", "not opened in time");
-                return reset(application);
+                return application.abort();
             }
         };
-        match carry(application, connection).await {
-            End::Finished { up, down } => debug!(%destination, up, down, "connection ended"),
-            End::Broke(why) => debug!(%destination, "connection broke: {why}"),
+        let cut = connection.cut().cloned();
+        let Report { end, up, down } = match connection {
+            Connection::Tunnel(far) => relay(application, far, Early::default(), cut.as_ref()).await,
+            Connection::Plain(far) => relay(application, far, Early::default(), cut.as_ref()).await,
+        };
+        match end {
             End::Cut => house.warn(&destination, "tunnel-cut", "cut: the session's lease lapsed"),
+            other => debug!(%destination, up, down, "transparent connection ended: {other}"),
         }
     }
 }

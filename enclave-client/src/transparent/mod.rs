@@ -8,7 +8,7 @@
 //!   connect(198.18.0.7:5432) ──► doorman: one listener for each (name, port)
 //!                                   │ knows the destination, asks nobody
 //!                                   ▼
-//!                                Egress::open(db.example:5432) ──► carry: bytes both ways
+//!                                Egress::open(db.example:5432) ──► relay/: bytes both ways
 //! ```
 //!
 //! A listener belongs to one name for as long as it lives, so a connection can
@@ -17,7 +17,6 @@
 //! [`Egress`](crate::egress::Egress), as for every other entrance.
 
 mod addresses;
-mod carry;
 mod config;
 mod directory;
 pub mod dns;

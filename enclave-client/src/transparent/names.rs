@@ -4,20 +4,21 @@
 //! being asked for, without a connection now. A number that was given up rests
 //! before another name gets it, and numbers that were never used come first: so
 //! with the pool of 131,070, a program would have to hold an address for
-//! [`REST`] after its name was pushed out to meet another name there.
+//! [`Limits::rest`] after its name was pushed out to meet another name there.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use tokio::time::Instant;
 
-/// Names in use, at most `capacity` at a time.
+use super::Limits;
+
+/// Names in use, at most [`Limits::names`] at a time.
 #[derive(Debug)]
 pub(super) struct NameTable<P> {
-    capacity: usize,
+    limits: Limits,
     /// Numbers run from 1 to this one.
     last: u32,
     by_name: HashMap<Arc<str>, Entry<P>>,
@@ -63,10 +64,10 @@ impl NoRoom {
 }
 
 impl<P: Place> NameTable<P> {
-    /// Numbers from 1 to `last`, names up to `capacity`.
-    pub(super) fn new(capacity: usize, last: u32) -> Self {
+    /// Numbers from 1 to `last`.
+    pub(super) fn new(limits: Limits, last: u32) -> Self {
         Self {
-            capacity,
+            limits,
             last,
             by_name: HashMap::new(),
             by_number: HashMap::new(),
@@ -93,7 +94,7 @@ impl<P: Place> NameTable<P> {
             self.touch(name);
             return Ok(place);
         }
-        let full = self.by_name.len() >= self.capacity;
+        let full = self.by_name.len() >= self.limits.names;
         // Nobody is forgotten for a name that gets no number anyway.
         let number = self.free_number(now)?;
         if full {
@@ -124,7 +125,7 @@ impl<P: Place> NameTable<P> {
         for _ in 0..self.order.len() {
             let Some(name) = self.order.first_key_value().map(|(_, name)| name.clone()) else { break };
             let Some(entry) = self.by_name.get(&name) else { break };
-            if now.saturating_duration_since(entry.asked) < HOLD {
+            if now.saturating_duration_since(entry.asked) < self.limits.hold {
                 // The others were asked for later still, or had a connection when last looked at.
                 break;
             }
@@ -146,7 +147,7 @@ impl<P: Place> NameTable<P> {
             return Ok(self.next_number);
         }
         match self.resting.front() {
-            Some((since, number)) if now.saturating_duration_since(*since) >= REST => Ok(*number),
+            Some((since, number)) if now.saturating_duration_since(*since) >= self.limits.rest => Ok(*number),
             _ => Err(NoRoom::Numbers),
         }
     }
@@ -174,13 +175,6 @@ impl<P: Place> NameTable<P> {
         self.next_stamp
     }
 }
-
-/// Between an answer and the connection that comes of it: a name is not forgotten so soon.
-pub(super) const HOLD: Duration = Duration::from_secs(5);
-
-/// How long a number stands for no name after it was given up: sixty times as
-/// long as an answer may be kept.
-pub(super) const REST: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 #[path = "names_tests.rs"]

@@ -1,9 +1,17 @@
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use super::*;
+
+const HOLD: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(3600);
+
+fn limits(names: usize) -> Limits {
+    Limits { names, hold: HOLD, rest: REST, ..Limits::default() }
+}
 
 struct Spot {
     number: u32,
@@ -26,7 +34,7 @@ fn number(table: &mut NameTable<Spot>, name: &str, now: Instant) -> Result<u32, 
 
 #[test]
 fn a_name_keeps_its_number_and_no_other_has_it() {
-    let mut table = NameTable::new(10, 100);
+    let mut table = NameTable::new(limits(10), 100);
     let now = Instant::now();
     for (index, name) in ["a", "b", "c"].into_iter().enumerate() {
         let expected = u32::try_from(index).unwrap() + 1;
@@ -39,7 +47,7 @@ fn a_name_keeps_its_number_and_no_other_has_it() {
 
 #[test]
 fn the_name_that_was_not_asked_for_longest_gives_way() {
-    let mut table = NameTable::new(2, 100);
+    let mut table = NameTable::new(limits(2), 100);
     let start = Instant::now();
     assert_eq!(number(&mut table, "a", start), Ok(1));
     assert_eq!(number(&mut table, "b", start), Ok(2));
@@ -51,7 +59,7 @@ fn the_name_that_was_not_asked_for_longest_gives_way() {
 
 #[test]
 fn a_name_with_a_connection_never_gives_way() {
-    let mut table = NameTable::new(2, 100);
+    let mut table = NameTable::new(limits(2), 100);
     let start = Instant::now();
     let a = table.find("a", start, spot).unwrap();
     a.busy.store(true, Ordering::Relaxed);
@@ -67,7 +75,7 @@ fn a_name_with_a_connection_never_gives_way() {
 
 #[test]
 fn a_name_that_was_just_answered_is_not_forgotten() {
-    let mut table = NameTable::new(1, 100);
+    let mut table = NameTable::new(limits(1), 100);
     let start = Instant::now();
     assert_eq!(number(&mut table, "a", start), Ok(1));
     let soon = start + HOLD - Duration::from_millis(1);
@@ -79,7 +87,7 @@ fn a_name_that_was_just_answered_is_not_forgotten() {
 /// The attack of rebinding: push a name out, and have another get its address.
 #[test]
 fn a_number_that_was_given_up_rests_before_another_name_gets_it() {
-    let mut table = NameTable::new(1, 2);
+    let mut table = NameTable::new(limits(1), 2);
     let start = Instant::now();
     assert_eq!(number(&mut table, "a", start), Ok(1));
     assert_eq!(number(&mut table, "b", start + HOLD), Ok(2));
@@ -95,7 +103,7 @@ fn a_number_that_was_given_up_rests_before_another_name_gets_it() {
 /// The attack of exhaustion: a wildcard lets a program ask for any number of names.
 #[test]
 fn a_hundred_thousand_names_take_no_more_room_than_the_table_has() {
-    let mut table = NameTable::new(1000, 131_070);
+    let mut table = NameTable::new(limits(1000), 131_070);
     let start = Instant::now();
     let kept = table.find("kept.example", start, spot).unwrap();
     kept.busy.store(true, Ordering::Relaxed);
@@ -119,7 +127,7 @@ fn a_hundred_thousand_names_take_no_more_room_than_the_table_has() {
 
 #[test]
 fn a_flood_within_the_hold_is_refused_and_takes_nothing_from_others() {
-    let mut table = NameTable::new(100, 131_070);
+    let mut table = NameTable::new(limits(100), 131_070);
     let now = Instant::now();
     for index in 0..100 {
         assert!(number(&mut table, &format!("n{index}"), now).is_ok());

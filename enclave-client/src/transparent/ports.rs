@@ -1,12 +1,8 @@
-use std::{
-    collections::BTreeSet,
-    fmt,
-    num::NonZeroU16,
-};
+use std::{collections::BTreeSet, fmt, num::NonZeroU16};
 
 use countersign_protocol::{
     Destination, Host,
-    egress::{Action, EgressPolicy, Ports, Rule},
+    egress::{Action, Denial, EgressPolicy, Ports, Rule},
 };
 
 /// The ports at which every name in use is listened for.
@@ -59,16 +55,21 @@ impl PortList {
     /// Why the policy lets it pass at none of them.
     pub(super) fn open_for(&self, host: &Host, policy: &EgressPolicy) -> Result<Vec<Destination>, String> {
         let mut open = Vec::new();
-        let mut why = None;
+        let mut why: Option<Denial<'_>> = None;
         for port in &self.ports {
             let destination = Destination::new(host.clone(), *port);
             match policy.judge(&destination) {
                 Ok(_) => open.push(destination),
-                Err(denial) if why.is_none() => why = Some(denial.to_string()),
+                // A deny rule says more than that no rule allows some other port.
+                Err(denial) if why.is_none() || matches!(denial, Denial::Rule(_)) => why = Some(denial),
                 Err(_) => {}
             }
         }
-        if open.is_empty() { Err(why.unwrap_or_else(|| NO_PORTS.to_owned())) } else { Ok(open) }
+        if open.is_empty() {
+            Err(why.map_or(NO_PORTS.to_owned(), |denial| denial.to_string()))
+        } else {
+            Ok(open)
+        }
     }
 }
 

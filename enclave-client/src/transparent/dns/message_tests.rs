@@ -8,9 +8,7 @@ struct Book;
 impl Names for Book {
     fn address(&self, name: &str, family: Family) -> Found {
         match (name, family) {
-            ("db.example" | "v4.example" | "host", Family::V4) => {
-                Found::Address([198, 18, 0, 7].into())
-            }
+            ("db.example" | "v4.example" | "host", Family::V4) => Found::Address([198, 18, 0, 7].into()),
             ("db.example", Family::V6) => Found::Address("fd5c:8b1e:46d0::7".parse().unwrap()),
             ("v4.example" | "host", Family::V6) => Found::NoData,
             ("full.example", _) => Found::NoRoom,
@@ -103,7 +101,9 @@ fn each_question_has_its_answer() {
 
 #[test]
 fn a_dot_inside_a_label_makes_no_other_name() {
-    for labels in [&[&b"db.example"[..]][..], &[b"db", b"example\0"], &[b"d b", b"example"], &[b"*", b"example"]] {
+    for labels in
+        [&[&b"db.example"[..]][..], &[b"db", b"example\0"], &[b"d b", b"example"], &[b"*", b"example"]]
+    {
         let name = Name::from_labels(labels.iter().copied()).unwrap();
         let mut message = query(".", RecordType::A);
         message.queries[0].set_name(name.clone());

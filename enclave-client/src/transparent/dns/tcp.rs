@@ -91,8 +91,7 @@ mod tests {
     }
 
     /// A query for the address of `a`, framed.
-    const QUERY: &[u8] =
-        &[0, 19, 0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'a', 0, 0, 1, 0, 1];
+    const QUERY: &[u8] = &[0, 19, 0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'a', 0, 0, 1, 0, 1];
 
     async fn serving() -> (std::net::SocketAddr, tokio_util::sync::DropGuard) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

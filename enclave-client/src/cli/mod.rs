@@ -2,6 +2,7 @@
 
 mod host_way;
 mod run;
+mod transparent;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -17,6 +18,7 @@ use crate::{
 
 pub use host_way::{HostWay, HostWayError};
 pub use run::{Outcome, RunError, RunOptions, run};
+pub use transparent::TransparentOptions;
 
 /// Attests this enclave to its proxies and carries the application's traffic.
 #[derive(Debug, Parser)]
@@ -58,6 +60,8 @@ struct RunArgs {
     /// direct, or where the host half listens (vsock:3:PORT, unix:/path, tcp:host:port)
     #[arg(long, value_name = "WAY", default_value_t)]
     host: HostWay,
+    #[command(flatten)]
+    transparent: TransparentOptions,
     #[cfg(feature = "simulator")]
     #[command(flatten)]
     danger: DangerArgs,
@@ -140,6 +144,7 @@ impl RunArgs {
         let application = Application { program, arguments: words.collect() };
         let options = RunOptions {
             host: self.host,
+            transparent: self.transparent,
             wait_attested: Duration::from_secs(self.wait_attested),
             if_unattested: self.if_unattested,
         };

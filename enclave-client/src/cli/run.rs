@@ -8,7 +8,7 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{HostWay, IfUnattested};
+use super::{HostWay, IfUnattested, TransparentOptions, transparent::WayOut};
 use crate::{
     attest::{Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
     child::{Application, Ended, StartError, Supervisor},
@@ -18,6 +18,7 @@ use crate::{
     local::{LocalProxy, LocalProxyLimits},
     manifest::{Manifest, ProxyEntry},
     pool::{Gateway, Pool},
+    transparent::{AddressPool, TransparentError},
     transport::Dial,
 };
 
@@ -26,6 +27,8 @@ use crate::{
 pub struct RunOptions {
     /// How bytes leave this machine.
     pub host: HostWay,
+    /// What is done for programs that know no proxy.
+    pub transparent: TransparentOptions,
     /// How long the application waits for the first grants.
     pub wait_attested: Duration,
     /// What happens then.
@@ -63,9 +66,11 @@ pub async fn run(
     let host = options.host.half().map(Arc::new);
     let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.to_string());
     let rules = rules(&manifest)?;
+    let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
-    let egress = Arc::new(Egress::new(EgressPolicy::new(rules), gated, outer));
+    let egress = Arc::new(Egress::new(EgressPolicy::new(rules.clone()), gated, outer));
+    options.transparent.start(rules, way_out, egress.clone(), &stop).await.map_err(RunError::Transparent)?;
     tokio::spawn(local.serve(egress, stop.clone()));
     info!(%proxy, host = %way, "local proxy listens");
 
@@ -87,6 +92,7 @@ pub async fn run(
 /// The manifest's rules, and that what it sends through a proxy may leave.
 fn rules(manifest: &Manifest) -> Result<Vec<Rule>, RunError> {
     let mut rules = manifest.rules.clone();
+    rules.extend(AddressPool::default().denying_rules());
     for destination in manifest.proxies.iter().flat_map(|proxy| &proxy.destinations) {
         rules.push(Rule {
             action: Action::Allow,
@@ -166,6 +172,8 @@ pub enum RunError {
     Key(KeyError),
     /// TLS.
     Tls(rustls::Error),
+    /// The transparent mode.
+    Transparent(TransparentError),
     /// The application.
     Start(StartError),
 }
@@ -179,6 +187,7 @@ impl fmt::Display for RunError {
             Self::Random => "the system gives no random numbers",
             Self::Key(_) => "no session key",
             Self::Tls(_) => "TLS cannot be configured",
+            Self::Transparent(_) => "the transparent mode did not start",
             Self::Start(_) => "the application was not started",
         })
     }
@@ -192,6 +201,7 @@ impl std::error::Error for RunError {
             Self::Random => None,
             Self::Key(why) => Some(why),
             Self::Tls(why) => Some(why),
+            Self::Transparent(why) => Some(why),
             Self::Start(why) => Some(why),
         }
     }

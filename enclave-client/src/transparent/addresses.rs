@@ -1,5 +1,12 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU16,
+};
 
+use countersign_protocol::{
+    Destination, Host,
+    egress::{Action, EgressPolicy, Ports, Rule, Target},
+};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// The addresses that stand for names: the same number in both families.
@@ -69,6 +76,26 @@ impl AddressPool {
         self.networks().iter().any(|own| own.contains(network) || network.contains(own))
     }
 
+    /// Rules that a policy must have where the pool is routed: an address that stands for a
+    /// name is no destination, and a connection to one would come back here.
+    pub fn denying_rules(&self) -> [Rule; 2] {
+        self.networks().map(|network| Rule {
+            action: Action::Deny,
+            target: Target::Network(network),
+            ports: Ports::Any,
+            origin: "addresses that stand for names".into(),
+        })
+    }
+
+    /// Whether a policy has them.
+    pub(super) fn is_denied_by(&self, policy: &EgressPolicy) -> bool {
+        let denied = |family, port| {
+            let address = self.address(1, family);
+            policy.judge_address(&Destination::new(Host::Address(address), port), address).is_err()
+        };
+        [Family::V4, Family::V6].into_iter().all(|family| denied(family, NonZeroU16::MIN))
+    }
+
     /// Both networks.
     pub fn networks(&self) -> [IpNet; 2] {
         [self.v4.into(), self.v6.into()]
@@ -112,6 +139,21 @@ mod tests {
         ] {
             assert_eq!(pool.number(text.parse().unwrap()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_pool_is_no_destination_where_its_rules_hold() {
+        let pool = AddressPool::default();
+        let everything = |text: &str| Rule {
+            action: Action::Allow,
+            target: text.parse().unwrap(),
+            ports: Ports::Any,
+            origin: "here".into(),
+        };
+        let mut rules = vec![everything("0.0.0.0/0"), everything("::/0")];
+        assert!(!pool.is_denied_by(&EgressPolicy::new(rules.clone())));
+        rules.extend(pool.denying_rules());
+        assert!(pool.is_denied_by(&EgressPolicy::new(rules)));
     }
 
     #[test]

@@ -23,6 +23,12 @@ pub enum TransparentError {
     },
     /// No allow rule names a port that can be listened at.
     NoPorts,
+    /// The policy lets connections to the pool pass: they would come back here for ever.
+    PoolAllowed,
+    /// This machine resolves names itself, and would ask the resolver that asks it.
+    AsksItself,
+    /// The resolver's address could not be written where programs look for it.
+    ResolvConf(io::Error),
 }
 
 impl fmt::Display for TransparentError {
@@ -41,6 +47,11 @@ impl fmt::Display for TransparentError {
                 needs(f, why, "CAP_NET_BIND_SERVICE")
             }
             Self::NoPorts => f.write_str("no allow rule names a port that can be listened at"),
+            Self::PoolAllowed => f.write_str("the policy does not deny the addresses that stand for names"),
+            Self::AsksItself => f.write_str(
+                "without a host half names are resolved on this machine, so its /etc/resolv.conf must stay",
+            ),
+            Self::ResolvConf(_) => f.write_str("/etc/resolv.conf was not written"),
         }
     }
 }
@@ -56,7 +67,8 @@ impl std::error::Error for TransparentError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Loopback(why) | Self::Route { why, .. } | Self::Resolver { why, .. } => Some(why),
-            Self::NoPorts => None,
+            Self::ResolvConf(why) => Some(why),
+            Self::NoPorts | Self::PoolAllowed | Self::AsksItself => None,
         }
     }
 }

@@ -41,6 +41,9 @@ impl Transparent {
         if ports.ports().is_empty() {
             return Err(TransparentError::NoPorts);
         }
+        if !pool.is_denied_by(egress.policy()) {
+            return Err(TransparentError::PoolAllowed);
+        }
         for rule in ports.left_out() {
             warn!(code = "ports-left-out", "too many ports to listen at, use the HTTP proxy for: {rule}");
         }

@@ -11,7 +11,7 @@ use std::{
 
 use countersign_enclave::{
     egress::{Egress, Outer},
-    transparent::{Limits, Networks, Transparent, TransparentConfig, write_resolv_conf},
+    transparent::{AddressPool, Limits, Networks, Transparent, TransparentConfig, write_resolv_conf},
 };
 use countersign_protocol::egress::{Action, EgressPolicy, Ports, Rule};
 use hickory_proto::{
@@ -91,7 +91,7 @@ fn rules() -> Vec<Rule> {
     let written = RULES.iter().map(|(action, target, port)| (*action, *target, Ports::Range(*port..=*port)));
     // What the names lead to here is special, so a rule must name it.
     let loopback = (Action::Allow, "127.0.0.1", Ports::Range(1..=u16::MAX));
-    written.chain([loopback]).map(one).collect()
+    written.chain([loopback]).map(one).chain(AddressPool::default().denying_rules()).collect()
 }
 
 /// A server that answers every request with `body`.

@@ -1,4 +1,4 @@
-//! Three requests to the kernel's routing tables (rtnetlink(7)), as bytes: an
+//! Two requests to the kernel's tables of links and routes (rtnetlink(7)), as bytes: an
 //! enclave's image has no `ip` program, and a crate for all of netlink would be
 //! larger than everything else here.
 

@@ -43,11 +43,13 @@ fn curl() {
         // An address by itself has no way at all (7: could not connect).
         let (code, _, why) = curl("http://192.0.2.1/").await;
         assert_eq!(code, Some(7), "{why}");
-        // A name that is allowed and leads nowhere: the connection is reset (56), and the log says
-        // why. Here the name leads back to the resolver, and must not go round in circles.
-        assert_eq!(curl("http://away.example/").await.0, Some(56));
+        // A name that is allowed and leads nowhere: the connection is reset, during connect (7) or
+        // after it (56), and the log says why, once for each family that curl tries. Here the name
+        // leads back to the resolver, and must not go round in circles.
+        let (code, _, why) = curl("http://away.example/").await;
+        assert!(matches!(code, Some(7 | 56)), "{code:?} {why}");
         let why = "denied by addresses that stand for names: deny 198.18.0.0/15";
-        assert_eq!(enclave.logged(&["not-opened", "away.example:80", why]).len(), 1);
+        assert!((1..=2).contains(&enclave.logged(&["not-opened", "away.example:80", why]).len()));
     });
 }
 

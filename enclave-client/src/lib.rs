@@ -25,6 +25,7 @@ pub mod child;
 pub mod cli;
 pub mod device;
 pub mod egress;
+pub mod host;
 pub mod key;
 pub mod local;
 pub mod log;

@@ -1,5 +1,6 @@
 //! The command line: what was typed, and which exit code comes of it.
 
+mod host;
 mod host_way;
 mod run;
 mod transparent;
@@ -35,6 +36,8 @@ pub struct Cli {
 enum Command {
     /// Start the application once the enclave is attested, and exit with its code
     Run(RunArgs),
+    /// On the parent machine: carry bytes between the enclave and the network
+    Host(Box<host::HostArgs>),
     /// Print every mistake in a manifest with line and column, or "ok"
     Check(ManifestArg),
 }
@@ -98,6 +101,7 @@ impl Cli {
         log::init(self.log);
         match self.command {
             Command::Check(ManifestArg { manifest }) => check(&manifest),
+            Command::Host(args) => args.execute(),
             Command::Run(args) => args.execute(),
         }
     }

@@ -2,7 +2,7 @@ use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
 use countersign_protocol::{
     Destination,
-    egress::{Action, EgressPolicy, Ports, Rule, TargetError},
+    egress::{Action, EgressPolicy, PolicyError, Ports, Rule, TargetError},
 };
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,7 @@ pub async fn run(
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
-    let egress = Arc::new(Egress::new(EgressPolicy::new(rules.clone()), gated, outer));
+    let egress = Arc::new(Egress::new(EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?, gated, outer));
     options.transparent.start(rules, way_out, egress.clone(), &stop).await.map_err(RunError::Transparent)?;
     tokio::spawn(local.serve(egress, stop.clone()));
     info!(%proxy, host = %way, "local proxy listens");
@@ -164,6 +164,8 @@ pub enum RunError {
     Signals(io::Error),
     /// The local proxy's port.
     Listen(io::Error),
+    /// The rules make no policy.
+    Policy(PolicyError),
     /// A destination that no rule can name.
     Rule(TargetError),
     /// The random number generator.
@@ -183,6 +185,7 @@ impl fmt::Display for RunError {
         f.write_str(match self {
             Self::Signals(_) => "signals cannot be handled",
             Self::Listen(_) => "the local proxy cannot listen",
+            Self::Policy(_) => "the manifest has too many rules",
             Self::Rule(_) => "a destination of the manifest cannot be allowed",
             Self::Random => "the system gives no random numbers",
             Self::Key(_) => "no session key",
@@ -197,6 +200,7 @@ impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Signals(why) | Self::Listen(why) => Some(why),
+            Self::Policy(why) => Some(why),
             Self::Rule(why) => Some(why),
             Self::Random => None,
             Self::Key(why) => Some(why),

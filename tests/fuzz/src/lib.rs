@@ -16,6 +16,7 @@
 pub mod certificate;
 pub mod destination;
 pub mod document;
+pub mod egress;
 pub mod eif;
 pub mod measurement;
 pub mod message;
@@ -31,6 +32,8 @@ pub mod dial;
 pub mod dns;
 #[cfg(feature = "programs")]
 pub mod gateway_head;
+#[cfg(feature = "programs")]
+pub mod host;
 #[cfg(feature = "programs")]
 pub mod local_head;
 #[cfg(feature = "programs")]
@@ -66,6 +69,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("destination_raw", destination::raw),
     ("destination_structured", destination::structured),
     ("problem_raw", problem::raw),
+    ("egress_entry_raw", egress::entry_raw),
+    ("egress_policy_structured", egress::policy_structured),
     #[cfg(feature = "programs")]
     ("audit_export_raw", audit_export::raw),
     #[cfg(feature = "programs")]
@@ -76,6 +81,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("dns_raw", dns::raw),
     #[cfg(feature = "programs")]
     ("gateway_head_raw", gateway_head::raw),
+    #[cfg(feature = "programs")]
+    ("host_request_raw", host::request),
+    #[cfg(feature = "programs")]
+    ("host_answer_raw", host::answer),
+    #[cfg(feature = "programs")]
+    ("rule_sets_raw", host::rule_sets),
     #[cfg(feature = "programs")]
     ("local_head_raw", local_head::raw),
     #[cfg(feature = "programs")]

@@ -18,7 +18,7 @@ target_dir=$PWD/target/fuzz-target
 programs=$target_dir/x86_64-unknown-linux-gnu/release
 artefacts=$PWD/target/fuzz
 corpora=$PWD/target/fuzz-corpus
-of_programs='audit_export_raw|config_raw|dial_raw|gateway_head_raw|host_answer_raw|host_request_raw|local_head_raw|manifest_raw|proxy_header_raw|records_raw|records_structured|rule_sets_raw'
+of_programs='audit_export_raw|config_raw|dial_raw|dns_raw|gateway_head_raw|host_answer_raw|host_request_raw|local_head_raw|manifest_raw|proxy_header_raw|records_raw|records_structured|rule_sets_raw'
 
 need_cargo
 need_cargo_tool cargo-fuzz 0.13.2
@@ -43,6 +43,7 @@ dictionary_of() {
     config_raw) echo toml ;;
     manifest_raw | rule_sets_raw) echo yaml ;;
     gateway_head_raw | host_answer_raw | host_request_raw | local_head_raw) echo http ;;
+    dns_raw) echo dns ;;
     esac
 }
 

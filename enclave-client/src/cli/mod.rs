@@ -4,6 +4,7 @@ mod host;
 mod host_way;
 mod inside;
 mod run;
+mod transparent;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -21,6 +22,7 @@ use crate::{
 pub use host_way::{HostWay, HostWayError};
 use inside::{InitArgs, InsideArgs, Prepare};
 pub use run::{Outcome, RunError, RunOptions, run};
+pub use transparent::TransparentOptions;
 
 /// Attests this enclave to its proxies and carries the application's traffic.
 #[derive(Debug, Parser)]
@@ -68,6 +70,8 @@ struct RunArgs {
     host: HostWay,
     #[command(flatten)]
     inside: InsideArgs,
+    #[command(flatten)]
+    transparent: TransparentOptions,
     #[cfg(feature = "simulator")]
     #[command(flatten)]
     danger: DangerArgs,
@@ -187,6 +191,7 @@ impl RunArgs {
         let application = Application { program, arguments: words.collect(), output };
         let options = RunOptions {
             host: self.host,
+            transparent: self.transparent,
             wait_attested: Duration::from_secs(self.wait_attested),
             if_unattested: self.if_unattested,
             inside,

@@ -8,7 +8,7 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{HostWay, IfUnattested};
+use super::{HostWay, IfUnattested, TransparentOptions, transparent::WayOut};
 use crate::{
     attest::{Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
     child::{Application, Ended, StartError, Supervisor},
@@ -19,6 +19,7 @@ use crate::{
     local::{LocalProxy, LocalProxyLimits},
     manifest::{Manifest, ProxyEntry},
     pool::{Gateway, Pool},
+    transparent::{AddressPool, TransparentError},
     transport::Dial,
 };
 
@@ -27,6 +28,8 @@ use crate::{
 pub struct RunOptions {
     /// How bytes leave this machine.
     pub host: HostWay,
+    /// What is done for programs that know no proxy.
+    pub transparent: TransparentOptions,
     /// How long the application waits for the first grants.
     pub wait_attested: Duration,
     /// What happens then.
@@ -67,10 +70,12 @@ pub async fn run(
     let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.to_string());
     let rules = rules(&manifest)?;
     let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
+    let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
-    let policy = EgressPolicy::new(rules).map_err(RunError::Policy)?;
+    let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let egress = Arc::new(Egress::new(policy, gated, outer));
+    options.transparent.start(rules, way_out, egress.clone(), &stop).await.map_err(RunError::Transparent)?;
     tokio::spawn(local.serve(egress, stop.clone()));
     let health = names.into_iter().zip(statuses.iter().cloned());
     let health = health.map(|(name, status)| ProxyHealth { name, status }).collect();
@@ -99,6 +104,7 @@ pub async fn run(
 /// The manifest's rules, and that what it sends through a proxy may leave.
 fn rules(manifest: &Manifest) -> Result<Vec<Rule>, RunError> {
     let mut rules = manifest.rules.clone();
+    rules.extend(AddressPool::default().denying_rules());
     for destination in manifest.proxies.iter().flat_map(|proxy| &proxy.destinations) {
         rules.push(Rule {
             action: Action::Allow,
@@ -182,6 +188,8 @@ pub enum RunError {
     Tls(rustls::Error),
     /// Ingress or health.
     Inside(InsideError),
+    /// The transparent mode.
+    Transparent(TransparentError),
     /// The application.
     Start(StartError),
 }
@@ -197,6 +205,7 @@ impl fmt::Display for RunError {
             Self::Key(_) => "no session key",
             Self::Tls(_) => "TLS cannot be configured",
             Self::Inside(_) => "what the enclave offers to the outside was not started",
+            Self::Transparent(_) => "the transparent mode did not start",
             Self::Start(_) => "the application was not started",
         })
     }
@@ -212,6 +221,7 @@ impl std::error::Error for RunError {
             Self::Key(why) => Some(why),
             Self::Tls(why) => Some(why),
             Self::Inside(why) => Some(why),
+            Self::Transparent(why) => Some(why),
             Self::Start(why) => Some(why),
         }
     }

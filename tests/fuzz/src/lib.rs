@@ -29,6 +29,8 @@ pub mod config;
 #[cfg(feature = "programs")]
 pub mod dial;
 #[cfg(feature = "programs")]
+pub mod dns;
+#[cfg(feature = "programs")]
 pub mod gateway_head;
 #[cfg(feature = "programs")]
 pub mod host;
@@ -75,6 +77,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("config_raw", config::raw),
     #[cfg(feature = "programs")]
     ("dial_raw", dial::raw),
+    #[cfg(feature = "programs")]
+    ("dns_raw", dns::raw),
     #[cfg(feature = "programs")]
     ("gateway_head_raw", gateway_head::raw),
     #[cfg(feature = "programs")]

@@ -10,6 +10,7 @@ use crate::{
     attest::{Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
     child::{Application, Ended, StartError, Supervisor},
     device::Device,
+    egress::Enforcement,
     key::{EnclaveKey, KeyError},
     local::{LocalProxy, LocalProxyLimits, Routes},
     manifest::{Manifest, ProxyEntry},
@@ -17,12 +18,14 @@ use crate::{
 };
 
 /// How `run` behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RunOptions {
     /// How long the application waits for the first grants.
     pub wait_attested: Duration,
     /// What happens then.
     pub if_unattested: IfUnattested,
+    /// Whether the rules hold, or are being learnt.
+    pub enforcement: Enforcement,
 }
 
 /// How `run` ended.

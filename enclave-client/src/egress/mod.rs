@@ -11,6 +11,7 @@
 mod connection;
 mod error;
 mod host_link;
+mod learn;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -24,12 +25,14 @@ use crate::{
 pub use connection::Connection;
 pub use error::EgressError;
 pub use host_link::HostLink;
+pub use learn::{Enforcement, Recorder};
 
 /// Everything that may leave, and how.
 pub struct Egress {
     policy: EgressPolicy,
     gated: HashMap<Destination, Arc<Pool>>,
     outer: Outer,
+    enforcement: Enforcement,
 }
 
 /// How an ungated connection leaves.
@@ -44,7 +47,13 @@ pub enum Outer {
 impl Egress {
     /// The gated destinations must be allowed by the policy too: it is asked first.
     pub fn new(policy: EgressPolicy, gated: HashMap<Destination, Arc<Pool>>, outer: Outer) -> Self {
-        Self { policy, gated, outer }
+        Self { policy, gated, outer, enforcement: Enforcement::Enforce }
+    }
+
+    /// The same, with rules that hold or are being learnt.
+    #[must_use]
+    pub fn with_enforcement(self, enforcement: Enforcement) -> Self {
+        Self { enforcement, ..self }
     }
 
     /// The rules in force.
@@ -57,13 +66,18 @@ impl Egress {
     /// # Errors
     /// [`EgressError`]: denied with the rule, not opened, or not reachable.
     pub async fn open(&self, destination: &Destination) -> Result<Connection, EgressError> {
-        self.policy.judge(destination).map_err(|denial| EgressError::denied(destination, &denial))?;
+        self.enforcement
+            .settle(destination, self.policy.judge(destination))
+            .map_err(|denial| EgressError::denied(destination, &denial))?;
         if let Some(pool) = self.gated.get(destination) {
             return pool.open(destination).await.map(Connection::Tunnel).map_err(EgressError::Gated);
         }
         match &self.outer {
             Outer::Direct => self.dial(destination).await,
-            Outer::Host(link) => link.open(destination, &self.policy).await.map(Connection::Plain),
+            Outer::Host(link) => link
+                .open(destination, self.enforcement.outer_policy(&self.policy))
+                .await
+                .map(Connection::Plain),
         }
     }
 
@@ -71,7 +85,10 @@ impl Egress {
         let mut last = None;
         for address in self.addresses(destination).await? {
             match Address::Tcp(address).connect().await {
-                Ok(stream) => return Ok(Connection::Plain(stream)),
+                Ok(stream) => {
+                    self.enforcement.dialled(destination, address.ip());
+                    return Ok(Connection::Plain(stream));
+                }
                 Err(why) => last = Some(EgressError::Dial(why)),
             }
         }
@@ -88,7 +105,8 @@ impl Egress {
         let mut denied = None;
         for address in found {
             let Address::Tcp(address) = address else { continue };
-            match self.policy.judge_address(destination, address.ip()) {
+            let judged = self.policy.judge_address(destination, address.ip());
+            match self.enforcement.settle_address(destination, address.ip(), judged) {
                 Ok(()) => allowed.push(address),
                 Err(denial) => denied = Some(EgressError::denied(destination, &denial)),
             }

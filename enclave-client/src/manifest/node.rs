@@ -13,7 +13,7 @@ use super::Mistake;
 #[derive(Debug)]
 pub(super) enum Node {
     Null,
-    Bool,
+    Bool(bool),
     Number(u64),
     OtherNumber,
     Text(String),
@@ -26,7 +26,7 @@ impl Node {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
-            Self::Bool => "true or false",
+            Self::Bool(_) => "true or false",
             Self::Number(_) => "a number",
             Self::OtherNumber => "a number that is negative or has a fraction",
             Self::Text(_) => "a text",
@@ -107,8 +107,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Node::deserialize(deserializer)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
-        Ok(Node::Bool)
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Node, E> {

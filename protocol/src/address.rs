@@ -35,7 +35,9 @@ pub fn unmap(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-fn embedded(address: IpAddr) -> IpAddr {
+/// The IPv4 address that an IPv6 one carries (mapped, NAT64, 6to4, IPv4-compatible);
+/// any other address unchanged.
+pub(crate) fn embedded(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = unmap(address) else {
         return unmap(address);
     };

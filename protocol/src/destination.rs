@@ -76,8 +76,7 @@ impl FromStr for Host {
         let name = normalise_name(text)?;
         // "Ends in a number": such a name can only be meant, and would only be
         // dialled, as an address (WHATWG URL section 3.5; inet_aton(3)).
-        let last = name.rsplit('.').next().unwrap_or_default();
-        if last.bytes().all(|b| b.is_ascii_digit()) || number(last).is_some() {
+        if ends_in_number(&name) {
             return match inet_aton(&name) {
                 Some(address) => Ok(Self::Address(address.into())),
                 None => Err(DestinationError::BadIpv4),
@@ -155,7 +154,7 @@ fn parse_port(text: &str) -> Result<NonZeroU16, DestinationError> {
 /// IDNA (UTS 46), lower case, one trailing dot taken off, RFC 1035 lengths.
 /// Letters, digits, hyphens and underscores only: what resolvers and
 /// certificates agree on.
-fn normalise_name(text: &str) -> Result<String, DestinationError> {
+pub(crate) fn normalise_name(text: &str) -> Result<String, DestinationError> {
     let ascii = idna::domain_to_ascii(text).map_err(|_| DestinationError::BadName)?;
     let name = ascii.strip_suffix('.').unwrap_or(&ascii);
     let label_ok = |label: &str| {
@@ -169,6 +168,13 @@ fn normalise_name(text: &str) -> Result<String, DestinationError> {
     } else {
         Err(DestinationError::BadName)
     }
+}
+
+/// Whether the last label of a normalised name is a number in any spelling, so
+/// that no name can be meant.
+pub(crate) fn ends_in_number(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    last.bytes().all(|b| b.is_ascii_digit()) || number(last).is_some()
 }
 
 /// The addresses that C's `inet_aton` reads: one to four numbers in decimal,

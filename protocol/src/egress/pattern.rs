@@ -1,56 +1,74 @@
-use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr};
+use std::{fmt, str::FromStr};
 
-use ipnet::IpNet;
-
-use crate::{DestinationError, Host, unmap};
-
-/// Whom a rule names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
-    /// Names, by pattern.
-    Name(NamePattern),
-    /// Addresses, one or a network.
-    Network(IpNet),
-    /// The word `host`: the parent machine's loopback. No pattern ever means it.
-    Host,
-}
+use super::TargetError;
+use crate::destination::{ends_in_number, normalise_name};
 
 /// A name with `*` for one label and `**` for one or more, compared from end to end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NamePattern(Box<[Label]>);
 
+/// One label of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Label {
+pub(super) enum Label {
+    /// This one, normalised.
     Is(Box<str>),
+    /// Any one.
     One,
+    /// Any one or more.
     Many,
-}
-
-/// Which ports of it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Ports {
-    /// Every port.
-    Any,
-    /// From the first to the last of them.
-    Range(RangeInclusive<u16>),
 }
 
 impl NamePattern {
     /// Whether a normalised name matches, the whole pattern against the whole name.
     pub fn matches(&self, name: &str) -> bool {
         let labels: Vec<&str> = name.split('.').collect();
-        matches_from(&self.0, &labels)
+        let (mut taken, mut at) = (0, 0);
+        // Where the last `**` stands, and how many labels there are before what follows it.
+        let mut retry = None;
+        // With a later `**` to take up the rest, an earlier one never needs to take more:
+        // so one place to come back to is enough, and the time is a product, not a power.
+        loop {
+            match (self.0.get(at), labels.get(taken)) {
+                (None, None) => return true,
+                (Some(Label::Many), Some(_)) => {
+                    retry = Some((at, taken + 1));
+                    (at, taken) = (at + 1, taken + 1);
+                }
+                (Some(label), Some(name)) if label.takes(name) => (at, taken) = (at + 1, taken + 1),
+                (_, left) => match retry {
+                    Some((many, first)) if left.is_some() && first < labels.len() => {
+                        retry = Some((many, first + 1));
+                        (at, taken) = (many + 1, first + 1);
+                    }
+                    _ => return false,
+                },
+            }
+        }
+    }
+
+    /// `**`.
+    pub(super) fn every_name() -> Self {
+        Self(Box::new([Label::Many]))
+    }
+
+    /// Every name below this one: `**.` before it.
+    pub(super) fn below(&self) -> Result<Self, TargetError> {
+        format!("**.{self}").parse()
+    }
+
+    /// Its labels, from left to right.
+    pub(super) fn labels(&self) -> &[Label] {
+        &self.0
     }
 }
 
-fn matches_from(pattern: &[Label], labels: &[&str]) -> bool {
-    match pattern.split_first() {
-        None => labels.is_empty(),
-        Some((Label::Is(label), rest)) => {
-            labels.split_first().is_some_and(|(first, more)| *first == &**label && matches_from(rest, more))
+impl Label {
+    /// Whether this label, on its own, takes that one.
+    pub(super) fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::Is(label) => **label == *name,
+            Self::One | Self::Many => true,
         }
-        Some((Label::One, rest)) => !labels.is_empty() && matches_from(rest, &labels[1..]),
-        Some((Label::Many, rest)) => (1..=labels.len()).any(|taken| matches_from(rest, &labels[taken..])),
     }
 }
 
@@ -58,20 +76,47 @@ impl FromStr for NamePattern {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let text = text.strip_suffix('.').unwrap_or(text);
-        let label = |label: &str| match label {
-            "*" => Ok(Label::One),
-            "**" => Ok(Label::Many),
-            plain => match plain.parse::<Host>() {
-                Ok(Host::Name(name)) if !name.contains('.') => Ok(Label::Is(name)),
-                Ok(_) | Err(DestinationError::BadIpv4) if plain.bytes().all(|b| b.is_ascii_digit()) => {
-                    Ok(Label::Is(plain.into()))
-                }
-                Ok(_) => Err(TargetError::Name(DestinationError::BadName)),
-                Err(why) => Err(TargetError::Name(why)),
-            },
-        };
-        text.split('.').map(label).collect::<Result<Box<[_]>, _>>().map(Self)
+        let text = text.strip_suffix(DOTS).unwrap_or(text);
+        let labels = text.split(DOTS).map(label).collect::<Result<Box<[_]>, _>>()?;
+        let pattern = Self(labels);
+        let len = pattern.to_string().len();
+        if len > MAX_NAME {
+            return Err(TargetError::TooLong { len, limit: MAX_NAME });
+        }
+        pattern.may_match_a_name()?;
+        Ok(pattern)
+    }
+}
+
+impl NamePattern {
+    /// No name ends in a number, so neither may a pattern: a rule that matches nothing denies nothing.
+    /// `10.0.0.*` could match `10.0.0.example` only, which nobody means.
+    fn may_match_a_name(&self) -> Result<(), TargetError> {
+        let wild = self.0.iter().any(|label| !matches!(label, Label::Is(_)));
+        let number = |label: &Label| matches!(label, Label::Is(label) if ends_in_number(label));
+        let address = self.0.iter().any(number)
+            && self.0.iter().all(|label| number(label) || !matches!(label, Label::Is(_)));
+        match (wild, self.0.last()) {
+            (true, _) if address => Err(TargetError::NumericPattern),
+            (true, Some(last)) if number(last) => Err(TargetError::NumericPattern),
+            (false, Some(last)) if number(last) => {
+                Err(TargetError::BadName(crate::DestinationError::BadIpv4))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn label(text: &str) -> Result<Label, TargetError> {
+    match text {
+        "*" => return Ok(Label::One),
+        "**" => return Ok(Label::Many),
+        _ if text.contains('*') => return Err(TargetError::WildcardInLabel { label: text.into() }),
+        _ => {}
+    }
+    match normalise_name(text) {
+        Ok(label) if !label.contains('.') => Ok(Label::Is(label.into())),
+        _ => Err(TargetError::BadLabel { label: text.into() }),
     }
 }
 
@@ -89,60 +134,36 @@ impl fmt::Display for NamePattern {
     }
 }
 
-impl Ports {
-    /// Whether the port is one of them.
-    pub fn contains(&self, port: u16) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Range(range) => range.contains(&port),
+/// What separates labels (UTS 46 section 4, step 1 and IDNA2003 section 3.1).
+const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
+
+/// RFC 1035 section 2.3.4, less the length byte and the root. It holds for patterns
+/// too, since no wildcard stands for less than one byte.
+const MAX_NAME: usize = 253;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_pattern_counts() {
+        for (pattern, name, matches) in [
+            ("auth.**.mycorp.com", "x.mycorp.com", false),
+            ("auth.**.mycorp.com", "auth.mycorp.com", false),
+            ("auth.**.mycorp.com", "auth.a.mycorp.com", true),
+            ("auth.**.mycorp.com", "auth.a.b.mycorp.com", true),
+            ("auth.**.mycorp.com", "x.auth.a.mycorp.com", false),
+            ("**.a.**.a.com", "x.a.a.a.com", true),
+            ("**.a.**.a.com", "a.x.a.com", false),
+            ("**.a.**.b.**", "1.a.b.a.2.b.3", true),
+            ("**.a.**.b.**", "1.a.b.3", false),
+            ("www.**", "www.example.com", true),
+            ("www.**", "www", false),
+            ("**.*.com", "a.com", false),
+            ("**.*.com", "b.a.com", true),
+            ("*.**.com", "b.a.com", true),
+        ] {
+            assert_eq!(pattern.parse::<NamePattern>().unwrap().matches(name), matches, "{pattern} {name}");
         }
     }
 }
-
-impl FromStr for Target {
-    type Err = TargetError;
-
-    fn from_str(text: &str) -> Result<Self, TargetError> {
-        if text.eq_ignore_ascii_case("host") {
-            return Ok(Self::Host);
-        }
-        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-        if let Ok(network) = bare.parse::<IpNet>() {
-            return Ok(Self::Network(network.trunc()));
-        }
-        if let Ok(address) = bare.parse::<IpAddr>() {
-            return Ok(Self::Network(unmap(address).into()));
-        }
-        match text.parse::<Host>() {
-            Ok(Host::Address(address)) => Ok(Self::Network(address.into())),
-            _ => text.parse().map(Self::Name),
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(pattern) => pattern.fmt(f),
-            Self::Network(network) => network.fmt(f),
-            Self::Host => f.write_str("host"),
-        }
-    }
-}
-
-/// Why text names no target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TargetError {
-    /// A label is neither a wildcard nor part of a name.
-    Name(DestinationError),
-}
-
-impl fmt::Display for TargetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(why) => write!(f, "neither a name, a pattern, an address nor a network: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for TargetError {}

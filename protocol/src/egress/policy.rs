@@ -12,9 +12,20 @@ pub struct EgressPolicy {
 }
 
 impl EgressPolicy {
-    /// Compiles rules; their order means nothing, except for which of several equal ones is named.
-    pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+    /// Compiles rules. Their order decides which of several that say the same is named: the first.
+    ///
+    /// # Errors
+    /// [`PolicyError`]: more than a decision may cost.
+    pub fn new(rules: Vec<Rule>) -> Result<Self, PolicyError> {
+        if rules.len() > MAX_RULES {
+            return Err(PolicyError::TooManyRules { count: rules.len() });
+        }
+        Ok(Self { rules })
+    }
+
+    /// The rules, as they were given.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// Judges what was asked for, before any name is resolved. For an address
@@ -57,6 +68,7 @@ impl EgressPolicy {
         self.not_denied(address, port)?;
         match classify(address) {
             AddressClass::Ordinary => Ok(()),
+            class @ AddressClass::NotUnicast => Err(Denial::Special { address, class }),
             class => match self.allowing(address, port) {
                 Some(_) => Ok(()),
                 None => Err(Denial::Special { address, class }),
@@ -73,6 +85,9 @@ impl EgressPolicy {
     fn allowing(&self, address: IpAddr, port: u16) -> Option<&Rule> {
         let address = unmap(address);
         let class = classify(address);
+        if class == AddressClass::NotUnicast {
+            return None;
+        }
         // `0.0.0.0/0` does not mean the metadata service: a special address is named by a special network.
         let named = |network: &IpNet| {
             class == AddressClass::Ordinary
@@ -114,3 +129,25 @@ impl fmt::Display for Denial<'_> {
         }
     }
 }
+
+/// Why rules make no policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyError {
+    /// More rules than a policy may have.
+    TooManyRules {
+        /// How many.
+        count: usize,
+    },
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyRules { count } => write!(f, "{count} rules, the limit is {MAX_RULES}"),
+        }
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
+const MAX_RULES: usize = 100_000;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Ports, Target};
+use super::{Entry, Ports, Target, entry};
 
 /// One line of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,14 @@ pub enum Action {
     Deny,
 }
 
+impl Rule {
+    /// An entry of a list, and where it stands.
+    pub fn new(action: Action, entry: Entry, origin: impl Into<Box<str>>) -> Self {
+        let Entry { target, ports } = entry;
+        Self { action, target, ports, origin: origin.into() }
+    }
+}
+
 /// `egress.deny[2] (line 14): deny *.evil.example`
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,11 +39,7 @@ impl fmt::Display for Rule {
             Action::Allow => "allow",
             Action::Deny => "deny",
         };
-        write!(f, "{}: {action} {}", self.origin, self.target)?;
-        match &self.ports {
-            Ports::Any => Ok(()),
-            Ports::Range(range) if range.start() == range.end() => write!(f, ":{}", range.start()),
-            Ports::Range(range) => write!(f, ":{}-{}", range.start(), range.end()),
-        }
+        write!(f, "{}: {action} ", self.origin)?;
+        entry::write(&self.target, &self.ports, f)
     }
 }

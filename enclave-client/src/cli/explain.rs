@@ -61,7 +61,13 @@ impl ExplainArgs {
                 return ExitCode::from(EXIT_OS);
             }
         };
-        let policy = EgressPolicy::new(manifest.rules.clone());
+        let policy = match EgressPolicy::new(manifest.rules.clone()) {
+            Ok(policy) => policy,
+            Err(why) => {
+                error!(code = "manifest-invalid", "{why}");
+                return ExitCode::from(EXIT_USAGE);
+            }
+        };
         let answer = |asked| runtime.block_on(self.answer(asked, &policy, &manifest));
         let answers: Vec<_> = self.destinations.iter().map(answer).collect();
         match self.output {

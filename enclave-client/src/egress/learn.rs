@@ -14,8 +14,8 @@ use std::{
 };
 
 use countersign_protocol::{
-    Destination, Host,
-    egress::{Action, Denial, EgressPolicy, Ports, Rule, Target},
+    AddressClass, Destination, Host,
+    egress::{self, Action, Denial, EgressPolicy, Rule},
     unmap,
 };
 use tokio::time::{Instant, interval};
@@ -52,7 +52,7 @@ impl Enforcement {
         judged: Result<(), Denial<'p>>,
     ) -> Result<(), Denial<'p>> {
         match (self, judged) {
-            (Self::Learn(recorder), Err(Denial::Special { .. } | Denial::NoRule)) => {
+            (Self::Learn(recorder), Err(denial)) if can_be_learnt(&denial) => {
                 recorder.add_address(destination, address);
                 Ok(())
             }
@@ -135,7 +135,7 @@ impl Recorder {
         let (verdict, settled) = match judged {
             Ok(_) if self.gated.contains(destination) => (Verdict::Gated, Ok(())),
             Ok(rule) => (Verdict::Allowed(rule.to_string()), Ok(())),
-            Err(Denial::Rule(rule)) => (Verdict::Denied(rule.to_string()), Err(Denial::Rule(rule))),
+            Err(denial) if !can_be_learnt(&denial) => (Verdict::Denied(denial.to_string()), Err(denial)),
             Err(_) => (Verdict::Learnt, Ok(())),
         };
         let mut state = self.state();
@@ -259,11 +259,20 @@ impl Seen {
                 return;
             }
             Verdict::Denied(rule) => {
-                let _ = writeln!(text, ": {destination}, and did not pass; denied by {}", one_line(rule));
+                let _ = writeln!(text, ": {destination}, and did not pass: {}", one_line(rule));
                 return;
             }
         }
         text.push_str(&entry(destination));
+    }
+}
+
+/// Whether a rule could allow it: not against a deny rule, and no rule ever names a multicast address.
+fn can_be_learnt(denial: &Denial<'_>) -> bool {
+    match denial {
+        Denial::NoRule => true,
+        Denial::Special { class, .. } => *class != AddressClass::NotUnicast,
+        Denial::Rule(_) => false,
     }
 }
 
@@ -299,9 +308,9 @@ fn one_line(text: &str) -> String {
 fn anything() -> EgressPolicy {
     let networks =
         ["0.0.0.0/0", "::/0", "127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"];
-    let targets = ["**", "host"].into_iter().chain(networks).filter_map(|text| text.parse::<Target>().ok());
-    let rule = |target| Rule { action: Action::Allow, target, ports: Ports::Any, origin: "learning".into() };
-    EgressPolicy::new(targets.map(rule).collect())
+    let entries = ["**", "host"].into_iter().chain(networks).filter_map(|text| text.parse::<egress::Entry>().ok());
+    let rules = entries.map(|entry| Rule::new(Action::Allow, entry, "learning"));
+    EgressPolicy::new(rules.collect()).unwrap_or_default()
 }
 
 const HEADER: &str = "\

@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU16;
 
-use countersign_protocol::egress::Rule;
+use countersign_protocol::egress::{EgressPolicy, Rule};
 
 use super::{
     Files, IngressEntry, Mistake, PeerEntry, ProxyEntry, ingress,
-    node::At,
+    node::{At, Place},
     outbound::Connections,
     raw,
     rules::{self, Rules},
@@ -44,11 +44,16 @@ pub(super) fn check(raw: &raw::Manifest, files: &Files<'_>, mistakes: &mut Vec<M
     warnings.extend(raw.without_effect.iter().cloned());
     warnings.extend(rules.unreachable());
     warnings.sort_by_key(|warning| (warning.line, warning.column));
+    let rules = rules.into_vec();
+    // A policy is made once more where the manifest is put to use; here it must be possible.
+    if let Err(why) = EgressPolicy::new(rules.clone()) {
+        mistakes.push(Place::START.mistake("", why.to_string()));
+    }
     let proxy_port = raw.egress.proxy_port.as_ref().and_then(|port| u16::try_from(port.value).ok());
     Manifest {
         proxy_port: proxy_port.unwrap_or(DEFAULT_PROXY_PORT),
         proxies,
-        rules: rules.into_vec(),
+        rules,
         ingress: ingress::check(&raw.ingress, mistakes),
         peers,
         kms_port: port(raw.kms_port.as_ref()),

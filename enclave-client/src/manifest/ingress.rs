@@ -14,17 +14,17 @@ pub(super) fn check(raw: &[raw::Ingress], mistakes: &mut Vec<Mistake>) -> Vec<In
     let mut lines = HashMap::new();
     let mut entries = Vec::new();
     for one in raw {
-        let tls = one.tls.as_ref().map_or(Some(IngressTls::Passthrough), |tls| end_of_tls(tls, mistakes));
-        let (Some(number), Some(listen_port), Some(tls)) =
-            (&one.listen_port, port(one.listen_port.as_ref()), tls)
-        else {
-            continue;
-        };
-        if let Some(line) = lines.insert(listen_port, number.place.line) {
-            let message = format!("{listen_port} stands at line {line} already");
+        let listen_port = port(one.listen_port.as_ref());
+        if let (Some(number), Some(port)) = (&one.listen_port, listen_port)
+            && let Some(line) = lines.insert(port, number.place.line)
+        {
+            let message = format!("{port} stands at line {line} already");
             mistakes.push(number.place.mistake(format!("{}.listen_port", one.path), message));
         }
-        entries.push(IngressEntry { listen_port, tls });
+        let tls = one.tls.as_ref().map_or(Some(IngressTls::Passthrough), |tls| end_of_tls(tls, mistakes));
+        if let (Some(listen_port), Some(tls)) = (listen_port, tls) {
+            entries.push(IngressEntry { listen_port, tls });
+        }
     }
     entries
 }

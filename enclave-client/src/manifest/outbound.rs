@@ -4,7 +4,7 @@ use std::{collections::HashMap, num::NonZeroU16, path::Path};
 
 use countersign_protocol::{
     Destination, Host, Interval,
-    egress::{Action, Ports, Rule, Target},
+    egress::{Action, Rule, Target},
     wire,
 };
 
@@ -63,9 +63,9 @@ impl Connections {
             },
         };
         let (Some(destination), Some(way)) = (destination, way) else { return };
-        if raw.redirects.as_ref().is_some_and(|redirects| redirects.value) {
+        if let Some(redirects) = raw.redirects.as_ref().filter(|redirects| redirects.value) {
             let message = "grants nothing: list what is redirected to as entries of their own";
-            self.warnings.push(raw.place.mistake(format!("{}.redirects", raw.path), message));
+            self.warnings.push(redirects.place.mistake(format!("{}.redirects", raw.path), message));
         }
         if let Some(before) = self.named.get(&destination) {
             // Two plugins may name one destination, if both mean the same by it.
@@ -110,8 +110,7 @@ impl Connections {
             Way::Peer(_) => (Action::Deny, format!("{}, {NO_PEERS}", written.origin()).into_boxed_str()),
         };
         let Some(target) = target(destination.host()) else { return };
-        let rule =
-            Rule { action, target, ports: Ports::Range(destination.port()..=destination.port()), origin };
+        let rule = Rule { action, target, ports: destination.port().into(), origin };
         if matches!(way, Way::Peer(_)) {
             let message = format!("{destination} cannot be reached: {NO_PEERS}");
             self.warnings.push(raw.place.mistake(&raw.path, message));

@@ -2,13 +2,13 @@
 
 use countersign_protocol::{
     Destination, Host,
-    egress::{Action, Denial, EgressPolicy, Ports, Rule, Target},
+    egress::{Action, Denial, EgressPolicy, Entry, Ports, Rule, Target},
 };
 
 use super::{
     Mistake,
     checked::parsed,
-    node::{At, Place},
+    node::Place,
     raw,
 };
 
@@ -34,29 +34,28 @@ pub(super) fn check(raw: &raw::Egress, mistakes: &mut Vec<Mistake>) -> Vec<(Writ
     allow
         .chain(deny)
         .filter_map(|(action, path, text)| {
-            let (target, ports) = entry(text, path, mistakes)?;
+            let entry = parsed::<Entry>(text, path, mistakes)?;
             let written = Written { path: path.clone(), place: text.place };
-            let rule = Rule { action, target, ports, origin: written.origin() };
+            let rule = Rule::new(action, entry, written.origin());
             Some((written, rule))
         })
         .collect()
-}
-
-fn entry(text: &At<String>, path: &str, mistakes: &mut Vec<Mistake>) -> Option<(Target, Ports)> {
-    Some((parsed(text, path, mistakes)?, Ports::Any))
 }
 
 impl Rules {
     /// Entries that allow nothing, because a deny rule names all that they do.
     pub(super) fn unreachable(&self) -> Vec<Mistake> {
         let denies: Vec<_> = self.listed.iter().map(|(_, rule)| rule.clone()).filter(is_deny).collect();
-        let policy = EgressPolicy::new(denies.clone());
+        // Too many rules is a mistake of its own.
+        let policy = EgressPolicy::new(denies.clone()).unwrap_or_default();
         let exact = self.exact.iter().filter(|(_, _, rule)| !is_deny(rule));
         let exact = exact.filter_map(|(written, destination, _)| match policy.judge(destination) {
             Err(Denial::Rule(deny)) => Some(written.never_reached(deny)),
             _ => None,
         });
-        let listed = self.listed.iter().filter(|(_, rule)| !is_deny(rule)).filter_map(|(written, allow)| {
+        let allows: Vec<_> = self.listed.iter().filter(|(_, rule)| !is_deny(rule)).collect();
+        let few = denies.len().saturating_mul(allows.len()) <= MAX_COMPARISONS;
+        let listed = allows.into_iter().filter(|_| few).filter_map(|(written, allow)| {
             denies.iter().find(|deny| covers(deny, allow)).map(|deny| written.never_reached(deny))
         });
         exact.chain(listed).collect()
@@ -107,3 +106,6 @@ fn covers(deny: &Rule, allow: &Rule) -> bool {
     };
     targets && ports
 }
+
+/// A hint is not worth minutes: with more pairs than these nobody looks for entries of `allow` that `deny` covers.
+const MAX_COMPARISONS: usize = 100_000;

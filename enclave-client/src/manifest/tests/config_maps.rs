@@ -45,7 +45,7 @@ fn what_leads_nowhere_has_its_place() {
         ("yaml", "pipeline", YAML, "1:69: [0].fqdn.configMap.ref: m/k has no text at \"pipeline\""),
         ("json", "pipeline#outputs#-1#host", JSON, "1:69: [0].fqdn.configMap.ref: m/k has no text at \"pipeline#outputs#-1#host\""),
         ("json", "a", "{", "1:49: [0].fqdn.configMap.key: m/k: EOF while parsing an object at line 1 column 1"),
-        ("yaml", "a", "a: [", "1:49: [0].fqdn.configMap.key: m/k: 2:1: "),
+        ("yaml", "a", "a: [", "1:49: [0].fqdn.configMap.key: m/k: 1:4: unclosed bracket"),
         ("ini", "empty#host", INI, "1:68: [0].fqdn.configMap.ref: m/k has no text at \"empty#host\""),
         ("ini", "a#b#c", INI, "1:68: [0].fqdn.configMap.ref: m/k has no text at \"a#b#c\""),
         ("ini", "output#host", INI, "1:68: [0].fqdn.configMap.ref: m/k has no text at \"output#host\""),

@@ -19,8 +19,9 @@
 //! cannot be wrong afterwards. `docs/protocol.md` describes the same exchange
 //! for whoever implements it in another language.
 //!
-//! It does not verify documents (that is `countersign-verifier`), and it holds
-//! no policy: who may pass is the proxy's decision.
+//! It does not verify documents (that is `countersign-verifier`), and it does not
+//! say who may pass: that is the proxy's decision. What may leave an enclave is
+//! judged here, since its client and its host half must judge alike.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

@@ -39,6 +39,7 @@ dictionary_of() {
     eif_raw) echo eif ;;
     audit_export_raw | measurement_raw | problem_raw) echo json ;;
     destination_raw | dial_raw) echo destination ;;
+    egress_entry_raw) echo egress ;;
     config_raw) echo toml ;;
     manifest_raw) echo yaml ;;
     gateway_head_raw | local_head_raw) echo http ;;

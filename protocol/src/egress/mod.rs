@@ -13,8 +13,11 @@
 //! that the name resolves to. Only an address that was judged may be dialled.
 //! `docs/egress.md` says all of it for users.
 
+mod compiled;
+mod denial;
 mod entry;
 mod error;
+mod explanation;
 mod pattern;
 mod policy;
 mod ports;
@@ -22,10 +25,12 @@ mod rule;
 mod rule_set;
 mod target;
 
+pub use denial::{Denial, PolicyError};
 pub use entry::Entry;
 pub use error::TargetError;
+pub use explanation::{But, Explanation, Near};
 pub use pattern::NamePattern;
-pub use policy::{Denial, EgressPolicy, PolicyError};
+pub use policy::EgressPolicy;
 pub use ports::Ports;
 pub use rule::{Action, Rule};
 pub use rule_set::{RuleSetTarget, RuleSetTargetError};

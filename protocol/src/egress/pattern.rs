@@ -21,29 +21,7 @@ pub(super) enum Label {
 impl NamePattern {
     /// Whether a normalised name matches, the whole pattern against the whole name.
     pub fn matches(&self, name: &str) -> bool {
-        let labels: Vec<&str> = name.split('.').collect();
-        let (mut taken, mut at) = (0, 0);
-        // Where the last `**` stands, and how many labels there are before what follows it.
-        let mut retry = None;
-        // With a later `**` to take up the rest, an earlier one never needs to take more:
-        // so one place to come back to is enough, and the time is a product, not a power.
-        loop {
-            match (self.0.get(at), labels.get(taken)) {
-                (None, None) => return true,
-                (Some(Label::Many), Some(_)) => {
-                    retry = Some((at, taken + 1));
-                    (at, taken) = (at + 1, taken + 1);
-                }
-                (Some(label), Some(name)) if label.takes(name) => (at, taken) = (at + 1, taken + 1),
-                (_, left) => match retry {
-                    Some((many, first)) if left.is_some() && first < labels.len() => {
-                        retry = Some((many, first + 1));
-                        (at, taken) = (many + 1, first + 1);
-                    }
-                    _ => return false,
-                },
-            }
-        }
+        glob(&self.0, name).0
     }
 
     /// `**`.
@@ -62,7 +40,41 @@ impl NamePattern {
     }
 }
 
+/// Whether labels match a name from end to end, and in how many steps that was found:
+/// no more than the product of both lengths, each one longer.
+pub(super) fn glob(pattern: &[Label], name: &str) -> (bool, u32) {
+    let labels: Vec<&str> = name.split('.').collect();
+    let (mut at, mut taken, mut steps) = (0, 0, 0);
+    // Where the last `**` stands, and how many labels are taken with it.
+    let mut many = None;
+    // With a later `**` to take up the rest, an earlier one never needs to take more:
+    // so one place to come back to is enough, and the time is a product, not a power.
+    loop {
+        steps += 1;
+        match (pattern.get(at), labels.get(taken)) {
+            (None, None) => return (true, steps),
+            (Some(Label::Many), Some(_)) => {
+                many = Some((at, taken + 1));
+                (at, taken) = (at + 1, taken + 1);
+            }
+            (Some(label), Some(name)) if label.takes(name) => (at, taken) = (at + 1, taken + 1),
+            (_, left) => match many {
+                Some((many_at, with)) if left.is_some() && with < labels.len() => {
+                    many = Some((many_at, with + 1));
+                    (at, taken) = (many_at + 1, with + 1);
+                }
+                _ => return (false, steps),
+            },
+        }
+    }
+}
+
 impl Label {
+    /// Whether this label is that one, and no wildcard.
+    pub(super) fn is(&self, name: &str) -> bool {
+        matches!(self, Self::Is(label) if **label == *name)
+    }
+
     /// Whether this label, on its own, takes that one.
     pub(super) fn takes(&self, name: &str) -> bool {
         match self {

@@ -50,6 +50,8 @@ pub(crate) enum Part {
     Memory,
     /// Rows, changes and lists, on each database.
     Store,
+    /// Decisions of the egress policy.
+    EgressPolicy,
 }
 
 /// How much to measure.
@@ -101,6 +103,7 @@ impl Part {
             Self::Replicas => "from one revocation to the last tunnel cut on three replicas",
             Self::Herd => "10,000 enclaves attest again after an outage",
             Self::Memory => "what idle sessions, tunnels and streams hold",
+            Self::EgressPolicy => "decisions of the egress policy by the number of its rules",
             Self::Store => "admissions written, policies changed, long lists paged, on each database",
         }
     }
@@ -118,6 +121,7 @@ impl fmt::Display for Part {
             Self::Herd => "herd",
             Self::Memory => "memory",
             Self::Store => "store",
+            Self::EgressPolicy => "egress-policy",
         })
     }
 }

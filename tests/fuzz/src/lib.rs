@@ -16,6 +16,7 @@
 pub mod certificate;
 pub mod destination;
 pub mod document;
+pub mod egress;
 pub mod eif;
 pub mod measurement;
 pub mod message;
@@ -64,6 +65,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("destination_raw", destination::raw),
     ("destination_structured", destination::structured),
     ("problem_raw", problem::raw),
+    ("egress_entry_raw", egress::entry_raw),
+    ("egress_policy_structured", egress::policy_structured),
     #[cfg(feature = "programs")]
     ("audit_export_raw", audit_export::raw),
     #[cfg(feature = "programs")]

@@ -1,10 +1,13 @@
 //! Attacks on the local proxy's port; nothing behind it is reachable.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use countersign_enclave::local::{LocalProxy, LocalProxyLimits, Routes};
-use countersign_protocol::Problem;
+use countersign_enclave::{
+    egress::{Egress, Outer},
+    local::{LocalProxy, LocalProxyLimits},
+};
+use countersign_protocol::{Problem, egress::EgressPolicy};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -16,7 +19,8 @@ async fn start(limits: LocalProxyLimits) -> (SocketAddr, DropGuard) {
     let address = proxy.address();
     assert!(address.ip().is_loopback());
     let stop = CancellationToken::new();
-    tokio::spawn(proxy.serve(Routes::default(), stop.clone()));
+    let egress = Egress::new(EgressPolicy::default(), HashMap::new(), Outer::Direct);
+    tokio::spawn(proxy.serve(Arc::new(egress), stop.clone()));
     (address, stop.drop_guard())
 }
 
@@ -38,11 +42,11 @@ async fn ask(address: SocketAddr, head: &str) -> Problem {
 }
 
 #[tokio::test]
-async fn what_the_manifest_does_not_name_is_denied_by_name() {
+async fn what_no_rule_allows_is_denied_by_name() {
     let (address, _stop) = start(LocalProxyLimits::default()).await;
     let problem = ask(address, "CONNECT Evil.example.:443 HTTP/1.1\r\nHost: kms.example\r\n\r\n").await;
     assert_eq!((problem.status, &*problem.code), (403, "destination-denied"));
-    assert_eq!(problem.detail, "no entry of outboundConnections in the manifest names evil.example:443");
+    assert_eq!(problem.detail, "evil.example:443: no rule allows it");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 use std::{fmt, net::IpAddr, process::ExitCode, str::FromStr};
 
 use clap::Args;
-use countersign_protocol::{Destination, DestinationError, Host, egress::EgressPolicy};
+use countersign_protocol::{
+    Destination, DestinationError, Host,
+    egress::{But, EgressPolicy, Near},
+};
 use serde_json::{Value, json};
 use tracing::error;
 
@@ -39,6 +42,8 @@ struct Answer {
     destination: Destination,
     /// The rule that allows it, or why it is denied.
     name: Result<String, String>,
+    /// Rules that nearly allow it.
+    near: Vec<String>,
     /// The proxy that it goes through.
     proxy: Option<Host>,
     addresses: Result<Vec<(IpAddr, Result<(), String>)>, String>,
@@ -92,9 +97,11 @@ impl ExplainArgs {
         let judge = |address: IpAddr| {
             (address, policy.judge_address(destination, address).map(drop).map_err(|why| why.to_string()))
         };
+        let explained = policy.explain(destination);
         Answer {
             destination: destination.clone(),
-            name: policy.judge(destination).map(ToString::to_string).map_err(|why| why.to_string()),
+            near: explained.near.iter().map(near).collect(),
+            name: explained.decision.map(ToString::to_string).map_err(|why| why.to_string()),
             proxy,
             addresses: addresses.map(|addresses| addresses.into_iter().map(judge).collect()),
         }
@@ -111,6 +118,16 @@ fn ips(addresses: Vec<Address>) -> Vec<IpAddr> {
         _ => None,
     };
     addresses.into_iter().filter_map(ip).collect()
+}
+
+/// A rule that nearly allows, and what is missing.
+fn near(Near { rule, but }: &Near<'_>) -> String {
+    let but = match but {
+        But::OtherPorts => "for other ports",
+        But::NotSpecial => "not for special addresses alone",
+        But::OtherLabels => "for other names of that domain",
+    };
+    format!("{rule}, but {but}")
 }
 
 impl Answer {
@@ -132,6 +149,7 @@ impl Answer {
             "allowed": self.is_allowed(),
             "rule": self.name.as_ref().ok(),
             "why": self.name.as_ref().err(),
+            "near": self.near,
             "proxy": self.proxy.as_ref().map(ToString::to_string),
             "addresses": addresses.collect::<Vec<_>>(),
             "unresolved": self.addresses.as_ref().err(),
@@ -144,6 +162,9 @@ impl fmt::Display for Answer {
         match &self.name {
             Ok(rule) => writeln!(f, "{}: allowed by {rule}", self.destination)?,
             Err(why) => writeln!(f, "{}: denied: {why}", self.destination)?,
+        }
+        for near in &self.near {
+            writeln!(f, "  near: {near}")?;
         }
         if let Some(proxy) = &self.proxy {
             writeln!(

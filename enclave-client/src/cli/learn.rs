@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
+use countersign_protocol::egress::PolicyError;
 use tokio::runtime::Runtime;
 use tracing::error;
 
@@ -19,14 +20,14 @@ pub(super) struct LearnArgs {
 }
 
 impl LearnArgs {
-    pub(super) fn enforcement(&self, manifest: &Manifest) -> Enforcement {
-        match &self.learn {
-            None => Enforcement::Enforce,
-            Some(_) => {
-                let gated = manifest.proxies.iter().flat_map(|proxy| proxy.destinations.iter().cloned());
-                Enforcement::Learn(Arc::new(Recorder::new(gated.collect())))
-            }
+    /// # Errors
+    /// [`PolicyError`] when the manifest's rules make no policy.
+    pub(super) fn enforcement(&self, manifest: &Manifest) -> Result<Enforcement, PolicyError> {
+        if self.learn.is_none() {
+            return Ok(Enforcement::Enforce);
         }
+        let gated = manifest.proxies.iter().flat_map(|proxy| proxy.destinations.iter().cloned());
+        Ok(Enforcement::Learn(Arc::new(Recorder::new(&manifest.rules, gated.collect())?)))
     }
 
     /// Warns, and writes the file now and then, so that a killed enclave leaves something behind.

@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod host_way;
 mod learn;
 mod run;
 
@@ -17,6 +18,7 @@ use crate::{
     manifest::{self, Manifest, ManifestError},
 };
 
+pub use host_way::{HostWay, HostWayError};
 pub use run::{Outcome, RunError, RunOptions, run};
 
 /// Attests this enclave to its proxies and carries the application's traffic.
@@ -72,6 +74,10 @@ struct RunArgs {
     /// What to do when that time is over
     #[arg(long, value_enum, default_value_t)]
     if_unattested: IfUnattested,
+    /// How bytes leave: auto (through the host half at vsock:3:12280 in an enclave, else direct),
+    /// direct, or where the host half listens (vsock:3:PORT, unix:/path, tcp:host:port)
+    #[arg(long, value_name = "WAY", default_value_t)]
+    host: HostWay,
     #[command(flatten)]
     learn: learn::LearnArgs,
     #[cfg(feature = "simulator")]
@@ -157,10 +163,18 @@ impl RunArgs {
             return ExitCode::from(EXIT_USAGE);
         };
         let application = Application { program, arguments: words.collect() };
+        let enforcement = match self.learn.enforcement(&manifest) {
+            Ok(enforcement) => enforcement,
+            Err(why) => {
+                error!(code = "manifest-invalid", "{why}");
+                return ExitCode::from(EXIT_USAGE);
+            }
+        };
         let options = RunOptions {
+            host: self.host,
             wait_attested: Duration::from_secs(self.wait_attested),
             if_unattested: self.if_unattested,
-            enforcement: self.learn.enforcement(&manifest),
+            enforcement: enforcement.clone(),
         };
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -169,9 +183,9 @@ impl RunArgs {
                 return ExitCode::from(EXIT_OS);
             }
         };
-        self.learn.start(&options.enforcement, &runtime);
-        let outcome = runtime.block_on(run(manifest, device, &application, options.clone()));
-        self.learn.finish(&options.enforcement);
+        self.learn.start(&enforcement, &runtime);
+        let outcome = runtime.block_on(run(manifest, device, &application, options));
+        self.learn.finish(&enforcement);
         // A call to the device may still block; the application is gone, so nobody waits for it.
         runtime.shutdown_background();
         exit_code(outcome)

@@ -3,7 +3,7 @@
 //! A deny rule holds all the same: somebody has decided it.
 
 use std::{
-    collections::{BTreeMap, HashSet, btree_map::Entry},
+    collections::{BTreeMap, HashSet, btree_map},
     fmt::Write as _,
     fs, io,
     net::IpAddr,
@@ -15,11 +15,13 @@ use std::{
 
 use countersign_protocol::{
     AddressClass, Destination, Host,
-    egress::{self, Action, Denial, EgressPolicy, Rule},
+    egress::{Action, Denial, EgressPolicy, Entry, PolicyError, Rule},
     unmap,
 };
 use tokio::time::{Instant, interval};
 use tracing::{error, warn};
+
+use crate::transport::Stream;
 
 /// Whether the rules hold.
 #[derive(Clone, Debug, Default)]
@@ -44,34 +46,23 @@ impl Enforcement {
         }
     }
 
-    /// What comes of its judgement of an address that the destination's name leads to.
-    pub(super) fn settle_address<'p>(
-        &self,
-        destination: &Destination,
-        address: IpAddr,
-        judged: Result<(), Denial<'p>>,
-    ) -> Result<(), Denial<'p>> {
-        match (self, judged) {
-            (Self::Learn(recorder), Err(denial)) if can_be_learnt(&denial) => {
-                recorder.add_address(destination, address);
-                Ok(())
-            }
-            (_, judged) => judged,
-        }
-    }
-
-    /// Notes that a connection to this address was made.
-    pub(super) fn dialled(&self, destination: &Destination, address: IpAddr) {
-        if let Self::Learn(recorder) = self {
-            recorder.dialled(destination, address);
-        }
-    }
-
-    /// The policy for a host half that resolves by itself: none, while learning.
-    pub(super) fn outer_policy<'a>(&'a self, policy: &'a EgressPolicy) -> &'a EgressPolicy {
+    /// The policy for the addresses that a name leads to: while learning, the deny rules alone.
+    pub(super) fn for_addresses<'a>(&'a self, policy: &'a EgressPolicy) -> &'a EgressPolicy {
         match self {
             Self::Enforce => policy,
-            Self::Learn(recorder) => &recorder.anything,
+            Self::Learn(recorder) => &recorder.permissive,
+        }
+    }
+
+    /// Notes an address that somebody has connected to and `policy` would not have allowed. Where the host half
+    /// dials, the address is not known.
+    pub(super) fn connected(&self, destination: &Destination, stream: &Stream, policy: &EgressPolicy) {
+        if let (Self::Learn(recorder), Stream::Tcp(stream)) = (self, stream)
+            && let Ok(peer) = stream.peer_addr()
+            && matches!(destination.host(), Host::Name(name) if &**name != HOST)
+            && policy.judge_address(destination, peer.ip()).is_err()
+        {
+            recorder.add_address(destination, peer.ip());
         }
     }
 }
@@ -81,7 +72,7 @@ impl Enforcement {
 pub struct Recorder {
     started: Instant,
     gated: HashSet<Destination>,
-    anything: EgressPolicy,
+    permissive: EgressPolicy,
     state: Mutex<State>,
 }
 
@@ -99,11 +90,11 @@ struct Seen {
     count: u64,
     first: Duration,
     verdict: Verdict,
-    /// Special addresses that the name led to, at most [`MAX_ADDRESSES`], and whether one was connected to.
-    special: BTreeMap<IpAddr, Use>,
+    /// Special addresses that the name led to and somebody connected to, at most [`MAX_ADDRESSES`].
+    special: Vec<IpAddr>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Verdict {
     /// No rule allows it: this is what is learnt.
     Learnt,
@@ -111,20 +102,20 @@ enum Verdict {
     Allowed(String),
     /// It goes through a proxy.
     Gated,
-    /// A rule forbids it, and it did not pass.
+    /// It did not pass, and why.
     Denied(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Use {
-    Resolved,
-    Dialled,
-}
-
 impl Recorder {
-    /// Nothing was seen yet; `gated` is what goes through a proxy, and is not to be learnt as a way past it.
-    pub fn new(gated: HashSet<Destination>) -> Self {
-        Self { started: Instant::now(), gated, anything: anything(), state: Mutex::default() }
+    /// Nothing was seen yet. The deny rules among `rules` hold; `gated` is what goes through a proxy, and is not to
+    /// be learnt as a way past it.
+    ///
+    /// # Errors
+    /// [`PolicyError`] when these rules make no policy.
+    pub fn new(rules: &[Rule], gated: HashSet<Destination>) -> Result<Self, PolicyError> {
+        let denies = rules.iter().filter(|rule| rule.action == Action::Deny).cloned();
+        let permissive = EgressPolicy::new(denies.chain(anything()).collect())?;
+        Ok(Self { started: Instant::now(), gated, permissive, state: Mutex::default() })
     }
 
     fn settle<'p>(
@@ -135,19 +126,19 @@ impl Recorder {
         let (verdict, settled) = match judged {
             Ok(_) if self.gated.contains(destination) => (Verdict::Gated, Ok(())),
             Ok(rule) => (Verdict::Allowed(rule.to_string()), Ok(())),
-            Err(denial) if !can_be_learnt(&denial) => (Verdict::Denied(denial.to_string()), Err(denial)),
-            Err(_) => (Verdict::Learnt, Ok(())),
+            Err(denial) if can_be_learnt(&denial) => (Verdict::Learnt, Ok(())),
+            Err(denial) => (Verdict::Denied(denial.to_string()), Err(denial)),
         };
         let mut state = self.state();
         state.changed = true;
         let room = state.seen.len() < MAX_DESTINATIONS;
         match state.seen.entry(destination.clone()) {
-            Entry::Occupied(seen) => seen.into_mut().count += 1,
-            Entry::Vacant(place) if room => {
+            btree_map::Entry::Occupied(seen) => seen.into_mut().count += 1,
+            btree_map::Entry::Vacant(place) if room => {
                 let first = self.started.elapsed();
-                place.insert(Seen { count: 1, first, verdict, special: BTreeMap::new() });
+                place.insert(Seen { count: 1, first, verdict, special: Vec::new() });
             }
-            Entry::Vacant(_) => state.more += 1,
+            btree_map::Entry::Vacant(_) => state.more += 1,
         }
         settled
     }
@@ -156,36 +147,26 @@ impl Recorder {
         let mut state = self.state();
         if let Some(seen) = state.seen.get_mut(destination)
             && seen.special.len() < MAX_ADDRESSES
+            && !seen.special.contains(&address)
         {
-            seen.special.entry(address).or_insert(Use::Resolved);
-            state.changed = true;
-        }
-    }
-
-    fn dialled(&self, destination: &Destination, address: IpAddr) {
-        let mut state = self.state();
-        if let Some(used) = state.seen.get_mut(destination).and_then(|seen| seen.special.get_mut(&address)) {
-            *used = Use::Dialled;
+            seen.special.push(address);
             state.changed = true;
         }
     }
 
     /// Warns at once and each minute, and writes the file every five seconds when there is something new. Never
-    /// returns; dropping it loses nothing that [`Recorder::write`] would not write.
+    /// returns.
     pub async fn keep(self: Arc<Self>, file: PathBuf) {
         let mut write = interval(WRITE_EVERY);
-        let mut ticks_to_warning = 0;
-        loop {
+        for tick in 0_u64.. {
             write.tick().await;
-            if ticks_to_warning == 0 {
-                ticks_to_warning = WRITES_TO_A_WARNING;
+            if tick % WRITES_TO_A_WARNING == 0 {
                 warn!(
                     code = "learning",
                     "DEVELOPMENT ONLY: whatever no deny rule names may leave this enclave; written to {}",
                     file.display()
                 );
             }
-            ticks_to_warning -= 1;
             if !std::mem::take(&mut self.state().changed) {
                 continue;
             }
@@ -215,24 +196,16 @@ impl Recorder {
         for (destination, seen) in &state.seen {
             seen.describe(destination, &mut entries);
         }
-        for (address, (used, names)) in special_addresses(&state.seen) {
-            let _ = writeln!(entries, "  # {} leads to it", names.join(" and "));
-            match used {
-                Use::Dialled => entries.push_str(&entry(&address)),
-                Use::Resolved => {
-                    entries.push_str("  # and nobody connected to it:\n");
-                    entry(&address).lines().for_each(|line| {
-                        let _ = writeln!(entries, "  # {}", &line[2..]);
-                    });
-                }
-            }
+        for (address, names) in special_addresses(&state.seen) {
+            let _ = writeln!(entries, "  # {} led to it", names.join(" and "));
+            entries.push_str(&entry(&address));
         }
         let mut text = String::from(HEADER);
         if state.more > 0 {
+            let more = state.more;
             let _ = writeln!(
                 text,
-                "# {} more connections went to destinations beyond the first {MAX_DESTINATIONS}.",
-                state.more
+                "# {more} connections went to others than these {MAX_DESTINATIONS} destinations."
             );
         }
         let is_empty = entries.lines().all(|line| line.trim_start().starts_with('#'));
@@ -251,48 +224,41 @@ impl Seen {
         let Self { count, first, verdict, .. } = self;
         let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
         let _ = write!(text, "  # {times}, first after {} s", first.as_secs());
-        match verdict {
-            Verdict::Learnt => *text += "\n",
-            Verdict::Allowed(rule) => drop(writeln!(text, "; was allowed by {}", one_line(rule))),
+        let _ = match verdict {
+            Verdict::Learnt => writeln!(text),
+            Verdict::Allowed(rule) => writeln!(text, "; was allowed by {}", one_line(rule)),
             Verdict::Gated => {
-                let _ = writeln!(text, ": {destination}, through its proxy; keep its entry of type proxy");
-                return;
+                writeln!(text, ": {destination}, through its proxy; keep its entry of type proxy")
             }
-            Verdict::Denied(rule) => {
-                let _ = writeln!(text, ": {destination}, and did not pass: {}", one_line(rule));
-                return;
-            }
+            Verdict::Denied(why) => writeln!(text, ": {destination}, and did not pass: {}", one_line(why)),
+        };
+        if matches!(verdict, Verdict::Learnt | Verdict::Allowed(_)) {
+            text.push_str(&entry(destination));
         }
-        text.push_str(&entry(destination));
     }
 }
 
-/// Whether a rule could allow it: not against a deny rule, and no rule ever names a multicast address.
-fn can_be_learnt(denial: &Denial<'_>) -> bool {
-    match denial {
-        Denial::NoRule => true,
-        Denial::Special { class, .. } => *class != AddressClass::NotUnicast,
-        Denial::Rule(_) => false,
-    }
-}
-
-/// By address and port: whether somebody connected, and which names lead there. Without those that were asked for
-/// by their address.
-fn special_addresses(seen: &BTreeMap<Destination, Seen>) -> BTreeMap<Destination, (Use, Vec<String>)> {
-    let mut found: BTreeMap<Destination, (Use, Vec<String>)> = BTreeMap::new();
-    for (name, address, used) in seen
-        .iter()
-        .flat_map(|(name, seen)| seen.special.iter().map(move |(address, used)| (name, *address, *used)))
+/// By address and port, the names that led there; without those that were asked for by their address.
+fn special_addresses(seen: &BTreeMap<Destination, Seen>) -> BTreeMap<Destination, Vec<String>> {
+    let mut found: BTreeMap<Destination, Vec<String>> = BTreeMap::new();
+    for (name, address) in seen.iter().flat_map(|(name, seen)| seen.special.iter().map(move |ip| (name, *ip)))
     {
         let Some(port) = NonZeroU16::new(name.port()) else { continue };
         let address = Destination::new(Host::Address(unmap(address)), port);
         if !seen.contains_key(&address) {
-            let (most, names) = found.entry(address).or_insert((used, Vec::new()));
-            *most = used.max(*most);
-            names.push(name.to_string());
+            found.entry(address).or_default().push(name.to_string());
         }
     }
     found
+}
+
+/// Whether a rule could allow it: not against a deny rule, and no rule ever opens a multicast address.
+fn can_be_learnt(denial: &Denial<'_>) -> bool {
+    match denial {
+        Denial::NoRule => true,
+        Denial::Special { class, .. } => *class != AddressClass::NotUnicast,
+        Denial::Rule(_) | Denial::Elsewhere { .. } => false,
+    }
 }
 
 fn entry(destination: &Destination) -> String {
@@ -304,14 +270,18 @@ fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
-/// Everything, special addresses too.
-fn anything() -> EgressPolicy {
-    let networks =
-        ["0.0.0.0/0", "::/0", "127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"];
-    let entries = ["**", "host"].into_iter().chain(networks).filter_map(|text| text.parse::<egress::Entry>().ok());
-    let rules = entries.map(|entry| Rule::new(Action::Allow, entry, "learning"));
-    EgressPolicy::new(rules.collect()).unwrap_or_default()
+/// Every name and address, special ones too.
+fn anything() -> impl Iterator<Item = Rule> {
+    let entries = ["**", HOST, "0.0.0.0/0", "::/0"].into_iter().chain(SPECIAL);
+    let entries = entries.filter_map(|text| text.parse::<Entry>().ok());
+    entries.map(|entry| Rule::new(Action::Allow, entry, "learning"))
 }
+
+/// Networks that no larger one opens.
+const SPECIAL: [&str; 5] = ["127.0.0.0/8", "::1", "169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"];
+
+/// The parent's loopback.
+const HOST: &str = "host";
 
 const HEADER: &str = "\
 # What the application asked for while countersign-enclave was learning. Read it before you use it: whatever
@@ -324,7 +294,7 @@ const MAX_ADDRESSES: usize = 16;
 
 const WRITE_EVERY: Duration = Duration::from_secs(5);
 
-const WRITES_TO_A_WARNING: u32 = 12;
+const WRITES_TO_A_WARNING: u64 = 12;
 
 #[cfg(test)]
 #[path = "learn_tests.rs"]

@@ -9,18 +9,16 @@
 //! ```
 
 mod connection;
+mod direct;
 mod error;
 mod host_link;
 mod learn;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
-use countersign_protocol::{Destination, Host, egress::EgressPolicy};
+use countersign_protocol::{Destination, egress::EgressPolicy};
 
-use crate::{
-    pool::Pool,
-    transport::{Address, Dial},
-};
+use crate::pool::Pool;
 
 pub use connection::Connection;
 pub use error::EgressError;
@@ -72,48 +70,15 @@ impl Egress {
         if let Some(pool) = self.gated.get(destination) {
             return pool.open(destination).await.map(Connection::Tunnel).map_err(EgressError::Gated);
         }
-        match &self.outer {
-            Outer::Direct => self.dial(destination).await,
-            Outer::Host(link) => link
-                .open(destination, self.enforcement.outer_policy(&self.policy))
-                .await
-                .map(Connection::Plain),
-        }
-    }
-
-    async fn dial(&self, destination: &Destination) -> Result<Connection, EgressError> {
-        let mut last = None;
-        for address in self.addresses(destination).await? {
-            match Address::Tcp(address).connect().await {
-                Ok(stream) => {
-                    self.enforcement.dialled(destination, address.ip());
-                    return Ok(Connection::Plain(stream));
-                }
-                Err(why) => last = Some(EgressError::Dial(why)),
+        let policy = self.enforcement.for_addresses(&self.policy);
+        let stream = match &self.outer {
+            Outer::Direct => {
+                let stream = direct::open(destination, policy).await?;
+                self.enforcement.connected(destination, &stream, &self.policy);
+                stream
             }
-        }
-        Err(last.unwrap_or(EgressError::NoAddress))
-    }
-
-    /// The addresses that may be dialled: those that were judged, and no others.
-    async fn addresses(&self, destination: &Destination) -> Result<Vec<SocketAddr>, EgressError> {
-        if matches!(destination.host(), Host::Name(name) if &**name == "host") {
-            return Ok(vec![(std::net::Ipv4Addr::LOCALHOST, destination.port()).into()]);
-        }
-        let found = Dial::Tcp(destination.clone()).resolve().await.map_err(EgressError::Dial)?;
-        let mut allowed = Vec::new();
-        let mut denied = None;
-        for address in found {
-            let Address::Tcp(address) = address else { continue };
-            let judged = self.policy.judge_address(destination, address.ip());
-            match self.enforcement.settle_address(destination, address.ip(), judged) {
-                Ok(()) => allowed.push(address),
-                Err(denial) => denied = Some(EgressError::denied(destination, &denial)),
-            }
-        }
-        match denied {
-            Some(denied) if allowed.is_empty() => Err(denied),
-            _ => Ok(allowed),
-        }
+            Outer::Host(link) => link.open(destination, policy).await?,
+        };
+        Ok(Connection::Plain(stream))
     }
 }

@@ -1,15 +1,17 @@
 //! What the application is told: one conversion from error to HTTP answer.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io::ErrorKind};
 
-use countersign_protocol::{Destination, Problem, ProblemCode, wire};
+use countersign_protocol::{Problem, ProblemCode, wire};
 use http::StatusCode;
 
 use super::HeadError;
 use crate::{
-    attest::Trouble,
+    attest::{Trouble, chain},
+    egress::EgressError,
     pool::{OpenError, session_is_gone},
     random::request_id,
+    transport::DialError,
 };
 
 /// The answer that opens a tunnel.
@@ -52,12 +54,23 @@ pub(super) fn overloaded(most: usize) -> Problem {
     Problem::new(ProblemCode::Overloaded, detail, request_id())
 }
 
-pub(super) fn not_in_manifest(destination: &Destination) -> Problem {
-    let detail = format!("no entry of outboundConnections in the manifest names {destination}");
-    Problem::new(ProblemCode::DestinationDenied, detail, request_id())
+pub(super) fn not_opened(error: &EgressError) -> Problem {
+    let known = |code| Problem::new(code, chain(error), request_id());
+    match error {
+        EgressError::Denied { .. } => known(ProblemCode::DestinationDenied),
+        EgressError::Gated(error) => no_tunnel(error),
+        EgressError::NoAddress => known(ProblemCode::ResolveFailed),
+        EgressError::Dial(DialError::Resolve { .. }) => known(ProblemCode::ResolveFailed),
+        EgressError::Dial(DialError::Connect { why, .. }) if why.kind() == ErrorKind::TimedOut => {
+            known(ProblemCode::ConnectTimeout)
+        }
+        EgressError::Dial(DialError::Connect { .. }) => known(ProblemCode::Unreachable),
+        EgressError::Host(problem) => problem.clone(),
+        EgressError::Deadline => local(504, "host-timeout", error.to_string()),
+    }
 }
 
-pub(super) fn not_opened(error: &OpenError) -> Problem {
+fn no_tunnel(error: &OpenError) -> Problem {
     match error {
         OpenError::NotAttested(trouble) => not_attested(trouble),
         // 401 would make a client ask its user for a password, and 403 would blame the
@@ -116,7 +129,7 @@ mod tests {
             (OpenError::Gateway("x".to_owned()), 502, "gateway-unreachable"),
             (OpenError::Deadline, 504, "gateway-timeout"),
         ] {
-            let problem = not_opened(&error);
+            let problem = no_tunnel(&error);
             assert_eq!((problem.status, &*problem.code), (status, code), "{error}");
         }
     }

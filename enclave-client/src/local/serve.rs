@@ -17,9 +17,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Routes, answer,
+    answer,
     head::{self, HeadError, MAX_HEAD},
-    relay::{End, relay},
+};
+use crate::{
+    egress::{Connection as Way, Egress},
+    relay::{Early, End, Report, relay},
+    transport::Stream,
 };
 
 /// Listeners on loopback, and only there.
@@ -67,7 +71,7 @@ impl LocalProxy {
     }
 
     /// Answers until `stop`.
-    pub async fn serve(self, routes: Routes, stop: CancellationToken) {
+    pub async fn serve(self, egress: Arc<Egress>, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(self.limits.connections));
         let farewells = Arc::new(Semaphore::new(FAREWELLS));
         let serving: Vec<_> = self
@@ -76,7 +80,7 @@ impl LocalProxy {
             .map(|listener| {
                 let doorman = Doorman {
                     listener,
-                    routes: routes.clone(),
+                    egress: egress.clone(),
                     room: room.clone(),
                     farewells: farewells.clone(),
                     limits: self.limits,
@@ -93,7 +97,7 @@ impl LocalProxy {
 
 struct Doorman {
     listener: TcpListener,
-    routes: Routes,
+    egress: Arc<Egress>,
     room: Arc<Semaphore>,
     farewells: Arc<Semaphore>,
     limits: LocalProxyLimits,
@@ -117,7 +121,7 @@ impl Doorman {
         let Ok(permit) = self.room.clone().try_acquire_owned() else {
             return self.turn_away(stream);
         };
-        let connection = Connection { routes: self.routes.clone(), limits: self.limits, _permit: permit };
+        let connection = Connection { egress: self.egress.clone(), limits: self.limits, _permit: permit };
         let stop = stop.clone();
         tokio::spawn(async move { stop.run_until_cancelled(connection.serve(stream)).await });
     }
@@ -138,7 +142,7 @@ impl Doorman {
 }
 
 struct Connection {
-    routes: Routes,
+    egress: Arc<Egress>,
     limits: LocalProxyLimits,
     _permit: OwnedSemaphorePermit,
 }
@@ -154,23 +158,34 @@ impl Connection {
             Ok(Err(error)) => return refuse(stream, None, &answer::bad_head(&error)).await,
             Err(_) => return refuse(stream, None, &answer::slow_head()).await,
         };
-        let Some(pool) = self.routes.find(&destination) else {
-            return refuse(stream, Some(&destination), &answer::not_in_manifest(&destination)).await;
-        };
-        let tunnel = match pool.open(&destination).await {
-            Ok(tunnel) => tunnel,
+        let way = match self.egress.open(&destination).await {
+            Ok(way) => way,
             Err(error) => return refuse(stream, Some(&destination), &answer::not_opened(&error)).await,
         };
-        debug!(%destination, code = "tunnel-opened", "tunnel {tunnel:?}");
+        debug!(%destination, code = "tunnel-opened", "tunnel {way:?}");
         if stream.write_all(answer::ESTABLISHED).await.is_err() {
             return;
         }
-        match relay(stream, tunnel, &buffer).await {
-            End::Finished { up, down } => {
-                debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended")
-            }
-            End::Broke(why) => info!(%destination, code = "tunnel-broke", "tunnel broke: {why}"),
-            End::Cut => warn!(%destination, code = "tunnel-cut", "tunnel cut: the session's lease lapsed"),
+        let near = Stream::Tcp(stream);
+        let early = Early { up: buffer.freeze(), ..Early::default() };
+        let cut = way.cut().cloned();
+        let report = match way {
+            Way::Tunnel(far) => relay(near, far, early, cut.as_ref()).await,
+            Way::Plain(far) => relay(near, far, early, cut.as_ref()).await,
+        };
+        log_end(&destination, &report);
+    }
+}
+
+fn log_end(destination: &Destination, report: &Report) {
+    let Report { end, up, down } = report;
+    match end {
+        End::Finished => debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended"),
+        End::Near(_) | End::Far(_) => {
+            info!(%destination, code = "tunnel-broke", up, down, "tunnel broke: {end}")
+        }
+        End::Cut => {
+            warn!(%destination, code = "tunnel-cut", up, down, "tunnel cut: the session's lease lapsed")
         }
     }
 }

@@ -5,12 +5,7 @@ use countersign_protocol::{
     egress::{Action, Denial, EgressPolicy, Entry, Ports, Rule, Target},
 };
 
-use super::{
-    Mistake,
-    checked::parsed,
-    node::Place,
-    raw,
-};
+use super::{Mistake, checked::parsed, node::Place, raw};
 
 /// The rules of a manifest, by how they came to be.
 pub(super) struct Rules {

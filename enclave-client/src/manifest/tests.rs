@@ -214,25 +214,33 @@ outboundConnections:
   - { type: proxy, fqdn: A.example., port: 443, proxyUrl: 'https://q.example' }
 ",
     );
-    assert_eq!(found, ["4:5: outboundConnections[1]: a.example:443 stands at line 3 already, with another meaning"]);
+    assert_eq!(
+        found,
+        ["4:5: outboundConnections[1]: a.example:443 stands at line 3 already, with another meaning"]
+    );
 }
 
 #[test]
 fn two_plugins_may_name_one_destination_when_they_mean_the_same() {
     let plugins = |second: &str| {
-        format!("userPlugins:\n- outboundConnections:\n  - {{ fqdn: a.example, port: 443 }}\n- outboundConnections:\n  - {{ {second} }}\n")
+        format!(
+            "userPlugins:\n- outboundConnections:\n  - {{ fqdn: a.example, port: 443 }}\n- outboundConnections:\n  - {{ {second} }}\n"
+        )
     };
     assert_eq!(parse(&plugins("type: default, fqdn: A.example, port: 443")).unwrap().rules.len(), 1);
     assert_eq!(
         mistakes(&plugins("type: proxy, fqdn: a.example, port: 443, proxyUrl: 'https://p.example'")),
-        ["5:5: userPlugins[1].outboundConnections[0]: a.example:443 stands at line 3 already, with another meaning"]
+        [
+            "5:5: userPlugins[1].outboundConnections[0]: a.example:443 stands at line 3 already, with another meaning"
+        ]
     );
 }
 
 #[test]
 fn what_a_deny_rule_makes_unreachable_is_a_warning() {
     let warnings = |allow: &str, deny: &str| {
-        let manifest = parse(&format!("version: v1\negress:\n  allow: ['{allow}']\n  deny: ['{deny}']\n")).unwrap();
+        let manifest =
+            parse(&format!("version: v1\negress:\n  allow: ['{allow}']\n  deny: ['{deny}']\n")).unwrap();
         manifest.warnings.len()
     };
     for (allow, deny) in [

@@ -55,7 +55,8 @@ fn nesting_is_bounded() {
         assert_eq!(mistakes(&deep).len(), 1);
     }
     // The mapping itself is one.
-    let nested = |depth: usize| format!("version: v1\nmetadata: {}{}\n", "[".repeat(depth), "]".repeat(depth));
+    let nested =
+        |depth: usize| format!("version: v1\nmetadata: {}{}\n", "[".repeat(depth), "]".repeat(depth));
     parse(&nested(23)).unwrap();
     let found = mistakes(&nested(24));
     assert_eq!(found, ["2:34: YAML document too large or too complex: limits breached: Depth { depth: 25 }"]);
@@ -73,7 +74,9 @@ fn a_manifest_has_at_most_a_mebibyte() {
 
 #[test]
 fn a_typing_slip_in_a_deployment_does_not_lose_its_rules_silently() {
-    let found = mistakes("spec:\n  userPlugins:\n    - outboundConnection:\n        - { fqdn: a.example, port: 1 }\n");
+    let found = mistakes(
+        "spec:\n  userPlugins:\n    - outboundConnection:\n        - { fqdn: a.example, port: 1 }\n",
+    );
     assert_eq!(
         found,
         ["3:7: spec.userPlugins[0].outboundConnection: unknown field, did you mean outboundConnections?"]
@@ -84,12 +87,17 @@ fn a_typing_slip_in_a_deployment_does_not_lose_its_rules_silently() {
 fn an_empty_word_never_means_a_weaker_rule() {
     // A template whose variable is empty must not fall back on the public roots, or on a plain connection.
     let entry = |more: &str| {
-        format!("outboundConnections:\n  - {{ type: proxy, fqdn: a.example, port: 1, proxyUrl: 'https://p.example', {more} }}\n")
+        format!(
+            "outboundConnections:\n  - {{ type: proxy, fqdn: a.example, port: 1, proxyUrl: 'https://p.example', {more} }}\n"
+        )
     };
     for (more, mistake) in [
         ("proxyAnchor: ", "2:88: outboundConnections[0].proxyAnchor: expected a text, found nothing"),
         ("proxyAnchorFile: ", "2:92: outboundConnections[0].proxyAnchorFile: expected a text, found nothing"),
-        ("transport: ", "2:86: outboundConnections[0].transport: expected tcp or a mapping of attestation, gateway, found nothing"),
+        (
+            "transport: ",
+            "2:86: outboundConnections[0].transport: expected tcp or a mapping of attestation, gateway, found nothing",
+        ),
     ] {
         assert_eq!(mistakes(&entry(more)), [mistake]);
     }
@@ -136,9 +144,13 @@ fn a_config_map_cannot_lead_out_of_its_directory() {
         ("key", "m", "/etc/passwd"),
         ("key", "m", "."),
     ] {
-        let text = format!("- {{ port: 1, fqdn: {{configMap: {{name: {name}, key: {key}, type: ini, ref: a}}}} }}\n");
+        let text = format!(
+            "- {{ port: 1, fqdn: {{configMap: {{name: {name}, key: {key}, type: ini, ref: a}}}} }}\n"
+        );
         let column = text.find(&format!("{field}: ")).unwrap() + field.len() + 3;
-        let Err(ManifestError::Mistakes(found)) = Manifest::parse_with(&text, &files) else { panic!("{text}") };
+        let Err(ManifestError::Mistakes(found)) = Manifest::parse_with(&text, &files) else {
+            panic!("{text}")
+        };
         let found: Vec<_> = found.iter().map(Mistake::to_string).collect();
         let message = "expected letters, digits, hyphens, underscores and dots";
         assert_eq!(found, [format!("1:{column}: [0].fqdn.configMap.{field}: {message}")]);

@@ -9,7 +9,9 @@ fn look_up(kind: &str, reference: &str, file: &str) -> Result<String, String> {
         Ok(file.as_bytes().to_vec())
     };
     let files = Files { beside: &|_| Err(io::ErrorKind::NotFound.into()), config_maps: Some(&read) };
-    let text = format!("- {{ port: 1, fqdn: {{ configMap: {{ name: m, key: k, type: {kind}, ref: '{reference}' }} }} }}\n");
+    let text = format!(
+        "- {{ port: 1, fqdn: {{ configMap: {{ name: m, key: k, type: {kind}, ref: '{reference}' }} }} }}\n"
+    );
     match Manifest::parse_with(&text, &files) {
         Ok(manifest) => Ok(manifest.rules[0].target.to_string()),
         Err(ManifestError::Mistakes(mistakes)) => Err(mistakes[0].to_string()),
@@ -17,7 +19,8 @@ fn look_up(kind: &str, reference: &str, file: &str) -> Result<String, String> {
     }
 }
 
-const YAML: &str = "pipeline:\n  outputs:\n    - host: first.example\n    - host: second.example\n      port: 5\n";
+const YAML: &str =
+    "pipeline:\n  outputs:\n    - host: first.example\n    - host: second.example\n      port: 5\n";
 const JSON: &str = r#"{"pipeline": {"outputs": [{"host": "first.example"}, {"host": "second.example", "port": 5}], "0": {"host": "key.example"}}}"#;
 const INI: &str = "# a comment\nhost = top.example\n[output]\nName=es\n  Host : out.example\n; host = no.example\nHost = \"last.example\"\n[empty]\nhost =\n";
 
@@ -40,11 +43,31 @@ fn references_lead_to_names() {
 #[test]
 fn what_leads_nowhere_has_its_place() {
     for (kind, reference, file, mistake) in [
-        ("yaml", "pipeline#outputs#2#host", YAML, "1:69: [0].fqdn.configMap.ref: m/k has no text at \"pipeline#outputs#2#host\""),
-        ("yaml", "pipeline#outputs#1#port", YAML, "1:69: [0].fqdn.configMap.ref: m/k has no text at \"pipeline#outputs#1#port\""),
+        (
+            "yaml",
+            "pipeline#outputs#2#host",
+            YAML,
+            "1:69: [0].fqdn.configMap.ref: m/k has no text at \"pipeline#outputs#2#host\"",
+        ),
+        (
+            "yaml",
+            "pipeline#outputs#1#port",
+            YAML,
+            "1:69: [0].fqdn.configMap.ref: m/k has no text at \"pipeline#outputs#1#port\"",
+        ),
         ("yaml", "pipeline", YAML, "1:69: [0].fqdn.configMap.ref: m/k has no text at \"pipeline\""),
-        ("json", "pipeline#outputs#-1#host", JSON, "1:69: [0].fqdn.configMap.ref: m/k has no text at \"pipeline#outputs#-1#host\""),
-        ("json", "a", "{", "1:49: [0].fqdn.configMap.key: m/k: EOF while parsing an object at line 1 column 1"),
+        (
+            "json",
+            "pipeline#outputs#-1#host",
+            JSON,
+            "1:69: [0].fqdn.configMap.ref: m/k has no text at \"pipeline#outputs#-1#host\"",
+        ),
+        (
+            "json",
+            "a",
+            "{",
+            "1:49: [0].fqdn.configMap.key: m/k: EOF while parsing an object at line 1 column 1",
+        ),
         ("yaml", "a", "a: [", "1:49: [0].fqdn.configMap.key: m/k: 1:4: unclosed bracket"),
         ("ini", "empty#host", INI, "1:68: [0].fqdn.configMap.ref: m/k has no text at \"empty#host\""),
         ("ini", "a#b#c", INI, "1:68: [0].fqdn.configMap.ref: m/k has no text at \"a#b#c\""),
@@ -66,7 +89,8 @@ fn a_missing_file_and_a_missing_directory_are_mistakes() {
         ["1:33: [0].fqdn.configMap: needs --config-maps DIR, with the file DIR/name/key in it"]
     );
     let read: &ReadFile<'_> = &|_| Err(io::ErrorKind::NotFound.into());
-    let Err(ManifestError::Mistakes(found)) = Manifest::parse_with(text, &Files { beside: read, config_maps: Some(read) })
+    let Err(ManifestError::Mistakes(found)) =
+        Manifest::parse_with(text, &Files { beside: read, config_maps: Some(read) })
     else {
         panic!("accepted")
     };

@@ -57,7 +57,12 @@ fn the_schema_has_every_word_of_the_reader_and_no_other() {
     paths_of_tables(&OUTBOUND_LIST, "", &mut tables);
     assert_eq!(schema, tables);
     // One of each level, so that this cannot pass by finding nothing.
-    for path in ["version", "ingress[].tls.attested", "[].fqdn.configMap.ref", "outboundConnections[].transport.gateway"] {
+    for path in [
+        "version",
+        "ingress[].tls.attested",
+        "[].fqdn.configMap.ref",
+        "outboundConnections[].transport.gateway",
+    ] {
         assert!(schema.contains(path), "{path} in {schema:?}");
     }
 }
@@ -75,7 +80,9 @@ fn the_reader_takes_every_word_of_the_schema() {
             if name.is_empty() { list } else { format!("{{{name}: {list}}}") }
         });
         let unknown = match parse(&text) {
-            Err(ManifestError::Mistakes(found)) => found.iter().any(|m| m.message.starts_with("unknown field")),
+            Err(ManifestError::Mistakes(found)) => {
+                found.iter().any(|m| m.message.starts_with("unknown field"))
+            }
             _ => false,
         };
         assert!(!unknown, "{path}: {text}");

@@ -108,8 +108,7 @@ fn every_word_of_enclaver() {
             ..Meaning::NOTHING
         },
     );
-    let tls =
-        IngressTls::Files { certificate: "/etc/app/server.pem".into(), key: "tls/server.key".into() };
+    let tls = IngressTls::Files { certificate: "/etc/app/server.pem".into(), key: "tls/server.key".into() };
     assert_eq!(manifest.ingress[1].tls, tls);
 }
 
@@ -143,13 +142,22 @@ fn oblvs_list_bare_and_under_its_word() {
     let list = include_str!("../fixtures/oblv-list.yaml");
     let under = format!("outboundConnections:\n{list}");
     for (text, path, line) in [(list, "", 1), (&under, "outboundConnections", 2)] {
-        let rule = |index: usize, more: &str| format!("{path}[{index}] (line {})", [line, line + 3, line + 8][index]) + more;
+        let rule = |index: usize, more: &str| {
+            format!("{path}[{index}] (line {})", [line, line + 3, line + 8][index]) + more
+        };
         let expected = [
             rule(0, ": allow oblv.com:443"),
             rule(1, ": allow kms.us-west-2.amazonaws.com:443"),
-            rule(2, ", a peer enclave, and this version serves no peers: deny spark-worker.default.svc.cluster.local:7076"),
+            rule(
+                2,
+                ", a peer enclave, and this version serves no peers: deny spark-worker.default.svc.cluster.local:7076",
+            ),
         ];
-        let warning = format!("{}:{}: {path}[2]: spark-worker.default.svc.cluster.local:7076 cannot be reached: a peer enclave, and this version serves no peers", line + 8, 3);
+        let warning = format!(
+            "{}:{}: {path}[2]: spark-worker.default.svc.cluster.local:7076 cannot be reached: a peer enclave, and this version serves no peers",
+            line + 8,
+            3
+        );
         assert_means(
             &parse(text).unwrap(),
             &Meaning {

@@ -56,7 +56,7 @@ impl World {
             ports: Ports::Any,
             origin: "test".into(),
         }]);
-        let egress = Egress::new(policy, gated, Outer::Direct);
+        let egress = Egress::new(policy.unwrap(), gated, Outer::Direct);
         let local = LocalProxy::bind(0, LocalProxyLimits::default()).await.unwrap();
         let address = local.address();
         let keeper_stop = stop.child_token();

@@ -161,7 +161,7 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Ok(rule) => writeln!(f, "{}: allowed by {rule}", self.destination)?,
-            Err(why) => writeln!(f, "{}: denied: {why}", self.destination)?,
+            Err(why) => writeln!(f, "{}: {}", self.destination, denied(why))?,
         }
         for near in &self.near {
             writeln!(f, "  near: {near}")?;
@@ -175,11 +175,15 @@ impl fmt::Display for Answer {
         match &self.addresses {
             Ok(addresses) => addresses.iter().try_for_each(|(address, judged)| match judged {
                 Ok(()) => writeln!(f, "  {address}: may be dialled"),
-                Err(why) => writeln!(f, "  {address}: denied: {why}"),
+                Err(why) => writeln!(f, "  {address}: {}", denied(why)),
             }),
             Err(why) => writeln!(f, "  no address: {why}"),
         }
     }
+}
+
+fn denied(why: &str) -> String {
+    if why.starts_with("denied by") { why.to_owned() } else { format!("denied: {why}") }
 }
 
 impl FromStr for Asked {

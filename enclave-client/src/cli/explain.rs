@@ -46,7 +46,13 @@ struct Answer {
     near: Vec<String>,
     /// The proxy that it goes through.
     proxy: Option<Host>,
-    addresses: Result<Vec<(IpAddr, Result<(), String>)>, String>,
+    /// What the policy says of each, or why there are none.
+    addresses: Result<Vec<Judged>, String>,
+}
+
+struct Judged {
+    address: IpAddr,
+    verdict: Result<(), String>,
 }
 
 impl ExplainArgs {
@@ -94,8 +100,9 @@ impl ExplainArgs {
             let found = Dial::Tcp(destination.clone()).resolve().await.map_err(|why| chain(&why));
             addresses = addresses.and_then(|given| Ok([given, ips(found?)].concat()));
         }
-        let judge = |address: IpAddr| {
-            (address, policy.judge_address(destination, address).map(drop).map_err(|why| why.to_string()))
+        let judge = |address: IpAddr| Judged {
+            address,
+            verdict: policy.judge_address(destination, address).map(drop).map_err(|why| why.to_string()),
         };
         let explained = policy.explain(destination);
         Answer {
@@ -134,15 +141,14 @@ impl Answer {
     /// Whether a connection would be tried: the name is allowed, and one of the addresses that were asked about.
     fn is_allowed(&self) -> bool {
         let address = self.addresses.as_ref().is_ok_and(|addresses| {
-            addresses.is_empty() || addresses.iter().any(|(_, judged)| judged.is_ok())
+            addresses.is_empty() || addresses.iter().any(|judged| judged.verdict.is_ok())
         });
         self.name.is_ok() && address
     }
 
     fn json(&self) -> Value {
-        let judged = |judged: &Result<(), String>| judged.as_ref().err().cloned();
-        let addresses = self.addresses.as_deref().unwrap_or(&[]).iter().map(|(address, verdict)| {
-            json!({"address": address, "allowed": verdict.is_ok(), "why": judged(verdict)})
+        let addresses = self.addresses.as_deref().unwrap_or(&[]).iter().map(|Judged { address, verdict }| {
+            json!({"address": address, "allowed": verdict.is_ok(), "why": verdict.as_ref().err()})
         });
         json!({
             "destination": self.destination.to_string(),
@@ -173,7 +179,7 @@ impl fmt::Display for Answer {
             )?;
         }
         match &self.addresses {
-            Ok(addresses) => addresses.iter().try_for_each(|(address, judged)| match judged {
+            Ok(addresses) => addresses.iter().try_for_each(|Judged { address, verdict }| match verdict {
                 Ok(()) => writeln!(f, "  {address}: may be dialled"),
                 Err(why) => writeln!(f, "  {address}: {}", denied(why)),
             }),

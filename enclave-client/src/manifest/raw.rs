@@ -40,7 +40,7 @@ pub(super) struct Outbound {
 /// An entry's `type`, with the fields that only it has.
 pub(super) enum OutboundKind {
     Default,
-    Proxy(Proxy),
+    Proxy(Box<Proxy>),
     Enclave {
         config_map: Option<At<String>>,
     },
@@ -182,7 +182,7 @@ impl Outbound {
         let kind = match fields.text("type").as_ref().map(|kind| kind.value.as_str()) {
             None if fields.node("type").is_some() => OutboundKind::Unknown,
             None | Some("default") => OutboundKind::Default,
-            Some("proxy") => OutboundKind::Proxy(Proxy::read(&fields)),
+            Some("proxy") => OutboundKind::Proxy(Box::new(Proxy::read(&fields))),
             Some("enclave") => OutboundKind::Enclave { config_map: fields.text("configMap") },
             Some(_) => OutboundKind::Unknown,
         };

@@ -4,8 +4,18 @@ use super::{Found, RuleId, SlotId};
 use crate::egress::{Action, Ports, Rule};
 
 /// The rules of one target: which of them decides at a port.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ByPort {
+///
+/// Most targets have one rule. It stands here and not behind a pointer, since what
+/// a decision costs is memory that is not in the cache.
+#[derive(Clone, Debug)]
+pub(super) enum ByPort {
+    One { action: Action, first: u16, last: u16, rule: RuleId },
+    Several(Box<Several>),
+}
+
+/// By what they do.
+#[derive(Clone, Debug)]
+pub(super) struct Several {
     deny: Spans,
     allow: Spans,
 }
@@ -17,15 +27,38 @@ struct Spans(Box<[(u16, Option<RuleId>)]>);
 impl ByPort {
     /// What the rules say at a port.
     pub(super) fn at(&self, port: u16) -> Found {
-        Found { deny: self.deny.at(port), allow: self.allow.at(port) }
+        match self {
+            Self::One { action, first, last, rule } => {
+                let rule = (*first <= port && port <= *last).then_some(*rule);
+                match action {
+                    Action::Deny => Found { deny: rule, allow: None },
+                    Action::Allow => Found { deny: None, allow: rule },
+                }
+            }
+            Self::Several(several) => Found { deny: several.deny.at(port), allow: several.allow.at(port) },
+        }
     }
 
     fn new(rules: &[Rule], ids: &[RuleId]) -> Self {
+        let rule = |id: &RuleId| rules.get(id.0 as usize);
+        if let [id] = ids
+            && let Some(Rule { action, ports, .. }) = rule(id)
+        {
+            let (first, last) = ends(ports);
+            return Self::One { action: *action, first, last, rule: *id };
+        }
         let of = |action| {
-            let rule = |id: RuleId| rules.get(id.0 as usize).filter(|rule| rule.action == action);
-            Spans::new(ids.iter().filter_map(|&id| Some((id, &rule(id)?.ports))))
+            let rule = |id| rule(id).filter(|rule| rule.action == action);
+            Spans::new(ids.iter().filter_map(|id| Some((*id, &rule(id)?.ports))))
         };
-        Self { deny: of(Action::Deny), allow: of(Action::Allow) }
+        Self::Several(Box::new(Several { deny: of(Action::Deny), allow: of(Action::Allow) }))
+    }
+}
+
+fn ends(ports: &Ports) -> (u16, u16) {
+    match ports {
+        Ports::Any => (0, u16::MAX),
+        Ports::Range(range) => (*range.start(), *range.end()),
     }
 }
 
@@ -43,10 +76,7 @@ impl Spans {
     fn new<'r>(rules: impl Iterator<Item = (RuleId, &'r Ports)>) -> Self {
         let mut events = Vec::new();
         for (id, ports) in rules {
-            let (first, last) = match ports {
-                Ports::Any => (0, u16::MAX),
-                Ports::Range(range) => (*range.start(), *range.end()),
-            };
+            let (first, last) = ends(ports);
             if first <= last {
                 events.push((u32::from(first), Event::Begins, id));
                 events.push((u32::from(last) + 1, Event::Ends, id));

@@ -8,7 +8,7 @@ use crate::egress::{NamePattern, PolicyError, pattern::Label};
 ///
 /// ```text
 ///   a.**.b.**.c.d   =   a   **  b  **   c.d
-///                       │       │       └── from the right, to the last `**`: a path in `names`
+///                       │       │       └── from the right, to the last `**`: a path in the tree
 ///                       │       └────────── between the first and the last: a list, usually empty
 ///                       └────────────────── from the left, to the first `**`: a path in a tree at that place
 /// ```
@@ -44,23 +44,24 @@ impl Names {
         if left.is_empty() {
             return Ok(&mut place.more);
         }
-        let inner = place.inner.get_or_insert_default();
+        let inner = &mut place.inside().tree;
         let Some(first) = left.iter().position(is_many) else {
             return Ok(&mut inner.path(left.iter()).more);
         };
         let place = inner.path(left.get(..first).unwrap_or_default().iter());
         let middle = left.get(first + 1..).unwrap_or_default();
-        let at = match place.middles.iter().position(|known| known.is(middle)) {
+        let middles = &mut place.inside().middles;
+        let at = match middles.iter().position(|known| known.is(middle)) {
             Some(at) => at,
-            None if place.middles.len() >= MAX_MIDDLES => {
-                return Err(too_entangled(place.middles.iter().map(Middle::most_steps).sum()));
+            None if middles.len() >= MAX_MIDDLES => {
+                return Err(too_entangled(middles.iter().map(Middle::most_steps).sum()));
             }
             None => {
-                place.middles.push(Middle::new(middle));
-                place.middles.len() - 1
+                middles.push(Middle::new(middle));
+                middles.len() - 1
             }
         };
-        place.middles.get_mut(at).map(|middle| &mut middle.slot).ok_or(PolicyError::TooLarge)
+        middles.get_mut(at).map(|middle| &mut middle.slot).ok_or(PolicyError::TooLarge)
     }
 
     /// Counts the most steps that any name can cost.
@@ -80,7 +81,7 @@ impl Names {
     }
 
     /// Gives the slot of each pattern that matches, and says how many steps it took.
-    pub(super) fn find(&self, name: &str, each: &mut dyn FnMut(SlotId)) -> u32 {
+    pub(super) fn find(&self, name: &str, each: &mut impl FnMut(SlotId)) -> u32 {
         self.tree.find(Side::Right, name, each)
     }
 }

@@ -19,8 +19,14 @@ pub(super) struct Place {
     pub(super) end: Option<SlotId>,
     /// A `**` ends the pattern here: one label or more must be left.
     pub(super) more: Option<SlotId>,
+    inside: Option<Box<Inside>>,
+}
+
+/// What few places have, apart from them: a place fits into a cache line.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inside {
     /// A `**` stands here and more labels beyond it: those, from the other side.
-    pub(super) inner: Option<Box<Tree>>,
+    pub(super) tree: Tree,
     /// Between two `**`, for a tree that is read after another from the other side.
     pub(super) middles: Vec<Middle>,
 }
@@ -31,7 +37,8 @@ enum Next {
     #[default]
     Nowhere,
     Single(Box<str>, PlaceId),
-    Several(HashMap<Box<str>, PlaceId>),
+    #[expect(clippy::box_collection, reason = "a map takes 48 bytes, and most places need none")]
+    Several(Box<HashMap<Box<str>, PlaceId>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +53,11 @@ pub(super) enum Side {
 
 impl Tree {
     /// Gives the slots of all patterns that match these labels, and says how many steps it took.
-    pub(super) fn find(&self, side: Side, labels: &str, each: &mut dyn FnMut(SlotId)) -> u32 {
+    pub(super) fn find(&self, side: Side, labels: &str, each: &mut impl FnMut(SlotId)) -> u32 {
         self.find_from(PlaceId::ROOT, side, labels, each)
     }
 
-    fn find_from(&self, from: PlaceId, side: Side, labels: &str, each: &mut dyn FnMut(SlotId)) -> u32 {
+    fn find_from(&self, from: PlaceId, side: Side, labels: &str, each: &mut impl FnMut(SlotId)) -> u32 {
         let (mut at, mut left, mut steps) = (from, labels, 0);
         while let Some(place) = self.places.get(at.0 as usize) {
             steps += 1;
@@ -59,11 +66,8 @@ impl Tree {
                 break;
             }
             place.more.map(&mut *each);
-            if let Some(inner) = &place.inner {
-                steps += inner.find(Side::Left, left, each);
-            }
-            for middle in &place.middles {
-                steps += middle.find(left, each);
+            if let Some(inside) = &place.inside {
+                steps += inside.find(left, each);
             }
             let (label, rest) = side.take(left);
             if let Some(one) = place.one {
@@ -82,8 +86,7 @@ impl Tree {
             let of = |id: PlaceId| most.get(id.0 as usize).copied().unwrap_or_default();
             let here = [
                 1,
-                place.inner.as_ref().map_or(0, |inner| inner.most_steps()),
-                place.middles.iter().map(Middle::most_steps).sum(),
+                place.inside.as_ref().map_or(0, |inside| inside.most_steps()),
                 place.one.map_or(0, of),
                 place.next.ids().map(of).max().unwrap_or_default(),
             ];
@@ -126,6 +129,24 @@ impl Tree {
     }
 }
 
+impl Place {
+    /// What few places have, made if this one has it not.
+    pub(super) fn inside(&mut self) -> &mut Inside {
+        self.inside.get_or_insert_default()
+    }
+}
+
+impl Inside {
+    fn find(&self, left: &str, each: &mut impl FnMut(SlotId)) -> u32 {
+        let between: u32 = self.middles.iter().map(|middle| middle.find(left, each)).sum();
+        between + self.tree.find(Side::Left, left, each)
+    }
+
+    fn most_steps(&self) -> u64 {
+        self.middles.iter().map(Middle::most_steps).fold(self.tree.most_steps(), u64::saturating_add)
+    }
+}
+
 impl Default for Tree {
     fn default() -> Self {
         Self { places: vec![Place::default()] }
@@ -147,7 +168,7 @@ impl Next {
             Self::Single(only, place) if **only == *label => return *place,
             Self::Single(only, place) => {
                 let first = (std::mem::take(only), *place);
-                *self = Self::Several(HashMap::from([first, (label.into(), fresh)]));
+                *self = Self::Several(Box::new(HashMap::from([first, (label.into(), fresh)])));
             }
             Self::Several(places) => return *places.entry(label.into()).or_insert(fresh),
         }
@@ -198,7 +219,7 @@ impl Middle {
         self.pattern.len() == labels.len() + 2 && self.pattern.get(1..=labels.len()) == Some(labels)
     }
 
-    fn find(&self, left: &str, each: &mut dyn FnMut(SlotId)) -> u32 {
+    fn find(&self, left: &str, each: &mut impl FnMut(SlotId)) -> u32 {
         let (matches, steps) = glob(&self.pattern, left);
         if matches {
             self.slot.map(each);
@@ -214,3 +235,13 @@ impl Middle {
 
 /// 253 bytes of labels, a byte each, and dots between them (RFC 1035 section 2.3.4).
 const MAX_NAME_LABELS: u64 = 127;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_fits_into_a_cache_line() {
+        assert!(size_of::<Place>() <= 64, "{}", size_of::<Place>());
+    }
+}

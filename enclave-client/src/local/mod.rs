@@ -1,10 +1,28 @@
-//! The HTTP CONNECT proxy on loopback that the application finds in its environment.
+//! The HTTP proxy on loopback that the application finds in its environment.
 //!
-//! It decides nothing and dials nothing: every request asks [`crate::egress`].
+//! ```text
+//!   caller ─serve.rs─► head.rs (target.rs, framing.rs) ─┬─ CONNECT ──► Egress::open ──► relay/
+//!                                                       └─ http:// ──► forward.rs
+//!       content up:  content.rs ─► origin.rs (hyper) ─► Egress::open      hop.rs: what stays here
+//!       answer down: reply.rs ◄─── origin.rs
+//! ```
+//!
+//! It decides nothing and dials nothing: every request asks [`crate::egress`]. What
+//! could be read in two ways is refused before that (decision 0052).
 
 mod answer;
+mod content;
+mod forward;
+mod framing;
 mod head;
+mod hop;
+mod origin;
+mod reply;
 mod serve;
+mod target;
 
-pub use head::{Connect, HeadError, MAX_HEAD, parse};
+pub use content::{ContentError, ContentReader, Progress};
+pub use framing::{Framing, FramingError};
+pub use head::{ForwardRequest, Head, HeadError, MAX_HEAD, Request, Version, parse};
 pub use serve::{LocalProxy, LocalProxyLimits};
+pub use target::{Forward, TargetError};

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::BytesMut;
 use countersign_protocol::{Destination, Problem};
+use http::Method;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -17,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    answer,
-    head::{self, HeadError, MAX_HEAD},
+    HeadError, Request,
+    answer::{self, With},
+    forward::{Forwarder, Next},
+    head,
 };
 use crate::{
     egress::{Connection as Way, Egress},
-    relay::{Early, End, Report, relay},
+    relay::{Early, End, Report, Side, relay},
     transport::Stream,
 };
 
@@ -44,7 +47,7 @@ pub struct LocalProxyLimits {
 
 impl Default for LocalProxyLimits {
     fn default() -> Self {
-        Self { connections: 1024, head_deadline: Duration::from_secs(10) }
+        Self { connections: 16_384, head_deadline: Duration::from_secs(10) }
     }
 }
 
@@ -135,7 +138,7 @@ impl Doorman {
         };
         let problem = answer::overloaded(self.limits.connections);
         tokio::spawn(async move {
-            refuse(stream, None, &problem).await;
+            refuse(stream, None, &problem, With::Content).await;
             drop(permit);
         });
     }
@@ -150,35 +153,69 @@ struct Connection {
 impl Connection {
     async fn serve(self, mut stream: TcpStream) {
         let _ = stream.set_nodelay(true);
-        let mut buffer = BytesMut::with_capacity(1024);
-        let head = timeout(self.limits.head_deadline, read_head(&mut stream, &mut buffer)).await;
-        let destination = match head {
-            Ok(Ok(Some(destination))) => destination,
-            Ok(Ok(None)) => return,
-            Ok(Err(error)) => return refuse(stream, None, &answer::bad_head(&error)).await,
-            Err(_) => return refuse(stream, None, &answer::slow_head()).await,
-        };
-        let way = match self.egress.open(&destination).await {
+        let mut buffer = BytesMut::new();
+        let mut kept = None;
+        let mut patience = self.limits.head_deadline;
+        loop {
+            let head = timeout(patience, read_head(&mut stream, &mut buffer)).await;
+            let request = match head {
+                Ok(Ok(Some(request))) => request,
+                Ok(Ok(None)) => return,
+                Ok(Err(error)) => {
+                    return refuse(stream, None, &answer::bad_head(&error), With::Content).await;
+                }
+                // Whoever was answered before and asks nothing more is not told off.
+                Err(_) if buffer.is_empty() && patience == IDLE => return,
+                Err(_) => return refuse(stream, None, &answer::slow_head(), With::Content).await,
+            };
+            let request = match request {
+                Request::Connect(destination) => {
+                    drop(kept);
+                    return self.tunnel(stream, buffer, destination).await;
+                }
+                Request::Forward(request) => *request,
+            };
+            let destination = request.target.destination.clone();
+            let with = if request.method == Method::HEAD { With::HeadOnly } else { With::Content };
+            debug!(%destination, method = %request.method, code = "request", "request");
+            let forwarder = Forwarder { egress: &self.egress };
+            // Boxed: a tunnel, which may be idle for days, must not hold room for this.
+            let next = Box::pin(forwarder.exchange(&mut stream, &mut buffer, request, &mut kept)).await;
+            match next {
+                Next::Again => {}
+                Next::Close => return farewell(stream).await,
+                Next::Refused(problem) => return refuse(stream, Some(&destination), &problem, with).await,
+                Next::Abort => return Stream::Tcp(stream).abort(),
+                Next::Upgraded(way, early) => {
+                    let early = Early { up: buffer.freeze(), ..early };
+                    return carry(stream, way, early, &destination).await;
+                }
+            }
+            patience = IDLE;
+        }
+    }
+
+    async fn tunnel(&self, mut stream: TcpStream, buffer: BytesMut, destination: Destination) {
+        let opened = Box::pin(self.egress.open(&destination)).await;
+        let way = match opened {
             Ok(way) => way,
-            Err(error) => return refuse(stream, Some(&destination), &answer::not_opened(&error)).await,
+            Err(error) => {
+                let problem = answer::not_opened(&error);
+                return refuse(stream, Some(&destination), &problem, With::Content).await;
+            }
         };
         debug!(%destination, code = "tunnel-opened", "tunnel {way:?}");
         if stream.write_all(answer::ESTABLISHED).await.is_err() {
             return;
         }
-        let near = Stream::Tcp(stream);
         let early = Early { up: buffer.freeze(), ..Early::default() };
-        let cut = way.cut().cloned();
-        let report = match way {
-            Way::Tunnel(far) => relay(near, far, early, cut.as_ref()).await,
-            Way::Plain(far) => relay(near, far, early, cut.as_ref()).await,
-        };
-        log_end(&destination, &report);
+        carry(stream, way, early, &destination).await;
     }
 }
 
-fn log_end(destination: &Destination, report: &Report) {
-    let Report { end, up, down } = report;
+async fn carry(stream: TcpStream, way: Way, early: Early, destination: &Destination) {
+    let cut = way.cut().cloned();
+    let Report { end, up, down } = relay(Stream::Tcp(stream), way, early, cut.as_ref()).await;
     match end {
         End::Finished => debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended"),
         End::Near(_) | End::Far(_) => {
@@ -190,28 +227,44 @@ fn log_end(destination: &Destination, report: &Report) {
     }
 }
 
-/// The destination, with the head taken off the buffer; `None` when the other
-/// end left before it had said anything whole.
-async fn read_head(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Option<Destination>, HeadError> {
+/// The request, with its head taken off the buffer; `None` when the other end left
+/// before it had said anything whole.
+async fn read_head(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Option<Request>, HeadError> {
     loop {
-        if let Some(connect) = head::parse(buffer)? {
-            let _head = buffer.split_to(connect.head_len);
-            return Ok(Some(connect.destination));
+        if let Some(head) = head::parse(buffer)? {
+            let _head = buffer.split_to(head.head_len);
+            if buffer.is_empty() {
+                // The rest of a buffer would hold the whole of it.
+                *buffer = BytesMut::new();
+            }
+            return Ok(Some(head.request));
         }
-        let room = MAX_HEAD.saturating_sub(buffer.len()) as u64;
-        match (&mut *stream).take(room).read_buf(buffer).await {
-            Ok(0) | Err(_) => return Ok(None),
-            Ok(_) => {}
+        // Nothing is held for a caller that says nothing.
+        if stream.readable().await.is_err() {
+            return Ok(None);
+        }
+        buffer.reserve(READ);
+        match stream.try_read_buf(buffer) {
+            Ok(0) => return Ok(None),
+            Err(why) if why.kind() != io::ErrorKind::WouldBlock => return Ok(None),
+            _ => {}
         }
     }
 }
 
-/// Answers, and waits a moment for the other end to read: closing on unread
-/// bytes would reset the connection and take the answer with it.
-async fn refuse(mut stream: TcpStream, destination: Option<&Destination>, problem: &Problem) {
+/// Answers, and waits a moment for the other end to read.
+async fn refuse(mut stream: TcpStream, destination: Option<&Destination>, problem: &Problem, with: With) {
     log_refusal(destination, problem);
+    let answer = answer::encode(problem, with);
+    if let Ok(Ok(())) = timeout(FAREWELL, stream.write_all(&answer)).await {
+        farewell(stream).await;
+    }
+}
+
+/// Closing on unread bytes would reset the connection and take the answer with it:
+/// so we say that no more comes, and read for a moment.
+async fn farewell(mut stream: TcpStream) {
     let farewell = async {
-        stream.write_all(&answer::encode(problem)).await?;
         stream.shutdown().await?;
         let mut unread = (&mut stream).take(MAX_UNREAD);
         tokio::io::copy(&mut unread, &mut tokio::io::sink()).await
@@ -225,6 +278,12 @@ fn log_refusal(destination: Option<&Destination>, problem: &Problem) {
     let destination = destination.map(Destination::to_string).unwrap_or_default();
     warn!(%destination, status, %code, %request_id, "refused: {detail}");
 }
+
+/// How long a caller that was answered may think about its next request.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// Bytes of a head read at once: most heads.
+const READ: usize = 2 * 1024;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

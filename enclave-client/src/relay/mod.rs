@@ -23,6 +23,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 pub use side::Side;
+pub(crate) use side::hung_up;
 
 use flow::Flow;
 

@@ -54,7 +54,7 @@ impl Side for Stream {
 impl Side for Tunnel {}
 
 /// poll(2): POLLHUP comes when both directions are closed, POLLERR after a reset.
-fn hung_up(socket: impl AsFd) -> bool {
+pub(crate) fn hung_up(socket: impl AsFd) -> bool {
     let mut asked = [PollFd::new(&socket, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let answered = poll(&mut asked, Some(&now)).is_ok_and(|count| count > 0);

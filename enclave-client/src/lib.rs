@@ -7,6 +7,7 @@
 //!                          ├─► pool/    warm connections, tunnels ──► gateway port
 //!                          │      ▲
 //!                          ├─► local/   HTTP CONNECT proxy on loopback ◄── application
+//!                          ├─► transparent/  resolver and listeners on `lo` ◄── application that knows no proxy
 //!                          └─► child/   the application: environment, signals, exit code
 //!
 //!   key (K)   tls (1.3 only)   transport/ (TCP, UNIX, vsock)   random   log: under all of them
@@ -16,7 +17,7 @@
 //!
 //! What it never does: verify a document (that is the proxy's work), resolve a
 //! destination's name (the proxy does, and applies its rules to the address),
-//! write the key anywhere, or listen on anything but loopback.
+//! write the key anywhere, or listen on anything but the loopback interface.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod attest;
@@ -24,6 +25,9 @@ pub mod child;
 pub mod cli;
 pub mod device;
 pub mod egress;
+pub mod host;
+pub mod ingress;
+pub mod init;
 pub mod key;
 pub mod local;
 pub mod log;
@@ -32,4 +36,5 @@ pub mod pool;
 pub mod random;
 pub mod relay;
 pub mod tls;
+pub mod transparent;
 pub mod transport;

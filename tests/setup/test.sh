@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # What `make test` needs beyond `make run`: Python for the independent verifiers, the stand-in for KMS and schemathesis, PostgreSQL
 # (tests start servers of their own; the one that the package may start is not used), HAProxy, a real OpenID provider
-# (node), cargo tools.
+# (node), programs for the transparent mode (an SSH client, a server without a service, musl's static libc), cargo tools.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/common.sh
-need_packages curl wget gcc g++ make ca-certificates python3 python3-venv haproxy postgresql
+need_packages curl wget gcc g++ make ca-certificates python3 python3-venv haproxy postgresql \
+    util-linux mount openssh-client dropbear-bin musl-tools
 need_cargo
 need_cargo_tool cargo-deny 0.20.2
 need_cargo_tool cargo-fuzz 0.13.2

@@ -2,22 +2,24 @@ use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
 use countersign_protocol::{
     Destination,
-    egress::{EgressPolicy, PolicyError},
+    egress::{EgressPolicy, PolicyError, Rule},
 };
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{HostWay, IfUnattested};
+use super::{HostWay, IfUnattested, TransparentOptions, transparent::WayOut};
 use crate::{
     attest::{Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
     child::{Application, Ended, StartError, Supervisor},
     device::Device,
     egress::{Egress, Enforcement, HostLink, Outer},
+    init::{Inside, InsideError, ProxyHealth},
     key::{EnclaveKey, KeyError},
     local::{LocalProxy, LocalProxyLimits},
     manifest::{Manifest, ProxyEntry},
     pool::{Gateway, Pool},
+    transparent::{AddressPool, TransparentError},
     transport::Dial,
 };
 
@@ -26,12 +28,16 @@ use crate::{
 pub struct RunOptions {
     /// How bytes leave this machine.
     pub host: HostWay,
+    /// What is done for programs that know no proxy.
+    pub transparent: TransparentOptions,
     /// How long the application waits for the first grants.
     pub wait_attested: Duration,
     /// What happens then.
     pub if_unattested: IfUnattested,
     /// Whether the rules hold, or are being learnt.
     pub enforcement: Enforcement,
+    /// Ingress, health and log.
+    pub inside: Inside,
 }
 
 /// How `run` ended.
@@ -64,11 +70,22 @@ pub async fn run(
     let _stop_at_return = stop.clone().drop_guard();
     let host = options.host.half().map(Arc::new);
     let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.to_string());
-    let policy = EgressPolicy::new(manifest.rules).map_err(RunError::Policy)?;
+    let rules = rules(&manifest);
+    let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
+    let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
+    let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let egress = Arc::new(Egress::new(policy, gated, outer).with_enforcement(options.enforcement));
+    options.transparent.start(rules, way_out, egress.clone(), &stop).await.map_err(RunError::Transparent)?;
     tokio::spawn(local.serve(egress, stop.clone()));
+    let health = names.into_iter().zip(statuses.iter().cloned());
+    let health = health.map(|(name, status)| ProxyHealth { name, status }).collect();
+    options
+        .inside
+        .start(&manifest.ingress, &device, health, supervisor.state(), &stop)
+        .await
+        .map_err(RunError::Inside)?;
     info!(%proxy, host = %way, "local proxy listens");
 
     let attested = tokio::select! {
@@ -84,6 +101,11 @@ pub async fn run(
         return Ok(Outcome::Unattested);
     }
     supervisor.run(application, proxy).await.map(Outcome::Ended).map_err(RunError::Start)
+}
+
+/// The manifest's rules, and that nothing is dialled in the pool of transparent mode.
+fn rules(manifest: &Manifest) -> Vec<Rule> {
+    manifest.rules.iter().cloned().chain(AddressPool::default().denying_rules()).collect()
 }
 
 /// Which pool leads to which destination.
@@ -146,7 +168,7 @@ pub enum RunError {
     Signals(io::Error),
     /// The local proxy's port.
     Listen(io::Error),
-    /// A destination that no rule can name.
+    /// The rules make no policy.
     Policy(PolicyError),
     /// The random number generator.
     Random,
@@ -154,6 +176,10 @@ pub enum RunError {
     Key(KeyError),
     /// TLS.
     Tls(rustls::Error),
+    /// Ingress or health.
+    Inside(InsideError),
+    /// The transparent mode.
+    Transparent(TransparentError),
     /// The application.
     Start(StartError),
 }
@@ -163,10 +189,12 @@ impl fmt::Display for RunError {
         f.write_str(match self {
             Self::Signals(_) => "signals cannot be handled",
             Self::Listen(_) => "the local proxy cannot listen",
-            Self::Policy(_) => "a destination of the manifest cannot be allowed",
+            Self::Policy(_) => "the manifest's rules make no policy",
             Self::Random => "the system gives no random numbers",
             Self::Key(_) => "no session key",
             Self::Tls(_) => "TLS cannot be configured",
+            Self::Inside(_) => "what the enclave offers to the outside was not started",
+            Self::Transparent(_) => "the transparent mode did not start",
             Self::Start(_) => "the application was not started",
         })
     }
@@ -180,6 +208,8 @@ impl std::error::Error for RunError {
             Self::Random => None,
             Self::Key(why) => Some(why),
             Self::Tls(why) => Some(why),
+            Self::Inside(why) => Some(why),
+            Self::Transparent(why) => Some(why),
             Self::Start(why) => Some(why),
         }
     }

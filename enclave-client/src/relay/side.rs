@@ -1,4 +1,4 @@
-use std::{os::fd::AsFd, time::Duration};
+use std::{io::ErrorKind, os::fd::AsFd, time::Duration};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockRef, TcpKeepalive};
@@ -44,7 +44,7 @@ impl Side for Stream {
         match self {
             Self::Tcp(stream) => hung_up(stream),
             Self::Unix(stream) => hung_up(stream),
-            Self::Vsock(stream) => hung_up(stream),
+            Self::Vsock(stream) => takes_nothing(stream),
         }
     }
 }
@@ -61,8 +61,36 @@ pub(crate) fn hung_up(socket: impl AsFd) -> bool {
     answered && asked.iter().any(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR))
 }
 
+/// A vsock whose peer closed both directions is not hung up to poll(2); but nothing can be
+/// sent to it any more, which a message of no bytes finds out (`EPIPE`).
+fn takes_nothing(socket: &impl AsFd) -> bool {
+    let sent = SockRef::from(socket).send(&[]);
+    sent.is_err_and(|why| matches!(why.kind(), ErrorKind::BrokenPipe | ErrorKind::NotConnected))
+}
+
 /// Silence after which TCP asks whether the other end still lives, and between questions.
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// Unanswered questions after which it does not.
 const PROBES: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixStream,
+    };
+
+    use super::*;
+
+    /// Both ways to find out, on the one transport that has no resets and that tests can use.
+    #[tokio::test]
+    async fn who_closes_is_gone_and_who_stops_sending_is_not() {
+        let (mut mine, mut other) = UnixStream::pair().unwrap();
+        other.shutdown().await.unwrap();
+        assert_eq!(mine.read(&mut [0]).await.unwrap(), 0);
+        assert!(!hung_up(&mine) && !takes_nothing(&mine));
+        drop(other);
+        assert!(hung_up(&mine) && takes_nothing(&mine));
+    }
+}

@@ -2,7 +2,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 use countersign_protocol::{Destination, DestinationError};
 
-use super::Dial;
+use super::{Dial, Listen};
 
 /// `tcp:host:port`, `unix:/absolute/path` or `vsock:cid:port`.
 impl FromStr for Dial {
@@ -19,6 +19,23 @@ impl FromStr for Dial {
                 Ok(Self::Vsock { cid, port })
             }
             _ => Err(TransportError::Scheme),
+        }
+    }
+}
+
+/// `tcp:address:port`, `unix:/absolute/path` or `vsock:port`.
+impl FromStr for Listen {
+    type Err = TransportError;
+
+    fn from_str(text: &str) -> Result<Self, TransportError> {
+        match text.split_once(':') {
+            Some(("tcp", rest)) => rest.parse().map(Self::Tcp).map_err(|_| TransportError::ListenTcp),
+            Some(("unix", rest)) => match unix(rest)? {
+                Dial::Unix(path) => Ok(Self::Unix(path)),
+                _ => Err(TransportError::UnixPath),
+            },
+            Some(("vsock", rest)) => vsock_number(rest).map(Self::Vsock).ok_or(TransportError::ListenVsock),
+            _ => Err(TransportError::ListenScheme),
         }
     }
 }
@@ -58,6 +75,12 @@ pub enum TransportError {
     UnixPath,
     /// `vsock:` with something else than two decimal numbers below 4294967295.
     Vsock,
+    /// Nowhere to listen: not one of the three words.
+    ListenScheme,
+    /// To listen: `tcp:` with something else than an address of this machine and a port.
+    ListenTcp,
+    /// To listen: `vsock:` with something else than one decimal number below 4294967295.
+    ListenVsock,
 }
 
 impl fmt::Display for TransportError {
@@ -67,6 +90,9 @@ impl fmt::Display for TransportError {
             Self::Destination(error) => write!(f, "tcp: {error}"),
             Self::UnixPath => write!(f, "unix: needs an absolute path of at most {MAX_UNIX_PATH} bytes"),
             Self::Vsock => f.write_str("vsock: needs cid:port, two decimal numbers below 4294967295"),
+            Self::ListenScheme => f.write_str("write vsock:port, unix:/path or tcp:address:port"),
+            Self::ListenTcp => f.write_str("tcp: needs address:port, for instance 127.0.0.1:12280"),
+            Self::ListenVsock => f.write_str("vsock: needs a port, one decimal number below 4294967295"),
         }
     }
 }
@@ -83,6 +109,22 @@ mod tests {
         assert_eq!(parsed("vsock:3:12200"), Ok(Dial::Vsock { cid: 3, port: 12200 }));
         assert_eq!(parsed("unix:/run/proxy.sock"), Ok(Dial::Unix("/run/proxy.sock".into())));
         assert_eq!(parsed("tcp:Proxy.Example.:1"), Ok(Dial::Tcp("proxy.example:1".parse().unwrap())));
+    }
+
+    #[test]
+    fn where_to_listen_is_read_as_it_is_written() {
+        for text in ["vsock:12280", "unix:/run/host.sock", "tcp:127.0.0.1:12280", "tcp:[::1]:0"] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+        }
+        for (text, error) in [
+            ("12280", TransportError::ListenScheme),
+            ("vsock:3:12280", TransportError::ListenVsock),
+            ("vsock:4294967295", TransportError::ListenVsock),
+            ("tcp:localhost:1", TransportError::ListenTcp),
+            ("unix:relative", TransportError::UnixPath),
+        ] {
+            assert_eq!(text.parse::<Listen>(), Err(error), "{text:?}");
+        }
     }
 
     #[test]

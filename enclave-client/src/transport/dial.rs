@@ -1,6 +1,7 @@
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
     path::PathBuf,
     pin::Pin,
     sync::Arc,
@@ -60,8 +61,10 @@ pub enum Address {
     Host {
         /// How to get to the host half.
         half: Arc<Dial>,
-        /// Where it connects to.
-        to: SocketAddr,
+        /// What was asked for: the parent's rule sets name names.
+        of: Destination,
+        /// Which of its addresses it dials.
+        at: IpAddr,
     },
 }
 
@@ -111,7 +114,8 @@ async fn resolve_on_host(half: &Arc<Dial>, to: &Destination) -> Result<Vec<Addre
     let found = Box::pin(link.resolve(to)).await;
     let found = found
         .map_err(|why| DialError::Resolve { name: to.host().to_string(), why: io::Error::other(why) })?;
-    Ok(found.into_iter().map(|to| Address::Host { half: half.clone(), to }).collect())
+    let host = |address: SocketAddr| Address::Host { half: half.clone(), of: to.clone(), at: address.ip() };
+    Ok(found.into_iter().map(host).collect())
 }
 
 impl Address {
@@ -145,9 +149,9 @@ impl Address {
             Self::Vsock { cid, port } => {
                 VsockStream::connect(VsockAddr::new(*cid, *port)).await.map(Stream::Vsock)
             }
-            Self::Host { half, to } => {
+            Self::Host { half, of, at } => {
                 let link = HostLink::new((**half).clone());
-                Box::pin(link.dial(*to)).await.map_err(io::Error::other)
+                Box::pin(link.dial(of, *at)).await.map_err(io::Error::other)
             }
         }
     }
@@ -157,8 +161,9 @@ impl Address {
     pub fn with_port(&self, port: u16) -> Option<Self> {
         match self {
             Self::Tcp(address) => Some(Self::Tcp(SocketAddr::new(address.ip(), port))),
-            Self::Host { half, to } => {
-                Some(Self::Host { half: half.clone(), to: SocketAddr::new(to.ip(), port) })
+            Self::Host { half, of, at } => {
+                let of = Destination::new(of.host().clone(), NonZeroU16::new(port)?);
+                Some(Self::Host { half: half.clone(), of, at: *at })
             }
             Self::Unix(_) | Self::Vsock { .. } => None,
         }
@@ -171,7 +176,7 @@ impl fmt::Display for Address {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
-            Self::Host { to, .. } => write!(f, "{to} through the host half"),
+            Self::Host { of, at, .. } => write!(f, "{of} at {at} through the host half"),
         }
     }
 }
@@ -258,6 +263,16 @@ macro_rules! delegate {
             Stream::Vsock($stream) => $call,
         }
     };
+}
+
+impl Stream {
+    /// The machine at the other end of a virtio socket; `None` for other transports.
+    pub fn peer_cid(&self) -> Option<u32> {
+        match self {
+            Self::Vsock(stream) => stream.peer_addr().ok().map(|address| address.cid()),
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
 }
 
 impl AsyncRead for Stream {

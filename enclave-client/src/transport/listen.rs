@@ -1,6 +1,11 @@
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+};
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
 use super::Stream;
@@ -36,16 +41,30 @@ impl Listen {
         match self {
             Self::Tcp(address) => TcpListener::bind(address).await.map(Listener::Tcp),
             Self::Unix(path) => {
-                match std::fs::remove_file(path) {
-                    Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
-                    _ => {}
-                }
+                remove_dead_socket(path).await?;
                 UnixListener::bind(path).map(Listener::Unix)
             }
             Self::Vsock(port) => {
                 VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, *port)).map(Listener::Vsock)
             }
         }
+    }
+}
+
+/// What a dead process left behind is in the way of bind(2). A socket that somebody
+/// listens on is theirs, and anything but a socket is no business of ours.
+async fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    let found = match std::fs::symlink_metadata(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if !found.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there"));
+    }
+    match UnixStream::connect(path).await {
+        Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(why) if why.kind() != io::ErrorKind::WouldBlock => Err(why),
+        _ => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
 
@@ -74,5 +93,26 @@ impl fmt::Display for Listen {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Vsock(port) => write!(f, "vsock:{port}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_dead_socket_is_replaced() {
+        let path = std::env::temp_dir().join(format!("cs-listen-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let at = Listen::Unix(path.clone());
+        std::fs::write(&path, "somebody's").unwrap();
+        assert_eq!(at.bind().await.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody's");
+        std::fs::remove_file(&path).unwrap();
+        let living = at.bind().await.unwrap();
+        assert_eq!(at.bind().await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(living);
+        at.bind().await.unwrap();
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -29,7 +29,11 @@ pub mod config;
 #[cfg(feature = "programs")]
 pub mod dial;
 #[cfg(feature = "programs")]
+pub mod dns;
+#[cfg(feature = "programs")]
 pub mod gateway_head;
+#[cfg(feature = "programs")]
+pub mod host;
 #[cfg(feature = "programs")]
 pub mod local_head;
 #[cfg(feature = "programs")]
@@ -74,7 +78,15 @@ pub const TARGETS: &[(&str, Target)] = &[
     #[cfg(feature = "programs")]
     ("dial_raw", dial::raw),
     #[cfg(feature = "programs")]
+    ("dns_raw", dns::raw),
+    #[cfg(feature = "programs")]
     ("gateway_head_raw", gateway_head::raw),
+    #[cfg(feature = "programs")]
+    ("host_request_raw", host::request),
+    #[cfg(feature = "programs")]
+    ("host_answer_raw", host::answer),
+    #[cfg(feature = "programs")]
+    ("rule_sets_raw", host::rule_sets),
     #[cfg(feature = "programs")]
     ("local_head_raw", local_head::raw),
     #[cfg(feature = "programs")]

@@ -1,0 +1,103 @@
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Waker},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
+    time::Instant,
+};
+
+use crate::{
+    host::wire::{Answer, AnswerError, AnswerHead, MAX_HEAD, MIN_ANSWER, Request},
+    transport::Stream,
+};
+
+/// A connection to the host half, before its `CONNECT`.
+#[derive(Debug)]
+pub(super) struct Line {
+    stream: Stream,
+    since: Instant,
+    asked: usize,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The host half closed or broke the connection.
+    Gone(io::Error),
+    /// What it said is no answer.
+    Invalid(AnswerError),
+}
+
+impl Line {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, since: Instant::now(), asked: 0 }
+    }
+
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// How many requests it has carried.
+    pub(super) fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// The host half has neither closed it nor spoken unasked.
+    pub(super) fn is_alive(&mut self) -> bool {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let mut context = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.stream).poll_read(&mut context, &mut buffer).is_pending()
+    }
+
+    /// One request and its answer. Not one byte beyond the answer is read: what
+    /// follows belongs to whoever gets the stream.
+    pub(super) async fn ask(mut self, request: &Request) -> Result<(Self, Answer), Trouble> {
+        self.asked += 1;
+        self.stream.write_all(request.to_string().as_bytes()).await.map_err(Trouble::Gone)?;
+        let head = self.head().await?;
+        let head = AnswerHead::parse(&head).map_err(Trouble::Invalid)?;
+        let stands = matches!(request, Request::Connect { .. }) && head.status == 200;
+        let mut body = vec![0; if stands { 0 } else { head.length }];
+        self.stream.read_exact(&mut body).await.map_err(Trouble::Gone)?;
+        let answer = match request {
+            Request::Connect { .. } => head.connected(&body),
+            Request::Resolve(_) => head.resolved(&body),
+        };
+        answer.map(|answer| (self, answer)).map_err(Trouble::Invalid)
+    }
+
+    async fn head(&mut self) -> Result<Vec<u8>, Trouble> {
+        let mut head = Vec::with_capacity(256);
+        while !head.ends_with(b"\r\n\r\n") {
+            if head.len() >= MAX_HEAD {
+                return Err(Trouble::Invalid(AnswerError::TooLong));
+            }
+            let missing = missing(&head) as u64;
+            let read = (&mut self.stream).take(missing).read_buf(&mut head).await.map_err(Trouble::Gone)?;
+            if read == 0 {
+                return Err(Trouble::Gone(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+        Ok(head)
+    }
+
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+}
+
+/// How many bytes a head that begins so needs at least to its empty line. Sockets
+/// of three kinds have no common way to look ahead; this costs a few reads instead.
+fn missing(head: &[u8]) -> usize {
+    match head {
+        short if short.len() < MIN_ANSWER => MIN_ANSWER - short.len(),
+        [.., b'\r', b'\n', b'\r'] => 1,
+        [.., b'\r', b'\n'] => 2,
+        [.., b'\r'] => 3,
+        _ => 4,
+    }
+}

@@ -1,0 +1,200 @@
+//! A host half that lies, errs, stalls or goes away.
+
+use std::{future::Future, path::PathBuf, time::Duration};
+
+use countersign_protocol::egress::{Action, EgressPolicy, Rule};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use super::*;
+
+/// Says to each connection what the script says, one line for each request, and
+/// writes down what it was asked.
+struct Liar {
+    path: PathBuf,
+    link: HostLink,
+    asked: JoinHandle<Vec<String>>,
+}
+
+impl Liar {
+    fn new(name: &str, answers: &[String]) -> Self {
+        let path = std::env::temp_dir().join(format!("cs-liar-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let answers = answers.to_vec();
+        let asked = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for answer in answers {
+                let head = loop {
+                    match head(&mut stream).await {
+                        Some(head) => break head,
+                        // The link is done with this connection, and goes on over the next one.
+                        None => (stream, _) = listener.accept().await.unwrap(),
+                    }
+                };
+                asked.push(head);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            asked
+        });
+        Self { link: HostLink::new(Dial::Unix(path.clone())), path, asked }
+    }
+
+    async fn open(&self, destination: &str) -> Result<Stream, EgressError> {
+        let allow = |text: &str| Rule::new(Action::Allow, text.parse().unwrap(), "test");
+        let policy = EgressPolicy::new(vec![allow("**"), allow("192.0.2.0/24")]).unwrap();
+        self.link.open(&destination.parse().unwrap(), &policy).await
+    }
+
+    /// Every request, when the script is at its end.
+    async fn asked(mut self) -> Vec<String> {
+        (&mut self.asked).await.unwrap()
+    }
+
+    /// The code of the refusal, or what was denied here.
+    async fn refusal(&self, destination: &str) -> String {
+        match self.open(destination).await.unwrap_err() {
+            EgressError::Host(problem) => problem.code.into_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl Drop for Liar {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn head(stream: &mut UnixStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    }
+    Some(String::from_utf8(head).unwrap())
+}
+
+fn resolved(addresses: &str, lifetime: &str) -> String {
+    let body = format!("{{\"addresses\":[{addresses}],\"lifetime_seconds\":{lifetime}}}");
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn connected(address: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nCountersign-Address: {address}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn addresses_that_the_policy_denies_are_never_asked_for() {
+    let liar = Liar::new("deny", &[resolved("\"169.254.169.254\",\"127.0.0.1\"", "15")]);
+    assert!(liar.refusal("a.example:80").await.contains("Loopback"));
+    assert_eq!(
+        liar.asked().await,
+        ["GET /v1/resolve?destination=a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n"]
+    );
+}
+
+#[tokio::test]
+async fn only_what_was_judged_is_asked_for() {
+    let answers = [resolved("\"127.0.0.1\",\"192.0.2.1\"", "15"), connected("192.0.2.1")];
+    let liar = Liar::new("judged", &answers);
+    liar.open("a.example:80").await.unwrap();
+    let asked = liar.asked().await;
+    assert!(asked[1].contains("\r\nCountersign-Addresses: 192.0.2.1\r\n\r\n"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn answers_that_are_none_open_nothing() {
+    let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(9000));
+    for (number, (answer, code)) in [
+        (connected("192.0.2.2"), "host-answer-invalid"),
+        ("HTTP/1.1 200 OK\r\n\r\n".to_owned(), "host-answer-invalid"),
+        (long, "host-answer-invalid"),
+        ("SSH-2.0-OpenSSH_9.9\r\nxxxxxxxxxxxxxxxx\r\n\r\n".to_owned(), "host-answer-invalid"),
+        (resolved("\"192.0.2.1\"", "15"), "host-answer-invalid"),
+        ("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}".to_owned(), "host-answer-invalid"),
+        ("HTTP/1.1 4".to_owned(), "host-away"),
+        (String::new(), "host-away"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let liar = Liar::new(&format!("none{number}"), std::slice::from_ref(&answer));
+        assert_eq!(liar.refusal("192.0.2.1:443").await, code, "{answer:?}");
+    }
+    for (number, addresses) in ["", "\"localhost\"", "\"192.0.2.1\",\"a\""].into_iter().enumerate() {
+        let liar = Liar::new(&format!("resolved{number}"), &[resolved(addresses, "15")]);
+        assert_eq!(liar.refusal("a.example:443").await, "host-answer-invalid", "{addresses}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_moved_is_asked_for_again_once() {
+    let differ = || {
+        let problem = HostCode::AddressesDiffer.problem("moved");
+        String::from_utf8(Answer::Refused(problem).encode()).unwrap()
+    };
+    let moved =
+        [resolved("\"192.0.2.1\"", "15"), differ(), resolved("\"192.0.2.2\"", "15"), connected("192.0.2.2")];
+    Liar::new("moved", &moved).open("a.example:443").await.unwrap();
+    let moving = [resolved("\"192.0.2.1\"", "0"), differ(), resolved("\"192.0.2.2\"", "0"), differ()];
+    assert_eq!(Liar::new("moving", &moving).refusal("a.example:443").await, "addresses-differ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_half_that_says_nothing_is_given_up() {
+    let liar = Liar::new("silent", &["HTTP/1.1 200 OK\r\n".to_owned(), "never sent".to_owned()]);
+    let begun = Instant::now();
+    assert!(matches!(liar.open("192.0.2.1:443").await, Err(EgressError::Deadline)));
+    assert_eq!(begun.elapsed(), OPEN_DEADLINE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_away_is_waited_for_once() {
+    let link = HostLink::new(Dial::Unix("/nowhere/cs-host.sock".into()));
+    let away = async || {
+        let begun = Instant::now();
+        let error = link.open(&"192.0.2.1:1".parse().unwrap(), &EgressPolicy::default()).await.unwrap_err();
+        assert!(matches!(&error, EgressError::Host(problem) if problem.code == "host-away"), "{error}");
+        begun.elapsed()
+    };
+    let first = away().await;
+    assert!((PATIENCE..PATIENCE * 3).contains(&first), "{first:?}");
+    assert_eq!(away().await, Duration::ZERO);
+    tokio::time::advance(AWAY).await;
+    assert!(away().await >= PATIENCE);
+}
+
+/// A spare connection that died with the host half costs nothing but the next attempt.
+#[tokio::test]
+async fn a_restart_between_two_connections_is_not_seen() {
+    let path = std::env::temp_dir().join(format!("cs-restart-{}", std::process::id()));
+    let link = HostLink::new(Dial::Unix(path.clone()));
+    let serve_one = |listener: UnixListener| async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        head(&mut stream).await.unwrap();
+        stream.write_all(connected("192.0.2.1").as_bytes()).await.unwrap();
+    };
+    for _ in 0..3 {
+        let _ = std::fs::remove_file(&path);
+        let serving = tokio::spawn(serve_one(UnixListener::bind(&path).unwrap()));
+        link.open(&"192.0.2.1:443".parse().unwrap(), &EgressPolicy::default()).await.unwrap();
+        // Listener and every connection that it never accepted are gone.
+        serving.await.unwrap();
+        // Spares may still be filling.
+        while link.0.spares.filling() {
+            tokio::task::yield_now().await;
+        }
+    }
+    let _ = std::fs::remove_file(&path);
+}
+
+fn _opens_are_send(link: &HostLink, to: &Destination, policy: &EgressPolicy) -> impl Future + Send {
+    link.open(to, policy)
+}

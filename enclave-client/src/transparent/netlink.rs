@@ -1,0 +1,144 @@
+//! Two requests to the kernel's tables of links and routes (rtnetlink(7)), as bytes: an
+//! enclave's image has no `ip` program, and a crate for all of netlink would be
+//! larger than everything else here.
+
+use std::{io, net::IpAddr};
+
+use ipnet::IpNet;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, sendto, socket_with,
+};
+
+/// Takes the loopback interface into service, as `ip link set lo up` does. Done already: no change.
+pub(super) fn loopback_up() -> io::Result<()> {
+    // struct ifinfomsg: family, padding, type, index, flags, change mask.
+    let mut body = vec![0; 4];
+    body.extend(LOOPBACK_INDEX.to_ne_bytes());
+    body.extend(IFF_UP.to_ne_bytes());
+    body.extend(IFF_UP.to_ne_bytes());
+    request(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, &body)
+}
+
+/// Makes every address of a network one of this machine, as `ip route add local
+/// NETWORK dev lo` does: the kernel then delivers to sockets that listen there,
+/// and refuses what nobody listens for. Done already: no change.
+pub(super) fn route_to_loopback(network: IpNet) -> io::Result<()> {
+    let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    match request(RTM_NEWROUTE, flags, &local_route(network)) {
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
+}
+
+/// struct rtmsg and two attributes.
+fn local_route(network: IpNet) -> Vec<u8> {
+    let (family, address) = match network.network() {
+        IpAddr::V4(v4) => (AddressFamily::INET, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (AddressFamily::INET6, v6.octets().to_vec()),
+    };
+    let family = u8::try_from(family.as_raw()).unwrap_or_default();
+    let [source_len, tos] = [0, 0];
+    let mut body = vec![family, network.prefix_len(), source_len, tos];
+    body.extend([RT_TABLE_LOCAL, RTPROT_STATIC, RT_SCOPE_HOST, RTN_LOCAL]);
+    body.extend(0u32.to_ne_bytes());
+    attribute(&mut body, RTA_DST, &address);
+    attribute(&mut body, RTA_OIF, &LOOPBACK_INDEX.to_ne_bytes());
+    body
+}
+
+/// Length (itself included), type, value. Values here are whole words, so nothing is padded.
+fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let len = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+    body.extend(len.to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(value);
+}
+
+/// Sends one request and reads its acknowledgement, which the kernel has queued
+/// by the time that sending returns (netlink(7)): nothing here waits.
+fn request(kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
+    // No protocol is protocol 0, NETLINK_ROUTE.
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    let len = HEADER + body.len();
+    let mut message = Vec::with_capacity(len);
+    message.extend(u32::try_from(len).unwrap_or(u32::MAX).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.extend(1u32.to_ne_bytes());
+    message.extend(0u32.to_ne_bytes());
+    message.extend(body);
+    sendto(&socket, &message, SendFlags::empty(), &netlink::SocketAddrNetlink::new(0, 0))?;
+    let mut answer = [0; 1024];
+    let (_, read) = recv(&socket, &mut answer, RecvFlags::DONTWAIT)?;
+    acknowledged(answer.get(..read).unwrap_or_default())
+}
+
+/// struct nlmsghdr, then struct nlmsgerr, whose first field is 0 or an error number, negated.
+fn acknowledged(answer: &[u8]) -> io::Result<()> {
+    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "no acknowledgement of netlink");
+    let kind = answer.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
+    let code = answer.get(HEADER..HEADER + 4).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
+    match (kind, code) {
+        (Some(NLMSG_ERROR), Some(0)) => Ok(()),
+        (Some(NLMSG_ERROR), Some(code)) => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+        _ => Err(malformed()),
+    }
+}
+
+/// `lo` is the first interface of every network namespace (`LOOPBACK_IFINDEX`, include/net/flow.h).
+const LOOPBACK_INDEX: i32 = 1;
+
+/// sizeof(struct nlmsghdr).
+const HEADER: usize = 16;
+
+// linux/netlink.h
+const NLMSG_ERROR: u16 = 2;
+const NLM_F_REQUEST: u16 = 0x1;
+const NLM_F_ACK: u16 = 0x4;
+const NLM_F_EXCL: u16 = 0x200;
+const NLM_F_CREATE: u16 = 0x400;
+
+// linux/rtnetlink.h
+const RTM_NEWLINK: u16 = 16;
+const RTM_NEWROUTE: u16 = 24;
+const RT_TABLE_LOCAL: u8 = 255;
+const RTPROT_STATIC: u8 = 4;
+const RT_SCOPE_HOST: u8 = 254;
+const RTN_LOCAL: u8 = 2;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+
+// linux/if.h
+const IFF_UP: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_an_acknowledgement_an_error_or_malformed() {
+        let answer = |kind: u16, code: i32| {
+            [&[36, 0, 0, 0][..], &kind.to_ne_bytes(), &[0; 10], &code.to_ne_bytes(), &[0; 16]].concat()
+        };
+        assert!(acknowledged(&answer(NLMSG_ERROR, 0)).is_ok());
+        let refused = acknowledged(&answer(NLMSG_ERROR, -1)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        for bytes in [&answer(RTM_NEWROUTE, 0)[..], &answer(NLMSG_ERROR, 0)[..19], &[]] {
+            assert_eq!(acknowledged(bytes).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn a_route_is_as_the_ip_program_writes_it() {
+        // `strace ip route add local 198.18.0.0/15 dev lo`, little endian.
+        #[cfg(target_endian = "little")]
+        assert_eq!(
+            local_route("198.18.0.0/15".parse().unwrap()),
+            [
+                2, 15, 0, 0, 255, 4, 254, 2, 0, 0, 0, 0, // rtmsg
+                8, 0, 1, 0, 198, 18, 0, 0, // RTA_DST
+                8, 0, 4, 0, 1, 0, 0, 0, // RTA_OIF
+            ]
+        );
+    }
+}

@@ -42,6 +42,9 @@ pub(super) struct HostArgs {
     /// Take the ingress ports of this manifest too
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
+    /// Where ConfigMaps are mounted, if that manifest needs them
+    #[arg(long, value_name = "DIR", requires = "manifest")]
+    config_maps: Option<PathBuf>,
     /// Where the enclave's log lines come in, which go to standard output; `off`: nowhere
     #[arg(long, value_name = "AT", default_value = "vsock:12281")]
     logs: LogsAt,
@@ -120,7 +123,8 @@ impl HostArgs {
         };
         let mut ingress = self.ingress;
         if let Some(path) = self.manifest {
-            let manifest = Manifest::load(&path).map_err(|why| why.lines(&path.display().to_string()))?;
+            let manifest = Manifest::load(&path, self.config_maps.as_deref())
+                .map_err(|why| why.lines(&path.display().to_string()))?;
             for entry in manifest.ingress {
                 // A way in that was written here says more than the manifest's.
                 if !ingress.iter().any(|route| route.port == entry.listen_port) {

@@ -1,22 +1,25 @@
 //! The command line: what was typed, and which exit code comes of it.
 
+mod check;
+mod explain;
 mod host;
 mod host_way;
 mod inside;
+mod learn;
 mod run;
 mod transparent;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     child::Application,
     device::Device,
     init::Inside,
     log::{self, LogFormat},
-    manifest::Manifest,
+    manifest::{self, Manifest, ManifestError},
 };
 
 pub use host_way::{HostWay, HostWayError};
@@ -43,8 +46,12 @@ enum Command {
     Host(Box<host::HostArgs>),
     /// The same as PID 1 of an enclave: prepare the machine first, and end it with the application
     Init(InitArgs),
-    /// Print every mistake in a manifest with line and column, or "ok"
-    Check(ManifestArg),
+    /// Print every mistake in a manifest with line and column, or "ok" and what is in it
+    Check(check::CheckArgs),
+    /// Name the rule that decides for a destination, and for the addresses it leads to
+    Explain(explain::ExplainArgs),
+    /// Print the JSON Schema of the manifest, for editors
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -52,6 +59,19 @@ struct ManifestArg {
     /// The manifest: what may be reached, and how
     #[arg(long, value_name = "FILE")]
     manifest: PathBuf,
+    /// Where ConfigMaps are mounted, as DIR/name/key: for destinations whose name stands in one
+    #[arg(long, value_name = "DIR")]
+    config_maps: Option<PathBuf>,
+}
+
+/// What a command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +92,8 @@ struct RunArgs {
     inside: InsideArgs,
     #[command(flatten)]
     transparent: TransparentOptions,
+    #[command(flatten)]
+    learn: learn::LearnArgs,
     #[cfg(feature = "simulator")]
     #[command(flatten)]
     danger: DangerArgs,
@@ -106,9 +128,17 @@ impl Cli {
     /// Does what was asked for.
     pub fn execute(self) -> ExitCode {
         match self.command {
-            Command::Check(ManifestArg { manifest }) => {
+            Command::Check(args) => {
                 log::init(self.log);
-                check(&manifest)
+                args.execute()
+            }
+            Command::Explain(args) => {
+                log::init(self.log);
+                args.execute()
+            }
+            Command::Schema => {
+                println!("{:#}", manifest::schema());
+                ExitCode::SUCCESS
             }
             Command::Host(args) => {
                 log::init(self.log);
@@ -120,18 +150,14 @@ impl Cli {
     }
 }
 
-fn check(path: &std::path::Path) -> ExitCode {
-    match Manifest::load(path) {
-        Ok(_) => {
-            println!("ok");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            for line in error.lines(&path.display().to_string()) {
-                println!("{line}");
-            }
-            ExitCode::from(EXIT_USAGE)
-        }
+impl ManifestArg {
+    fn load(&self) -> Result<Manifest, ManifestError> {
+        Manifest::load(&self.manifest, self.config_maps.as_deref())
+    }
+
+    /// The lines that a person reads.
+    fn lines(&self, error: &ManifestError) -> Vec<String> {
+        error.lines(&self.manifest.display().to_string())
     }
 }
 
@@ -166,16 +192,18 @@ impl RunArgs {
     }
 
     fn supervise(self, runtime: &tokio::runtime::Runtime, inside: Inside) -> u8 {
-        let path = &self.manifest.manifest;
-        let manifest = match Manifest::load(path) {
+        let manifest = match self.manifest.load() {
             Ok(manifest) => manifest,
             Err(error) => {
-                for line in error.lines(&path.display().to_string()) {
+                for line in self.manifest.lines(&error) {
                     error!(code = "manifest-invalid", "{line}");
                 }
                 return EXIT_USAGE;
             }
         };
+        for warning in &manifest.warnings {
+            warn!(code = "manifest-warning", "{}:{warning}", self.manifest.manifest.display());
+        }
         let device = match self.device() {
             Ok(device) => device.with_clock(self.inside.clock()),
             Err(error) => {
@@ -183,20 +211,31 @@ impl RunArgs {
                 return EXIT_OS;
             }
         };
-        let mut words = self.application.into_iter();
+        let mut words = self.application.iter().cloned();
         let Some(program) = words.next() else {
             return EXIT_USAGE;
         };
         let output = self.inside.application_output();
         let application = Application { program, arguments: words.collect(), output };
+        let enforcement = match self.learn.enforcement(&manifest) {
+            Ok(enforcement) => enforcement,
+            Err(why) => {
+                error!(code = "manifest-invalid", "{why}");
+                return EXIT_USAGE;
+            }
+        };
         let options = RunOptions {
             host: self.host,
             transparent: self.transparent,
             wait_attested: Duration::from_secs(self.wait_attested),
             if_unattested: self.if_unattested,
+            enforcement: enforcement.clone(),
             inside,
         };
-        exit_code(runtime.block_on(run(manifest, device, &application, options)))
+        self.learn.start(&enforcement, runtime);
+        let outcome = runtime.block_on(run(manifest, device, &application, options));
+        self.learn.finish(&enforcement);
+        exit_code(outcome)
     }
 
     #[cfg(not(feature = "simulator"))]
@@ -208,7 +247,7 @@ impl RunArgs {
     fn device(&self) -> Result<Device, crate::device::DeviceError> {
         match (&self.danger.danger_software_nsm, &self.danger.danger_image) {
             (Some(directory), Some(image)) => {
-                tracing::warn!(
+                warn!(
                     code = "danger-software-nsm",
                     %image,
                     "DEVELOPMENT ONLY: documents are signed in software, they prove nothing about this machine"
@@ -250,6 +289,7 @@ const EXIT_OS: u8 = 71;
 const EXAMPLES: &str = "\
 Examples:
   countersign-enclave check --manifest countersign.yaml
+  countersign-enclave explain --manifest countersign.yaml evil.com:443 db.internal:5432=10.0.0.7
   countersign-enclave run --manifest countersign.yaml -- /app/server --port 8001
   countersign-enclave init --manifest /countersign.yaml --logs host -- /app/server
   countersign-enclave run --manifest countersign.yaml --if-unattested exit -- curl https://kms.us-west-2.amazonaws.com

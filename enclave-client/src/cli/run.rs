@@ -2,7 +2,7 @@ use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
 use countersign_protocol::{
     Destination,
-    egress::{Action, EgressPolicy, PolicyError, Ports, Rule, TargetError},
+    egress::{EgressPolicy, PolicyError, Rule},
 };
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use crate::{
     attest::{Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
     child::{Application, Ended, StartError, Supervisor},
     device::Device,
-    egress::{Egress, HostLink, Outer},
+    egress::{Egress, Enforcement, HostLink, Outer},
     init::{Inside, InsideError, ProxyHealth},
     key::{EnclaveKey, KeyError},
     local::{LocalProxy, LocalProxyLimits},
@@ -34,6 +34,8 @@ pub struct RunOptions {
     pub wait_attested: Duration,
     /// What happens then.
     pub if_unattested: IfUnattested,
+    /// Whether the rules hold, or are being learnt.
+    pub enforcement: Enforcement,
     /// Ingress, health and log.
     pub inside: Inside,
 }
@@ -68,13 +70,13 @@ pub async fn run(
     let _stop_at_return = stop.clone().drop_guard();
     let host = options.host.half().map(Arc::new);
     let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.to_string());
-    let rules = rules(&manifest)?;
+    let rules = rules(&manifest);
     let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
     let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
-    let egress = Arc::new(Egress::new(policy, gated, outer));
+    let egress = Arc::new(Egress::new(policy, gated, outer).with_enforcement(options.enforcement));
     options.transparent.start(rules, way_out, egress.clone(), &stop).await.map_err(RunError::Transparent)?;
     tokio::spawn(local.serve(egress, stop.clone()));
     let health = names.into_iter().zip(statuses.iter().cloned());
@@ -101,19 +103,9 @@ pub async fn run(
     supervisor.run(application, proxy).await.map(Outcome::Ended).map_err(RunError::Start)
 }
 
-/// The manifest's rules, and that what it sends through a proxy may leave.
-fn rules(manifest: &Manifest) -> Result<Vec<Rule>, RunError> {
-    let mut rules = manifest.rules.clone();
-    rules.extend(AddressPool::default().denying_rules());
-    for destination in manifest.proxies.iter().flat_map(|proxy| &proxy.destinations) {
-        rules.push(Rule {
-            action: Action::Allow,
-            target: destination.host().to_string().parse().map_err(RunError::Rule)?,
-            ports: Ports::Range(destination.port()..=destination.port()),
-            origin: "outboundConnections".into(),
-        });
-    }
-    Ok(rules)
+/// The manifest's rules, and that nothing is dialled in the pool of transparent mode.
+fn rules(manifest: &Manifest) -> Vec<Rule> {
+    manifest.rules.iter().cloned().chain(AddressPool::default().denying_rules()).collect()
 }
 
 /// Which pool leads to which destination.
@@ -178,8 +170,6 @@ pub enum RunError {
     Listen(io::Error),
     /// The rules make no policy.
     Policy(PolicyError),
-    /// A destination that no rule can name.
-    Rule(TargetError),
     /// The random number generator.
     Random,
     /// K.
@@ -199,8 +189,7 @@ impl fmt::Display for RunError {
         f.write_str(match self {
             Self::Signals(_) => "signals cannot be handled",
             Self::Listen(_) => "the local proxy cannot listen",
-            Self::Policy(_) => "the manifest has too many rules",
-            Self::Rule(_) => "a destination of the manifest cannot be allowed",
+            Self::Policy(_) => "the manifest's rules make no policy",
             Self::Random => "the system gives no random numbers",
             Self::Key(_) => "no session key",
             Self::Tls(_) => "TLS cannot be configured",
@@ -216,7 +205,6 @@ impl std::error::Error for RunError {
         match self {
             Self::Signals(why) | Self::Listen(why) => Some(why),
             Self::Policy(why) => Some(why),
-            Self::Rule(why) => Some(why),
             Self::Random => None,
             Self::Key(why) => Some(why),
             Self::Tls(why) => Some(why),

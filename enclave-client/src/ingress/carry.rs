@@ -117,7 +117,11 @@ pub(super) async fn connect(port: u16) -> io::Result<TcpStream> {
 /// # Errors
 /// Anything else than an orderly end. Then the application's side is reset, so
 /// that it cannot take a truncated request for a whole one.
-pub(super) async fn relay<S>(outside: &mut S, mut application: TcpStream, early: &[u8]) -> io::Result<(u64, u64)>
+pub(super) async fn relay<S>(
+    outside: &mut S,
+    mut application: TcpStream,
+    early: &[u8],
+) -> io::Result<(u64, u64)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 mod attested;
-mod carried;
 mod caller;
+mod carried;
 mod rig;
 mod stalled;

@@ -43,12 +43,12 @@ impl Local {
             ports: Ports::Any,
             origin: "test".into(),
         };
-        let policy = EgressPolicy::new(allowed.iter().map(rule).collect());
+        let policy = EgressPolicy::new(allowed.iter().map(rule).collect()).unwrap();
         let proxy = LocalProxy::bind(0, limits).await.unwrap();
         let address = proxy.address();
         assert!(address.ip().is_loopback());
         let stop = CancellationToken::new();
-        let egress = Arc::new(Egress::new(policy.unwrap(), HashMap::new(), Outer::Direct));
+        let egress = Arc::new(Egress::new(policy, HashMap::new(), Outer::Direct));
         tokio::spawn(proxy.serve(egress, stop.clone()));
         Self { address, _stop: stop.drop_guard() }
     }

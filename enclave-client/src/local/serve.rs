@@ -126,7 +126,13 @@ impl Doorman {
         };
         let connection = Connection { egress: self.egress.clone(), limits: self.limits, _permit: permit };
         let stop = stop.clone();
-        tokio::spawn(async move { stop.run_until_cancelled(connection.serve(stream)).await });
+        // A future that is handed to a function stands twice in that one's: so no run_until_cancelled.
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = connection.serve(stream) => {}
+            }
+        });
     }
 }
 
@@ -151,7 +157,15 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, mut stream: TcpStream) {
+    async fn serve(self, stream: TcpStream) {
+        // Boxed: a tunnel, which may be idle for days, must not hold room for what came before.
+        if let Some(tunnel) = Box::pin(self.until_tunnel(stream)).await {
+            tunnel.carry().await;
+        }
+    }
+
+    /// Answers requests until one becomes a tunnel, or there are no more.
+    async fn until_tunnel(&self, mut stream: TcpStream) -> Option<Tunnel> {
         let _ = stream.set_nodelay(true);
         let mut buffer = BytesMut::new();
         let mut kept = None;
@@ -160,13 +174,17 @@ impl Connection {
             let head = timeout(patience, read_head(&mut stream, &mut buffer)).await;
             let request = match head {
                 Ok(Ok(Some(request))) => request,
-                Ok(Ok(None)) => return,
+                Ok(Ok(None)) => return None,
                 Ok(Err(error)) => {
-                    return refuse(stream, None, &answer::bad_head(&error), With::Content).await;
+                    refuse(stream, None, &answer::bad_head(&error), With::Content).await;
+                    return None;
                 }
                 // Whoever was answered before and asks nothing more is not told off.
-                Err(_) if buffer.is_empty() && patience == IDLE => return,
-                Err(_) => return refuse(stream, None, &answer::slow_head(), With::Content).await,
+                Err(_) if buffer.is_empty() && patience == IDLE => return None,
+                Err(_) => {
+                    refuse(stream, None, &answer::slow_head(), With::Content).await;
+                    return None;
+                }
             };
             let request = match request {
                 Request::Connect(destination) => {
@@ -179,50 +197,71 @@ impl Connection {
             let with = if request.method == Method::HEAD { With::HeadOnly } else { With::Content };
             debug!(%destination, method = %request.method, code = "request", "request");
             let forwarder = Forwarder { egress: &self.egress };
-            // Boxed: a tunnel, which may be idle for days, must not hold room for this.
-            let next = Box::pin(forwarder.exchange(&mut stream, &mut buffer, request, &mut kept)).await;
-            match next {
+            match forwarder.exchange(&mut stream, &mut buffer, request, &mut kept).await {
                 Next::Again => {}
-                Next::Close => return farewell(stream).await,
-                Next::Refused(problem) => return refuse(stream, Some(&destination), &problem, with).await,
-                Next::Abort => return Stream::Tcp(stream).abort(),
+                Next::Close => {
+                    farewell(stream).await;
+                    return None;
+                }
+                Next::Refused(problem) => {
+                    refuse(stream, Some(&destination), &problem, with).await;
+                    return None;
+                }
+                Next::Abort => {
+                    Stream::Tcp(stream).abort();
+                    return None;
+                }
                 Next::Upgraded(way, early) => {
                     let early = Early { up: buffer.freeze(), ..early };
-                    return carry(stream, way, early, &destination).await;
+                    return Some(Tunnel { stream, way, early, destination });
                 }
             }
             patience = IDLE;
         }
     }
 
-    async fn tunnel(&self, mut stream: TcpStream, buffer: BytesMut, destination: Destination) {
-        let opened = Box::pin(self.egress.open(&destination)).await;
-        let way = match opened {
+    async fn tunnel(
+        &self,
+        mut stream: TcpStream,
+        buffer: BytesMut,
+        destination: Destination,
+    ) -> Option<Tunnel> {
+        let way = match self.egress.open(&destination).await {
             Ok(way) => way,
             Err(error) => {
                 let problem = answer::not_opened(&error);
-                return refuse(stream, Some(&destination), &problem, With::Content).await;
+                refuse(stream, Some(&destination), &problem, With::Content).await;
+                return None;
             }
         };
         debug!(%destination, code = "tunnel-opened", "tunnel {way:?}");
-        if stream.write_all(answer::ESTABLISHED).await.is_err() {
-            return;
-        }
+        stream.write_all(answer::ESTABLISHED).await.ok()?;
         let early = Early { up: buffer.freeze(), ..Early::default() };
-        carry(stream, way, early, &destination).await;
+        Some(Tunnel { stream, way, early, destination })
     }
 }
 
-async fn carry(stream: TcpStream, way: Way, early: Early, destination: &Destination) {
-    let cut = way.cut().cloned();
-    let Report { end, up, down } = relay(Stream::Tcp(stream), way, early, cut.as_ref()).await;
-    match end {
-        End::Finished => debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended"),
-        End::Near(_) | End::Far(_) => {
-            info!(%destination, code = "tunnel-broke", up, down, "tunnel broke: {end}")
-        }
-        End::Cut => {
-            warn!(%destination, code = "tunnel-cut", up, down, "tunnel cut: the session's lease lapsed")
+/// What is open on both sides.
+struct Tunnel {
+    stream: TcpStream,
+    way: Way,
+    early: Early,
+    destination: Destination,
+}
+
+impl Tunnel {
+    async fn carry(self) {
+        let Self { stream, way, early, destination } = self;
+        let cut = way.cut().cloned();
+        let Report { end, up, down } = relay(Stream::Tcp(stream), way, early, cut.as_ref()).await;
+        match end {
+            End::Finished => debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended"),
+            End::Near(_) | End::Far(_) => {
+                info!(%destination, code = "tunnel-broke", up, down, "tunnel broke: {end}")
+            }
+            End::Cut => {
+                warn!(%destination, code = "tunnel-cut", up, down, "tunnel cut: the session's lease lapsed")
+            }
         }
     }
 }

@@ -60,6 +60,7 @@ impl Liar {
     async fn refusal(&self, destination: &str) -> String {
         match self.open(destination).await.unwrap_err() {
             EgressError::Host(problem) => problem.code.into_owned(),
+            EgressError::Denied { .. } => "denied".to_owned(),
             other => other.to_string(),
         }
     }
@@ -93,7 +94,7 @@ fn connected(address: &str) -> String {
 #[tokio::test]
 async fn addresses_that_the_policy_denies_are_never_asked_for() {
     let liar = Liar::new("deny", &[resolved("\"169.254.169.254\",\"127.0.0.1\"", "15")]);
-    assert!(liar.refusal("a.example:80").await.contains("Loopback"));
+    assert_eq!(liar.refusal("a.example:80").await, "denied");
     assert_eq!(
         liar.asked().await,
         ["GET /v1/resolve?destination=a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n"]

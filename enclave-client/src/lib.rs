@@ -9,6 +9,8 @@
 //!                          ├─► local/   HTTP CONNECT proxy on loopback ◄── application
 //!                          └─► child/   the application: environment, signals, exit code
 //!
+//!   local/ ──► egress/  the one way out ──► pool/, or egress/host_link/ ══vsock══► host/ on the parent
+//!
 //!   key (K)   tls (1.3 only)   transport/ (TCP, UNIX, vsock)   random   log: under all of them
 //! ```
 //!

@@ -121,7 +121,12 @@ impl Host {
             doors.start(watch.run(reload, stop.clone()));
         }
 
-        let desk = EgressDesk { names: Names::new(resolver), limit: limit.clone(), cut: cut.clone() };
+        let desk = EgressDesk {
+            names: Names::new(resolver),
+            limit: limit.clone(),
+            stop: stop.clone(),
+            cut: cut.clone(),
+        };
         let enclave = Caller { cid: options.cid };
         doors.start(serve_egress(
             door(format!("egress {}", options.egress), egress, &egress_room),
@@ -134,10 +139,13 @@ impl Host {
             let door = door(format!("ingress to {target}"), listener, &ingress_room);
             doors.start(serve_ingress(door, target, cut.clone()));
         }
+        // Log lines are taken as long as anything else goes on, and are nothing to wait for.
+        let drained = CancellationToken::new();
         let written = logs.map(|listener| {
             let (queue, lines) = logs::queue();
-            let door = door("logs".to_owned(), listener, &Arc::new(Semaphore::new(SMALL_ROOM)));
-            doors.start(serve_logs(door, queue, enclave, cut.clone()));
+            let mut door = door("logs".to_owned(), listener, &Arc::new(Semaphore::new(SMALL_ROOM)));
+            door.tasks = TaskTracker::new();
+            doors.start(serve_logs(door, queue, enclave, drained.clone()));
             tokio::spawn(logs::write(lines, out))
         });
         if let Some(listener) = health {
@@ -155,6 +163,7 @@ impl Host {
         stop.cancelled().await;
         doors.closed().await;
         drain(tasks, &cut, options.drain).await;
+        drained.cancel();
         if let Some(written) = written {
             // The last lines; a reader of standard output that reads no more is not waited for.
             let _ = timeout(LAST_LINES, written).await;
@@ -252,10 +261,10 @@ async fn serve_ingress(door: Door, target: Address, cut: CancellationToken) {
     door.open(serve, |stream: Stream, _: &TaskTracker| crate::relay::Side::abort(&stream)).await;
 }
 
-async fn serve_logs(door: Door, queue: mpsc::Sender<String>, caller: Caller, cut: CancellationToken) {
+async fn serve_logs(door: Door, queue: mpsc::Sender<String>, caller: Caller, end: CancellationToken) {
     let serve = |stream: Stream, place, tasks: &TaskTracker| {
         if caller.is(&stream) {
-            tasks.spawn(logs::read(stream, queue.clone(), cut.clone(), place));
+            tasks.spawn(logs::read(stream, queue.clone(), end.clone(), place));
         }
     };
     door.open(serve, |_, _: &TaskTracker| {}).await;

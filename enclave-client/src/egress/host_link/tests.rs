@@ -2,7 +2,10 @@
 
 use std::{future::Future, path::PathBuf, time::Duration};
 
-use countersign_protocol::egress::{Action, EgressPolicy, Rule};
+use countersign_protocol::{
+    Destination,
+    egress::{Action, EgressPolicy, Rule},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
@@ -10,7 +13,15 @@ use tokio::{
     time::Instant,
 };
 
-use super::*;
+use super::{
+    HostLink,
+    link::{AWAY, OPEN_DEADLINE, PATIENCE},
+};
+use crate::{
+    egress::EgressError,
+    host::wire::{Answer, HostCode},
+    transport::{Dial, Stream},
+};
 
 /// Says to each connection what the script says, one line for each request, and
 /// writes down what it was asked.

@@ -234,7 +234,7 @@ mod tests {
     fn heads_that_are_none() {
         use AnswerError::*;
         for (head, error) in [
-            ("SSH-2.0-x\r\n\r\n", NotHttp(httparse::Error::Version)),
+            ("SSH-2.0-OpenSSH_9.9\r\n\r\n", NotHttp(httparse::Error::Version)),
             ("HTTP/1.1 200\r\n\r\n", NotHttp(httparse::Error::Status)),
             ("HTTP/1.0 200 OK\r\n\r\n", NotHttp(httparse::Error::Version)),
             ("HTTP/1.1 200 Okay\n\n", NotHttp(httparse::Error::NewLine)),

@@ -12,6 +12,8 @@
 //!                          ├─► transparent/  resolver and listeners on `lo` ◄── application that knows no proxy
 //!                          └─► child/   the application: environment, signals, exit code
 //!
+//!   egress/host_link/ ══vsock══► host/ on the parent
+//!
 //!   key (K)   tls (1.3 only)   transport/ (TCP, UNIX, vsock)   relay   random   log: under all of them
 //! ```
 //!

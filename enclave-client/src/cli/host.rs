@@ -178,9 +178,9 @@ fn listen_to_signals(reload: watch::Sender<()>, stop: CancellationToken) -> std:
     let mut hup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         loop {
-            let name = tokio::select! {
-                _ = term.recv() => "SIGTERM",
-                _ = int.recv() => "SIGINT",
+            let (name, number) = tokio::select! {
+                _ = term.recv() => ("SIGTERM", 15),
+                _ = int.recv() => ("SIGINT", 2),
                 _ = hup.recv() => {
                     info!("SIGHUP: reading the egress rule sets");
                     reload.send_replace(());
@@ -189,7 +189,7 @@ fn listen_to_signals(reload: watch::Sender<()>, stop: CancellationToken) -> std:
             };
             if stop.is_cancelled() {
                 warn!(code = "stopped-at-once", "{name} again: not waiting for connections");
-                std::process::exit(i32::from(EXIT_OS));
+                std::process::exit(128 + number);
             }
             info!("{name}: taking no further connection");
             stop.cancel();
@@ -233,5 +233,5 @@ Examples:
     countersign-enclave run --host unix:/tmp/host.sock --manifest countersign.yaml -- curl https://example.com
 
 Signals: SIGHUP reads the rule sets at once; SIGTERM and SIGINT stop after --drain.
-Exit codes: 0 stopped by a signal; 2 wrong usage or rule sets; 71 the system refused something.
+Exit codes: 0 stopped by a signal; 128 + signal stopped by a second one; 2 wrong usage or rule sets; 71 the system refused something.
 docs/host.md tells what is carried, and what an untrusted parent can do.";

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 mod attested;
-mod carried;
 mod caller;
+mod carried;
+mod recipe;
 mod rig;
 mod stalled;

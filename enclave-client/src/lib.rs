@@ -32,5 +32,6 @@ pub mod log;
 pub mod manifest;
 pub mod pool;
 pub mod random;
+pub mod relay;
 pub mod tls;
 pub mod transport;

@@ -1,87 +1,84 @@
-//! Attacks on the local proxy's port; nothing behind it is reachable.
+//! The local proxy's port: who is let in, and what is said to whom is not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod local;
 
 use std::{net::SocketAddr, time::Duration};
 
-use countersign_enclave::local::{LocalProxy, LocalProxyLimits, Routes};
-use countersign_protocol::Problem;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
-use tokio_util::sync::{CancellationToken, DropGuard};
-
-async fn start(limits: LocalProxyLimits) -> (SocketAddr, DropGuard) {
-    let proxy = LocalProxy::bind(0, limits).await.unwrap();
-    let address = proxy.address();
-    assert!(address.ip().is_loopback());
-    let stop = CancellationToken::new();
-    tokio::spawn(proxy.serve(Routes::default(), stop.clone()));
-    (address, stop.drop_guard())
-}
-
-async fn answer(stream: &mut TcpStream) -> Problem {
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await.unwrap();
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    assert!(head.contains("\r\nContent-Type: application/problem+json\r\n"), "{head}");
-    let problem: Problem = serde_json::from_str(body).unwrap();
-    assert!(head.starts_with(&format!("HTTP/1.1 {} ", problem.status)), "{head}");
-    problem
-}
-
-async fn ask(address: SocketAddr, head: &str) -> Problem {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(head.as_bytes()).await.unwrap();
-    answer(&mut stream).await
-}
+use countersign_enclave::local::LocalProxyLimits;
+use local::{Answer, Local, Origin};
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test]
-async fn what_the_manifest_does_not_name_is_denied_by_name() {
-    let (address, _stop) = start(LocalProxyLimits::default()).await;
-    let problem = ask(address, "CONNECT Evil.example.:443 HTTP/1.1\r\nHost: kms.example\r\n\r\n").await;
-    assert_eq!((problem.status, &*problem.code), (403, "destination-denied"));
-    assert_eq!(problem.detail, "no entry of outboundConnections in the manifest names evil.example:443");
-}
-
-#[tokio::test]
-async fn each_bad_request_has_its_answer() {
-    let (address, _stop) = start(LocalProxyLimits::default()).await;
-    let long = format!("CONNECT a.example:443 HTTP/1.1\r\nX: {}", "x".repeat(9000));
-    for (head, status, code) in [
-        ("GET http://a.example/ HTTP/1.1\r\nHost: a\r\n\r\n", 501, "not-supported"),
-        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 405, "method-not-allowed"),
-        ("CONNECT a.example HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad-destination"),
-        ("CONNECT a.example:443 HTTP/1.1\nHost: a\n\n", 400, "bad-request"),
-        ("\u{16}\u{3}\u{1}\r\n\r\n", 400, "bad-request"),
-        (&long, 413, "too-large"),
+async fn what_no_rule_allows_is_denied_by_name() {
+    let local = Local::with(LocalProxyLimits::default(), &[]).await;
+    for request in [
+        "CONNECT Evil.example.:443 HTTP/1.1\r\nHost: kms.example\r\n\r\n",
+        "GET http://Evil.example.:443/ HTTP/1.1\r\nHost: kms.example\r\n\r\n",
     ] {
-        let problem = ask(address, head).await;
-        assert_eq!((problem.status, &*problem.code), (status, code), "{head:?}");
+        let answer = local.ask(request).await;
+        let problem = answer.problem();
+        assert_eq!((problem.status, &*problem.code), (403, "destination-denied"));
+        assert_eq!(problem.detail, "evil.example:443: no rule allows it");
+        let status = "Proxy-Status: countersign; error=http_request_denied; details=\"evil.example:443: no rule allows it\"";
+        assert!(answer.head.lines().any(|line| line == status), "{}", answer.head);
     }
+}
+
+#[tokio::test]
+async fn blocked_unreachable_and_unknown_are_told_apart() {
+    let local = Local::with(LocalProxyLimits::default(), &["127.0.0.1", "nowhere.invalid"]).await;
+    let gone = Origin::start().await.address;
+    for (target, status, code, error) in [
+        (gone.to_string(), 502, "unreachable", "destination_unavailable"),
+        // RFC 6761 section 6.4: such a name never resolves.
+        ("nowhere.invalid:80".to_owned(), 502, "resolve-failed", "dns_error"),
+        ("127.0.0.2:80".to_owned(), 403, "destination-denied", "http_request_denied"),
+        ("169.254.169.254:80".to_owned(), 403, "destination-denied", "http_request_denied"),
+        ("0xa9fea9fe:80".to_owned(), 403, "destination-denied", "http_request_denied"),
+        ("[::ffff:169.254.169.254]:80".to_owned(), 403, "destination-denied", "http_request_denied"),
+        ("localhost:80".to_owned(), 403, "destination-denied", "http_request_denied"),
+    ] {
+        for request in [
+            format!("CONNECT {target} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            format!("GET http://{target}/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ] {
+            let answer = local.ask(request).await;
+            let problem = answer.problem();
+            assert_eq!((problem.status, &*problem.code), (status, code), "{target}: {}", problem.detail);
+            assert!(answer.head.contains(&format!("error={error};")), "{target}: {}", answer.head);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_head_has_no_content() {
+    let local = Local::with(LocalProxyLimits::default(), &[]).await;
+    let answer = local.ask("HEAD http://a.example/ HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!((answer.status(), &*answer.body), (403, ""));
 }
 
 #[tokio::test]
 async fn a_slow_head_is_given_up() {
     let limits = LocalProxyLimits { head_deadline: Duration::from_millis(50), ..LocalProxyLimits::default() };
-    let (address, _stop) = start(limits).await;
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let local = Local::with(limits, &[]).await;
+    let mut stream = local.connect().await;
     stream.write_all(b"CONNECT a.exa").await.unwrap();
-    let problem = answer(&mut stream).await;
+    let problem = Answer::to_end(&mut stream).await.problem();
     assert_eq!((problem.status, &*problem.code), (408, "request-timeout"));
 }
 
 #[tokio::test]
 async fn one_connection_too_many_is_told_so_and_others_go_on() {
-    let (address, _stop) = start(LocalProxyLimits { connections: 1, ..LocalProxyLimits::default() }).await;
-    let mut first = TcpStream::connect(address).await.unwrap();
+    let limits = LocalProxyLimits { connections: 1, ..LocalProxyLimits::default() };
+    let local = Local::with(limits, &[]).await;
+    let mut first = local.connect().await;
     // Accepted in order, so the second is accepted while the first is held.
-    let mut second = TcpStream::connect(address).await.unwrap();
-    let problem = answer(&mut second).await;
+    let mut second = local.connect().await;
+    let problem = Answer::to_end(&mut second).await.problem();
     assert_eq!((problem.status, &*problem.code), (503, "overloaded"));
     first.write_all(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-    assert_eq!(answer(&mut first).await.status, 403);
+    assert_eq!(Answer::to_end(&mut first).await.status(), 403);
 }
 
 #[tokio::test]
@@ -90,7 +87,9 @@ async fn both_loopbacks_listen_where_the_machine_has_both() {
         println!("SKIPPED: this machine has no IPv6 loopback");
         return;
     }
-    let (address, _stop) = start(LocalProxyLimits::default()).await;
-    let v6 = SocketAddr::new("::1".parse().unwrap(), address.port());
-    assert_eq!(ask(v6, "CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n").await.status, 403);
+    let local = Local::with(LocalProxyLimits::default(), &[]).await;
+    let v6 = SocketAddr::new("::1".parse().unwrap(), local.address.port());
+    let mut stream = tokio::net::TcpStream::connect(v6).await.unwrap();
+    stream.write_all(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    assert_eq!(Answer::to_end(&mut stream).await.status(), 403);
 }

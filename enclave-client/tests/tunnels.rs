@@ -7,11 +7,15 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use countersign_enclave::{
     attest::{Keeper, Nudge, ProxySite, SiteConfig, Status, Trouble},
-    local::{LocalProxy, LocalProxyLimits, Routes},
+    egress::{Egress, Outer},
+    local::{LocalProxy, LocalProxyLimits},
     pool::{Gateway, Pool, Tunnel},
     transport::Dial,
 };
-use countersign_protocol::{Destination, Interval, Problem, ProblemCode};
+use countersign_protocol::{
+    Destination, Interval, Problem, ProblemCode,
+    egress::{Action, EgressPolicy, Ports, Rule},
+};
 use fake::FakeProxy;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -45,12 +49,19 @@ impl World {
         let (keeper, status) = Keeper::new(ProxySite::new(config).unwrap(), Interval::MIN, nudge.clone());
         let pool = Pool::new(Gateway::new(&FakeProxy::name(), gateway).unwrap(), status.clone(), nudge);
         let names = ["echo", "denied", "nosession", "unreachable", "silent", "broken"];
-        let routes: Routes = names.map(|name| (destination(name), pool.clone())).into_iter().collect();
+        let gated = names.map(|name| (destination(name), pool.clone())).into_iter().collect();
+        let policy = EgressPolicy::new(vec![Rule {
+            action: Action::Allow,
+            target: "*.example".parse().unwrap(),
+            ports: Ports::Any,
+            origin: "test".into(),
+        }]);
+        let egress = Egress::new(policy, gated, Outer::Direct);
         let local = LocalProxy::bind(0, LocalProxyLimits::default()).await.unwrap();
         let address = local.address();
         let keeper_stop = stop.child_token();
         tokio::spawn(keeper.run(keeper_stop.clone()));
-        tokio::spawn(local.serve(routes, stop.clone()));
+        tokio::spawn(local.serve(Arc::new(egress), stop.clone()));
         Self { proxy, local: address, pool, status, keeper: keeper_stop, _stop: stop.drop_guard() }
     }
 

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/common.sh
-need_packages curl gcc g++ make ca-certificates python3 python3-venv haproxy postgresql
+need_packages curl wget gcc g++ make ca-certificates python3 python3-venv haproxy postgresql
 need_cargo
 need_cargo_tool cargo-deny 0.20.2
 need_cargo_tool cargo-fuzz 0.13.2

@@ -268,7 +268,7 @@ fn server_spki(stream: &TlsStream<Stream>) -> Result<Vec<u8>, AttestError> {
 /// The `Host` header: the attestation port's name where the transport has one.
 fn host_header(config: &SiteConfig) -> Result<HeaderValue, rustls::Error> {
     let text = match &config.attestation {
-        Dial::Tcp(destination) => destination.to_string(),
+        Dial::Tcp(to) | Dial::Host { to, .. } => to.to_string(),
         Dial::Unix(_) | Dial::Vsock { .. } => config.name.to_string(),
     };
     HeaderValue::try_from(text).map_err(|error| rustls::Error::General(error.to_string()))

@@ -1,5 +1,6 @@
 //! The command line: what was typed, and which exit code comes of it.
 
+mod host_way;
 mod inside;
 mod run;
 
@@ -16,6 +17,7 @@ use crate::{
     manifest::Manifest,
 };
 
+pub use host_way::{HostWay, HostWayError};
 use inside::{InitArgs, InsideArgs, Prepare};
 pub use run::{Outcome, RunError, RunOptions, run};
 
@@ -59,6 +61,10 @@ struct RunArgs {
     if_unattested: IfUnattested,
     #[command(flatten)]
     inside: InsideArgs,
+    /// How bytes leave: auto (through the host half at vsock:3:12280 in an enclave, else direct),
+    /// direct, or where the host half listens (vsock:3:PORT, unix:/path, tcp:host:port)
+    #[arg(long, value_name = "WAY", default_value_t)]
+    host: HostWay,
     #[cfg(feature = "simulator")]
     #[command(flatten)]
     danger: DangerArgs,
@@ -173,6 +179,7 @@ impl RunArgs {
         let output = self.inside.application_output();
         let application = Application { program, arguments: words.collect(), output };
         let options = RunOptions {
+            host: self.host,
             wait_attested: Duration::from_secs(self.wait_attested),
             if_unattested: self.if_unattested,
             inside,

@@ -1,25 +1,32 @@
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
-use countersign_protocol::Destination;
+use countersign_protocol::{
+    Destination,
+    egress::{Action, EgressPolicy, Ports, Rule, TargetError},
+};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::IfUnattested;
+use super::{HostWay, IfUnattested};
 use crate::{
     attest::{Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
     child::{Application, Ended, StartError, Supervisor},
     device::Device,
+    egress::{Egress, HostLink, Outer},
     init::{Inside, InsideError, ProxyHealth},
     key::{EnclaveKey, KeyError},
-    local::{LocalProxy, LocalProxyLimits, Routes},
+    local::{LocalProxy, LocalProxyLimits},
     manifest::{Manifest, ProxyEntry},
     pool::{Gateway, Pool},
+    transport::Dial,
 };
 
 /// How `run` behaves.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
+    /// How bytes leave this machine.
+    pub host: HostWay,
     /// How long the application waits for the first grants.
     pub wait_attested: Duration,
     /// What happens then.
@@ -57,8 +64,13 @@ pub async fn run(
     let stop = CancellationToken::new();
     let _stop_at_return = stop.clone().drop_guard();
     let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
-    let (routes, statuses) = start_proxies(manifest.proxies, &device, &stop)?;
-    tokio::spawn(local.serve(routes, stop.clone()));
+    let host = options.host.half().map(Arc::new);
+    let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.to_string());
+    let rules = rules(&manifest)?;
+    let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
+    let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
+    let egress = Arc::new(Egress::new(EgressPolicy::new(rules), gated, outer));
+    tokio::spawn(local.serve(egress, stop.clone()));
     let health = names.into_iter().zip(statuses.iter().cloned());
     let health = health.map(|(name, status)| ProxyHealth { name, status }).collect();
     options
@@ -66,7 +78,7 @@ pub async fn run(
         .start(&manifest.ingress, &device, health, supervisor.state(), &stop)
         .await
         .map_err(RunError::Inside)?;
-    info!(%proxy, "local proxy listens");
+    info!(%proxy, host = %way, "local proxy listens");
 
     let attested = tokio::select! {
         signal = supervisor.stop_signal() => {
@@ -83,17 +95,40 @@ pub async fn run(
     supervisor.run(application, proxy).await.map(Outcome::Ended).map_err(RunError::Start)
 }
 
+/// The manifest's rules, and that what it sends through a proxy may leave.
+fn rules(manifest: &Manifest) -> Result<Vec<Rule>, RunError> {
+    let mut rules = manifest.rules.clone();
+    for destination in manifest.proxies.iter().flat_map(|proxy| &proxy.destinations) {
+        rules.push(Rule {
+            action: Action::Allow,
+            target: destination.host().to_string().parse().map_err(RunError::Rule)?,
+            ports: Ports::Range(destination.port()..=destination.port()),
+            origin: "outboundConnections".into(),
+        });
+    }
+    Ok(rules)
+}
+
+/// Which pool leads to which destination.
+type Gated = HashMap<Destination, Arc<Pool>>;
+
 /// One keeper and one pool for each proxy.
 fn start_proxies(
     entries: Vec<ProxyEntry>,
+    host: Option<&Arc<Dial>>,
     device: &Device,
     stop: &CancellationToken,
-) -> Result<(Routes, Vec<watch::Receiver<Status>>), RunError> {
+) -> Result<(Gated, Vec<watch::Receiver<Status>>), RunError> {
     let boot = Arc::new(Boot::new().map_err(|_| RunError::Random)?);
-    let mut routes: Vec<(Destination, Arc<Pool>)> = Vec::new();
+    let mut gated = Gated::new();
     let mut statuses = Vec::new();
     for entry in entries {
         let ProxyEntry { name, attestation, gateway, gateway_port, interval, anchors, destinations } = entry;
+        let way = |dial: Dial| match host {
+            Some(half) => dial.through(half),
+            None => dial,
+        };
+        let (attestation, gateway) = (way(attestation), way(gateway));
         let gateway = Gateway::new(&name, gateway).map_err(RunError::Tls)?;
         let site = ProxySite::new(SiteConfig {
             name,
@@ -110,10 +145,10 @@ fn start_proxies(
         let pool = Pool::new(gateway, status.clone(), nudge);
         tokio::spawn(keeper.run(stop.clone()));
         tokio::spawn(pool.clone().maintain(stop.clone()));
-        routes.extend(destinations.into_iter().map(|destination| (destination, pool.clone())));
+        gated.extend(destinations.into_iter().map(|destination| (destination, pool.clone())));
         statuses.push(status);
     }
-    Ok((routes.into_iter().collect(), statuses))
+    Ok((gated, statuses))
 }
 
 /// Returns when each proxy has granted a session once.
@@ -134,6 +169,8 @@ pub enum RunError {
     Signals(io::Error),
     /// The local proxy's port.
     Listen(io::Error),
+    /// A destination that no rule can name.
+    Rule(TargetError),
     /// The random number generator.
     Random,
     /// K.
@@ -151,6 +188,7 @@ impl fmt::Display for RunError {
         f.write_str(match self {
             Self::Signals(_) => "signals cannot be handled",
             Self::Listen(_) => "the local proxy cannot listen",
+            Self::Rule(_) => "a destination of the manifest cannot be allowed",
             Self::Random => "the system gives no random numbers",
             Self::Key(_) => "no session key",
             Self::Tls(_) => "TLS cannot be configured",
@@ -164,6 +202,7 @@ impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Signals(why) | Self::Listen(why) => Some(why),
+            Self::Rule(why) => Some(why),
             Self::Random => None,
             Self::Key(why) => Some(why),
             Self::Tls(why) => Some(why),

@@ -1,6 +1,13 @@
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
-use crate::{pool::Tunnel, transport::Stream};
+use crate::{pool::Tunnel, relay::Side, transport::Stream};
 
 /// An open way to a destination.
 #[derive(Debug)]
@@ -18,5 +25,72 @@ impl Connection {
             Self::Tunnel(tunnel) => Some(tunnel.cut()),
             Self::Plain(_) => None,
         }
+    }
+}
+
+impl Side for Connection {
+    fn keep_alive(&self) {
+        match self {
+            Self::Tunnel(tunnel) => tunnel.keep_alive(),
+            Self::Plain(stream) => stream.keep_alive(),
+        }
+    }
+
+    fn abort(&self) {
+        match self {
+            Self::Tunnel(tunnel) => tunnel.abort(),
+            Self::Plain(stream) => stream.abort(),
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Tunnel(tunnel) => tunnel.is_gone(),
+            Self::Plain(stream) => stream.is_gone(),
+        }
+    }
+}
+
+macro_rules! delegate {
+    ($self:ident, $way:ident => $call:expr) => {
+        match $self.get_mut() {
+            Connection::Tunnel($way) => $call,
+            Connection::Plain($way) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, way => Pin::new(way).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        delegate!(self, way => Pin::new(way).poll_write(cx, data))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, way => Pin::new(way).poll_write_vectored(cx, data))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tunnel(tunnel) => tunnel.is_write_vectored(),
+            Self::Plain(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, way => Pin::new(way).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, way => Pin::new(way).poll_shutdown(cx))
     }
 }

@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use countersign_protocol::{Destination, egress::EgressPolicy};
 
 use super::EgressError;
@@ -25,6 +27,23 @@ impl HostLink {
         _policy: &EgressPolicy,
     ) -> Result<Stream, EgressError> {
         let _ = &self.at;
+        Err(EgressError::Deadline)
+    }
+
+    /// The addresses that the host half's resolver knows for a destination, with its port;
+    /// never none. An address is itself, and nobody is asked.
+    ///
+    /// # Errors
+    /// [`EgressError`].
+    pub async fn resolve(&self, _destination: &Destination) -> Result<Vec<SocketAddr>, EgressError> {
+        Err(EgressError::Deadline)
+    }
+
+    /// Has the host half dial an address that the caller judged.
+    ///
+    /// # Errors
+    /// [`EgressError`].
+    pub async fn dial(&self, _address: SocketAddr) -> Result<Stream, EgressError> {
         Err(EgressError::Deadline)
     }
 }

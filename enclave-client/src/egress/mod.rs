@@ -9,17 +9,15 @@
 //! ```
 
 mod connection;
+mod direct;
 mod error;
 mod host_link;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
-use countersign_protocol::{Destination, Host, egress::EgressPolicy};
+use countersign_protocol::{Destination, egress::EgressPolicy};
 
-use crate::{
-    pool::Pool,
-    transport::{Address, Dial},
-};
+use crate::pool::Pool;
 
 pub use connection::Connection;
 pub use error::EgressError;
@@ -62,40 +60,8 @@ impl Egress {
             return pool.open(destination).await.map(Connection::Tunnel).map_err(EgressError::Gated);
         }
         match &self.outer {
-            Outer::Direct => self.dial(destination).await,
+            Outer::Direct => direct::open(destination, &self.policy).await.map(Connection::Plain),
             Outer::Host(link) => link.open(destination, &self.policy).await.map(Connection::Plain),
-        }
-    }
-
-    async fn dial(&self, destination: &Destination) -> Result<Connection, EgressError> {
-        let mut last = None;
-        for address in self.addresses(destination).await? {
-            match Address::Tcp(address).connect().await {
-                Ok(stream) => return Ok(Connection::Plain(stream)),
-                Err(why) => last = Some(EgressError::Dial(why)),
-            }
-        }
-        Err(last.unwrap_or(EgressError::NoAddress))
-    }
-
-    /// The addresses that may be dialled: those that were judged, and no others.
-    async fn addresses(&self, destination: &Destination) -> Result<Vec<SocketAddr>, EgressError> {
-        if matches!(destination.host(), Host::Name(name) if &**name == "host") {
-            return Ok(vec![(std::net::Ipv4Addr::LOCALHOST, destination.port()).into()]);
-        }
-        let found = Dial::Tcp(destination.clone()).resolve().await.map_err(EgressError::Dial)?;
-        let mut allowed = Vec::new();
-        let mut denied = None;
-        for address in found {
-            let Address::Tcp(address) = address else { continue };
-            match self.policy.judge_address(destination, address.ip()) {
-                Ok(()) => allowed.push(address),
-                Err(denial) => denied = Some(EgressError::denied(destination, &denial)),
-            }
-        }
-        match denied {
-            Some(denied) if allowed.is_empty() => Err(denied),
-            _ => Ok(allowed),
         }
     }
 }

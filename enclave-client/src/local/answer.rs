@@ -1,46 +1,127 @@
 //! What the application is told: one conversion from error to HTTP answer.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io::ErrorKind};
 
 use countersign_protocol::{Destination, Problem, ProblemCode, wire};
 use http::StatusCode;
 
-use super::HeadError;
+use super::{HeadError, content::ContentError, framing::FramingError, target::TargetError};
 use crate::{
-    attest::Trouble,
+    attest::{Trouble, chain},
+    egress::EgressError,
     pool::{OpenError, session_is_gone},
     random::request_id,
+    transport::DialError,
 };
 
 /// The answer that opens a tunnel.
 pub(super) const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
+/// `OPTIONS` with `Max-Forwards: 0` asks the proxy itself (RFC 9110 section 7.6.2).
+pub(super) const OPTIONS: &[u8] =
+    b"HTTP/1.1 204 No Content\r\nAllow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n\r\n";
+
+/// Whether an answer has its content with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum With {
+    /// Yes.
+    Content,
+    /// No: to HEAD (RFC 9110 section 9.3.2).
+    HeadOnly,
+}
+
 /// A refusal as bytes. The connection ends with it.
-pub(super) fn encode(problem: &Problem) -> Vec<u8> {
+pub(super) fn encode(problem: &Problem, with: With) -> Vec<u8> {
     let reason = StatusCode::from_u16(problem.status).ok().and_then(|status| status.canonical_reason());
-    let body = serde_json::to_vec(problem).unwrap_or_default();
-    let allow = if problem.status == 405 { "Allow: CONNECT\r\n" } else { "" };
+    let mut body = serde_json::to_vec(problem).unwrap_or_default();
+    // For whoever reads it in a terminal.
+    body.push(b'\n');
+    let allow = if problem.status == 405 { ALLOW } else { "" };
     let head = format!(
-        "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{allow}Connection: close\r\n\r\n",
+        "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nProxy-Status: {}\r\n{allow}Connection: close\r\n\r\n",
         problem.status,
         reason.unwrap_or("Refused"),
         wire::PROBLEM_JSON,
         body.len(),
+        proxy_status(problem),
     );
-    [head.into_bytes(), body].concat()
+    match with {
+        With::Content => [head.into_bytes(), body].concat(),
+        With::HeadOnly => head.into_bytes(),
+    }
 }
+
+const ALLOW: &str = "Allow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n";
+
+/// RFC 9209: what a program or a person sees of a refusal where nothing shows the content, as
+/// curl does for CONNECT.
+fn proxy_status(problem: &Problem) -> String {
+    let error = match &*problem.code {
+        "destination-denied" => "http_request_denied",
+        "address-denied" => "destination_ip_prohibited",
+        "resolve-failed" => "dns_error",
+        "unreachable" => "destination_unavailable",
+        "connect-timeout" => "connection_timeout",
+        "gateway-timeout" | "host-timeout" => "connection_timeout",
+        "gateway-unreachable" | "gateway-answer-invalid" => "destination_unavailable",
+        "origin-closed" => "connection_terminated",
+        "origin-answer-invalid" => "http_protocol_error",
+        _ if problem.status < 500 => "http_request_error",
+        _ => "proxy_internal_error",
+    };
+    // A string of RFC 8941 section 3.3.3: printable ASCII, two characters escaped.
+    let mut details = String::new();
+    for byte in problem.detail.chars().take(MAX_DETAILS) {
+        match byte {
+            '"' | '\\' => details.extend(['\\', byte]),
+            ' '..='~' => details.push(byte),
+            _ => details.push('?'),
+        }
+    }
+    format!("{PSEUDONYM}; error={error}; details=\"{details}\"")
+}
+
+/// What this proxy calls itself, as in `Via`.
+const PSEUDONYM: &str = "countersign";
+
+const MAX_DETAILS: usize = 512;
 
 pub(super) fn bad_head(error: &HeadError) -> Problem {
     let code = match error {
         HeadError::TooLong => ProblemCode::TooLarge,
-        HeadError::Method(_) => ProblemCode::MethodNotAllowed,
-        HeadError::Target(_) => ProblemCode::BadDestination,
-        HeadError::AbsoluteForm => return local(501, "not-supported", error.to_string()),
-        HeadError::NotHttp(_) | HeadError::LineEnd | HeadError::Hosts { .. } | HeadError::Content => {
-            ProblemCode::BadRequest
+        HeadError::Trace => ProblemCode::MethodNotAllowed,
+        HeadError::Target(_) | HeadError::Url(TargetError::Authority(_)) => ProblemCode::BadDestination,
+        HeadError::Url(TargetError::Scheme(_)) | HeadError::Framing(FramingError::UnknownCoding) => {
+            return local(501, "not-supported", error.to_string());
         }
+        HeadError::NotHttp(_)
+        | HeadError::LineEnd
+        | HeadError::Hosts { .. }
+        | HeadError::Content
+        | HeadError::Url(_)
+        | HeadError::Framing(_) => ProblemCode::BadRequest,
     };
     Problem::new(code, error.to_string(), request_id())
+}
+
+pub(super) fn bad_content(error: ContentError) -> Problem {
+    Problem::new(ProblemCode::BadRequest, error.to_string(), request_id())
+}
+
+/// The origin took the connection, and gave no answer that can be sent on.
+pub(super) fn no_answer(destination: &Destination, error: &hyper::Error) -> Problem {
+    let (code, what) = if error.is_parse() {
+        ("origin-answer-invalid", "answered with something that is no HTTP/1 answer")
+    } else {
+        ("origin-closed", "closed the connection before it answered")
+    };
+    local(502, code, format!("{destination} {what}: {}", chain(error)))
+}
+
+/// The origin's answer could be read in two ways.
+pub(super) fn two_ends(destination: &Destination) -> Problem {
+    let detail = format!("{destination} answered with Content-Length and Transfer-Encoding");
+    local(502, "origin-answer-invalid", detail)
 }
 
 pub(super) fn slow_head() -> Problem {
@@ -52,12 +133,23 @@ pub(super) fn overloaded(most: usize) -> Problem {
     Problem::new(ProblemCode::Overloaded, detail, request_id())
 }
 
-pub(super) fn not_in_manifest(destination: &Destination) -> Problem {
-    let detail = format!("no entry of outboundConnections in the manifest names {destination}");
-    Problem::new(ProblemCode::DestinationDenied, detail, request_id())
+pub(super) fn not_opened(error: &EgressError) -> Problem {
+    let known = |code| Problem::new(code, chain(error), request_id());
+    match error {
+        EgressError::Denied { .. } => known(ProblemCode::DestinationDenied),
+        EgressError::Gated(error) => no_tunnel(error),
+        EgressError::NoAddress => known(ProblemCode::ResolveFailed),
+        EgressError::Dial(DialError::Resolve { .. }) => known(ProblemCode::ResolveFailed),
+        EgressError::Dial(DialError::Connect { why, .. }) if why.kind() == ErrorKind::TimedOut => {
+            known(ProblemCode::ConnectTimeout)
+        }
+        EgressError::Dial(DialError::Connect { .. }) => known(ProblemCode::Unreachable),
+        EgressError::Host(problem) => problem.clone(),
+        EgressError::Deadline => local(504, "host-timeout", error.to_string()),
+    }
 }
 
-pub(super) fn not_opened(error: &OpenError) -> Problem {
+fn no_tunnel(error: &OpenError) -> Problem {
     match error {
         OpenError::NotAttested(trouble) => not_attested(trouble),
         // 401 would make a client ask its user for a password, and 403 would blame the
@@ -116,19 +208,22 @@ mod tests {
             (OpenError::Gateway("x".to_owned()), 502, "gateway-unreachable"),
             (OpenError::Deadline, 504, "gateway-timeout"),
         ] {
-            let problem = not_opened(&error);
+            let problem = no_tunnel(&error);
             assert_eq!((problem.status, &*problem.code), (status, code), "{error}");
         }
     }
 
     #[test]
     fn an_answer_is_whole() {
-        let text = String::from_utf8(encode(&bad_head(&HeadError::Method("GET".to_owned())))).unwrap();
+        let problem = local(403, "destination-denied", "a.example:80: denied by \"x\" (\u{e9})".to_owned());
+        let text = String::from_utf8(encode(&problem, With::Content)).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"), "{head}");
-        assert!(head.contains("\r\nAllow: CONNECT\r\n"), "{head}");
+        assert!(head.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{head}");
         assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
-        let problem: Problem = serde_json::from_str(body).unwrap();
-        assert_eq!(problem.detail, "this is a proxy: CONNECT is supported, GET is not");
+        let status = r#"Proxy-Status: countersign; error=http_request_denied; details="a.example:80: denied by \"x\" (?)""#;
+        assert!(head.lines().any(|line| line == status), "{head}");
+        assert_eq!(serde_json::from_str::<Problem>(body).unwrap(), problem);
+        let head_only = String::from_utf8(encode(&problem, With::HeadOnly)).unwrap();
+        assert_eq!(head_only, format!("{head}\r\n\r\n"));
     }
 }

@@ -1,66 +1,127 @@
 use std::fmt;
 
 use countersign_protocol::{Destination, DestinationError};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use super::{
+    framing::{Framing, FramingError},
+    target::{self, Forward, TargetError},
+};
 
 /// A complete and acceptable request head.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connect {
-    /// Where to.
-    pub destination: Destination,
-    /// Length of the head; what follows in the buffer belongs to the tunnel.
+pub struct Head {
+    /// What is asked for.
+    pub request: Request,
+    /// Length of the head; what follows in the buffer is content, the tunnel's, or the next request.
     pub head_len: usize,
 }
 
+/// What a caller asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `CONNECT host:port`: a tunnel.
+    Connect(Destination),
+    /// `GET http://host/path` or another method: a request to be sent on.
+    Forward(Box<ForwardRequest>),
+}
+
+/// A request in absolute form (RFC 9112 section 3.2.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardRequest {
+    /// Any but CONNECT.
+    pub method: Method,
+    /// Where to, and what there.
+    pub target: Forward,
+    /// What the caller speaks.
+    pub version: Version,
+    /// As they came, hop-by-hop fields included.
+    pub fields: HeaderMap,
+    /// How its content ends.
+    pub framing: Framing,
+}
+
+/// HTTP/1.0 or HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// One request for each connection, and no chunks.
+    Http10,
+    /// Many requests for each connection.
+    Http11,
+}
+
 /// The largest head, in bytes.
-pub const MAX_HEAD: usize = 8 * 1024;
+pub const MAX_HEAD: usize = 16 * 1024;
 
 /// Reads a head from the start of `bytes`; `None` while it is incomplete.
 ///
 /// Stricter than HTTP allows a recipient to be, since a proxy that reads a head
 /// otherwise than its client wrote it is how requests are smuggled: line ends are
 /// CR LF and nothing else (RFC 9112 section 2.2), there is one `Host` (section
-/// 3.2), and no framing for content, which CONNECT does not have (RFC 9110
-/// section 9.3.6). Only the target counts; `Host` decides nothing.
+/// 3.2), and one way to tell where the content ends (section 6). Only the target
+/// counts; `Host` decides nothing.
 ///
 /// # Errors
 /// [`HeadError`], as soon as it is certain.
-pub fn parse(bytes: &[u8]) -> Result<Option<Connect>, HeadError> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+pub fn parse(bytes: &[u8]) -> Result<Option<Head>, HeadError> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut headers);
     let head_len = match request.parse(bytes).map_err(HeadError::NotHttp)? {
         httparse::Status::Complete(len) if len <= MAX_HEAD => len,
         httparse::Status::Partial if bytes.len() < MAX_HEAD => return Ok(None),
         _ => return Err(HeadError::TooLong),
     };
-    line_ends(&bytes[..head_len])?;
-    let method = request.method.unwrap_or_default();
-    let target = request.path.unwrap_or_default();
-    if method != "CONNECT" {
-        let absolute = target.contains("://");
-        return Err(if absolute { HeadError::AbsoluteForm } else { HeadError::Method(method.to_owned()) });
+    if !line_ends_are_whole(&bytes[..head_len]) {
+        return Err(HeadError::LineEnd);
     }
-    let count = |name: &str| request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).count();
-    match count("host") {
+    let method = Method::from_bytes(request.method.unwrap_or_default().as_bytes())
+        .map_err(|_| HeadError::NotHttp(httparse::Error::Token))?;
+    let target = request.path.unwrap_or_default();
+    let version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
+    let fields = fields(request.headers)?;
+    match fields.get_all(header::HOST).iter().count() {
         1 => {}
-        0 if request.version == Some(0) => {}
+        0 if version == Version::Http10 => {}
         hosts => return Err(HeadError::Hosts { hosts }),
     }
-    if count("content-length") + count("transfer-encoding") > 0 {
-        return Err(HeadError::Content);
-    }
-    let destination = target.parse().map_err(HeadError::Target)?;
-    Ok(Some(Connect { destination, head_len }))
+    let request = if method == Method::CONNECT {
+        if fields.contains_key(header::CONTENT_LENGTH) || fields.contains_key(header::TRANSFER_ENCODING) {
+            return Err(HeadError::Content);
+        }
+        Request::Connect(target.parse().map_err(HeadError::Target)?)
+    } else {
+        let framing = Framing::of(&fields, version).map_err(HeadError::Framing)?;
+        let target = target::parse(&method, target).map_err(HeadError::Url)?;
+        if method == Method::TRACE {
+            return Err(HeadError::Trace);
+        }
+        Request::Forward(Box::new(ForwardRequest { method, target, version, fields, framing }))
+    };
+    Ok(Some(Head { request, head_len }))
 }
 
 /// httparse takes a bare LF for a line end; here it is none.
-fn line_ends(head: &[u8]) -> Result<(), HeadError> {
+pub(super) fn line_ends_are_whole(lines: &[u8]) -> bool {
     let bare_lf =
-        head.iter().enumerate().any(|(at, &byte)| byte == b'\n' && (at == 0 || head[at - 1] != b'\r'));
-    let bare_cr = head.windows(2).any(|pair| pair[0] == b'\r' && pair[1] != b'\n');
-    if bare_lf || bare_cr { Err(HeadError::LineEnd) } else { Ok(()) }
+        lines.iter().enumerate().any(|(at, &byte)| byte == b'\n' && (at == 0 || lines[at - 1] != b'\r'));
+    let bare_cr = lines.windows(2).any(|pair| pair[0] == b'\r' && pair[1] != b'\n');
+    !bare_lf && !bare_cr
 }
 
-const MAX_HEADERS: usize = 64;
+pub(super) fn fields(parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
+    let mut fields = HeaderMap::with_capacity(parsed.len());
+    for field in parsed {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| HeadError::NotHttp(httparse::Error::HeaderName))?;
+        let value = HeaderValue::from_bytes(field.value)
+            .map_err(|_| HeadError::NotHttp(httparse::Error::HeaderValue))?;
+        fields.append(name, value);
+    }
+    Ok(fields)
+}
+
+/// As many fields as servers usually take (Apache `LimitRequestFields`, hyper).
+pub(super) const MAX_FIELDS: usize = 100;
 
 /// Why a head is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,19 +132,21 @@ pub enum HeadError {
     TooLong,
     /// A CR or LF that stands alone.
     LineEnd,
-    /// `GET http://…`.
-    AbsoluteForm,
-    /// Any other method than CONNECT.
-    Method(String),
     /// None or several `Host` fields.
     Hosts {
         /// How many.
         hosts: usize,
     },
-    /// `Content-Length` or `Transfer-Encoding`.
+    /// CONNECT with `Content-Length` or `Transfer-Encoding`.
     Content,
-    /// The target is no host and port.
+    /// The target of CONNECT is no host and port.
     Target(DestinationError),
+    /// The target of another method is no `http://` URL.
+    Url(TargetError),
+    /// Where the content ends cannot be told for certain.
+    Framing(FramingError),
+    /// TRACE, which shows the fields of a request to whoever may send one.
+    Trace,
 }
 
 impl fmt::Display for HeadError {
@@ -92,13 +155,14 @@ impl fmt::Display for HeadError {
             Self::NotHttp(error) => write!(f, "this is no HTTP/1 request: {error}"),
             Self::TooLong => write!(f, "the request's head is longer than {MAX_HEAD} bytes"),
             Self::LineEnd => f.write_str("a line of the request's head does not end in CR LF"),
-            Self::AbsoluteForm => f.write_str(
-                "requests for an http:// URL are not supported in this version: use CONNECT (https:// URLs do)",
-            ),
-            Self::Method(method) => write!(f, "this is a proxy: CONNECT is supported, {method} is not"),
             Self::Hosts { hosts } => write!(f, "the request has {hosts} Host fields, it must have one"),
-            Self::Content => f.write_str("CONNECT has no content: Content-Length and Transfer-Encoding are refused"),
+            Self::Content => {
+                f.write_str("CONNECT has no content: Content-Length and Transfer-Encoding are refused")
+            }
             Self::Target(error) => write!(f, "the target of CONNECT is not host:port: {error}"),
+            Self::Url(error) => error.fmt(f),
+            Self::Framing(error) => error.fmt(f),
+            Self::Trace => f.write_str("TRACE is not sent on"),
         }
     }
 }
@@ -109,14 +173,15 @@ impl std::error::Error for HeadError {}
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Result<Option<Connect>, HeadError> {
+    fn parsed(text: &str) -> Result<Option<Head>, HeadError> {
         parse(text.as_bytes())
     }
 
     #[test]
     fn a_head_is_read_to_its_end_and_no_further() {
         let head = "CONNECT KMS.example:443 HTTP/1.1\r\nHost: other.example\r\nX: 1\r\n\r\n";
-        let expected = Connect { destination: "kms.example:443".parse().unwrap(), head_len: head.len() };
+        let request = Request::Connect("kms.example:443".parse().unwrap());
+        let expected = Head { request, head_len: head.len() };
         assert_eq!(parsed(head), Ok(Some(expected.clone())));
         assert_eq!(parsed(&format!("{head}\u{16}\u{3}\u{1}")), Ok(Some(expected)));
         for end in 0..head.len() {
@@ -126,57 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn smuggling_ends_here() {
-        for (head, error) in [
-            ("CONNECT a.example:443 HTTP/1.1\nHost: a\n\n", HeadError::LineEnd),
-            ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", HeadError::LineEnd),
-            ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n\n", HeadError::LineEnd),
-            ("\nCONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::LineEnd),
-            (
-                "CONNECT a.example:443 HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
-                HeadError::NotHttp(httparse::Error::HeaderValue),
-            ),
-            (
-                "CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
-                HeadError::NotHttp(httparse::Error::HeaderName),
-            ),
-            (
-                "CONNECT a.example:443 HTTP/1.1\r\nHost : a\r\n\r\n",
-                HeadError::NotHttp(httparse::Error::HeaderName),
-            ),
-            (
-                "CONNECT a.example:443 HTTP/1.1\r\nHost: a\0\r\n\r\n",
-                HeadError::NotHttp(httparse::Error::HeaderValue),
-            ),
-            (
-                "CONNECT a.example:443 HTTP/2.0\r\nHost: a\r\n\r\n",
-                HeadError::NotHttp(httparse::Error::Version),
-            ),
-            ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", HeadError::Hosts { hosts: 2 }),
-            ("CONNECT a.example:443 HTTP/1.1\r\n\r\n", HeadError::Hosts { hosts: 0 }),
-            ("CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", HeadError::Content),
-            (
-                "CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\ntransfer-encoding: chunked\r\n\r\n",
-                HeadError::Content,
-            ),
-            ("GET http://a.example/ HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::AbsoluteForm),
-            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Method("GET".to_owned())),
-            ("connect a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Method("connect".to_owned())),
-            (
-                "CONNECT a.example HTTP/1.1\r\nHost: a\r\n\r\n",
-                HeadError::Target(DestinationError::MissingPort),
-            ),
-            (
-                "CONNECT user@a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n",
-                HeadError::Target(DestinationError::BadName),
-            ),
-            (
-                "CONNECT http://a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n",
-                HeadError::Target(DestinationError::UnbracketedIpv6),
-            ),
-        ] {
-            assert_eq!(parsed(head), Err(error), "{head:?}");
-        }
+    fn a_request_for_a_url_is_taken_apart() {
+        let head = "POST http://A.example:8080/p?q HTTP/1.1\r\nHost: b\r\nContent-Length: 3\r\n\r\nabc";
+        let Ok(Some(Head { request: Request::Forward(request), head_len })) = parsed(head) else {
+            panic!("{head}")
+        };
+        assert_eq!(head_len, head.len() - 3);
+        assert_eq!((request.method.as_str(), request.version), ("POST", Version::Http11));
+        assert_eq!(request.target.destination, "a.example:8080".parse().unwrap());
+        assert_eq!(request.target.path, "/p?q");
+        assert_eq!(request.framing, Framing::Length(3));
     }
 
     #[test]
@@ -188,7 +212,7 @@ mod tests {
         let exact = format!("{}\r\n\r\n", fill(MAX_HEAD - 4));
         assert_eq!(parsed(&exact).unwrap().unwrap().head_len, MAX_HEAD);
         assert_eq!(parsed(&format!("{}\r\n\r\n", fill(MAX_HEAD - 3))), Err(HeadError::TooLong));
-        let many = format!("CONNECT a.example:443 HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(65));
+        let many = format!("CONNECT a.example:443 HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(MAX_FIELDS + 1));
         assert_eq!(parsed(&many), Err(HeadError::NotHttp(httparse::Error::TooManyHeaders)));
     }
 }

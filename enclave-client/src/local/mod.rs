@@ -1,36 +1,28 @@
-//! The HTTP CONNECT proxy on loopback that the application finds in its environment.
+//! The HTTP proxy on loopback that the application finds in its environment.
 //!
-//! Deny by default: a destination that the manifest does not name is refused
-//! here, before anything leaves the enclave. A name is never resolved here; the
-//! gateway does that and applies its own rules to the address.
+//! ```text
+//!   caller ─serve.rs─► head.rs (target.rs, framing.rs) ─┬─ CONNECT ──► Egress::open ──► relay/
+//!                                                       └─ http:// ──► forward.rs
+//!       content up:  content.rs ─► origin.rs (hyper) ─► Egress::open      hop.rs: what stays here
+//!       answer down: reply.rs ◄─── origin.rs
+//! ```
+//!
+//! It decides nothing and dials nothing: every request asks [`crate::egress`]. What
+//! could be read in two ways is refused before that (decision 0052).
 
 mod answer;
+mod content;
+mod forward;
+mod framing;
 mod head;
-mod relay;
+mod hop;
+mod origin;
+mod reply;
 mod serve;
+mod target;
 
-use std::{collections::HashMap, sync::Arc};
-
-use countersign_protocol::Destination;
-
-use crate::pool::Pool;
-
-pub use head::{Connect, HeadError, MAX_HEAD, parse};
+pub use content::{ContentError, ContentReader, Progress};
+pub use framing::{Framing, FramingError};
+pub use head::{ForwardRequest, Head, HeadError, MAX_HEAD, Request, Version, parse};
 pub use serve::{LocalProxy, LocalProxyLimits};
-
-/// Which pool leads to which destination. Empty: nothing is reachable.
-#[derive(Clone, Default)]
-pub struct Routes(Arc<HashMap<Destination, Arc<Pool>>>);
-
-impl Routes {
-    /// The pool for a destination, if the manifest names it.
-    pub fn find(&self, destination: &Destination) -> Option<&Arc<Pool>> {
-        self.0.get(destination)
-    }
-}
-
-impl FromIterator<(Destination, Arc<Pool>)> for Routes {
-    fn from_iter<I: IntoIterator<Item = (Destination, Arc<Pool>)>>(routes: I) -> Self {
-        Self(Arc::new(routes.into_iter().collect()))
-    }
-}
+pub use target::{Forward, TargetError};

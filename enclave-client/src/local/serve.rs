@@ -7,6 +7,7 @@ use std::{
 
 use bytes::BytesMut;
 use countersign_protocol::{Destination, Problem};
+use http::Method;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -17,9 +18,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Routes, answer,
-    head::{self, HeadError, MAX_HEAD},
-    relay::{End, relay},
+    HeadError, Request,
+    answer::{self, With},
+    forward::{Forwarder, Next},
+    head,
+};
+use crate::{
+    egress::{Connection as Way, Egress},
+    relay::{Early, End, Report, Side, relay},
+    transport::Stream,
 };
 
 /// Listeners on loopback, and only there.
@@ -40,7 +47,7 @@ pub struct LocalProxyLimits {
 
 impl Default for LocalProxyLimits {
     fn default() -> Self {
-        Self { connections: 1024, head_deadline: Duration::from_secs(10) }
+        Self { connections: 16_384, head_deadline: Duration::from_secs(10) }
     }
 }
 
@@ -67,7 +74,7 @@ impl LocalProxy {
     }
 
     /// Answers until `stop`.
-    pub async fn serve(self, routes: Routes, stop: CancellationToken) {
+    pub async fn serve(self, egress: Arc<Egress>, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(self.limits.connections));
         let farewells = Arc::new(Semaphore::new(FAREWELLS));
         let serving: Vec<_> = self
@@ -76,7 +83,7 @@ impl LocalProxy {
             .map(|listener| {
                 let doorman = Doorman {
                     listener,
-                    routes: routes.clone(),
+                    egress: egress.clone(),
                     room: room.clone(),
                     farewells: farewells.clone(),
                     limits: self.limits,
@@ -93,7 +100,7 @@ impl LocalProxy {
 
 struct Doorman {
     listener: TcpListener,
-    routes: Routes,
+    egress: Arc<Egress>,
     room: Arc<Semaphore>,
     farewells: Arc<Semaphore>,
     limits: LocalProxyLimits,
@@ -117,7 +124,7 @@ impl Doorman {
         let Ok(permit) = self.room.clone().try_acquire_owned() else {
             return self.turn_away(stream);
         };
-        let connection = Connection { routes: self.routes.clone(), limits: self.limits, _permit: permit };
+        let connection = Connection { egress: self.egress.clone(), limits: self.limits, _permit: permit };
         let stop = stop.clone();
         tokio::spawn(async move { stop.run_until_cancelled(connection.serve(stream)).await });
     }
@@ -131,14 +138,14 @@ impl Doorman {
         };
         let problem = answer::overloaded(self.limits.connections);
         tokio::spawn(async move {
-            refuse(stream, None, &problem).await;
+            refuse(stream, None, &problem, With::Content).await;
             drop(permit);
         });
     }
 }
 
 struct Connection {
-    routes: Routes,
+    egress: Arc<Egress>,
     limits: LocalProxyLimits,
     _permit: OwnedSemaphorePermit,
 }
@@ -146,57 +153,118 @@ struct Connection {
 impl Connection {
     async fn serve(self, mut stream: TcpStream) {
         let _ = stream.set_nodelay(true);
-        let mut buffer = BytesMut::with_capacity(1024);
-        let head = timeout(self.limits.head_deadline, read_head(&mut stream, &mut buffer)).await;
-        let destination = match head {
-            Ok(Ok(Some(destination))) => destination,
-            Ok(Ok(None)) => return,
-            Ok(Err(error)) => return refuse(stream, None, &answer::bad_head(&error)).await,
-            Err(_) => return refuse(stream, None, &answer::slow_head()).await,
+        let mut buffer = BytesMut::new();
+        let mut kept = None;
+        let mut patience = self.limits.head_deadline;
+        loop {
+            let head = timeout(patience, read_head(&mut stream, &mut buffer)).await;
+            let request = match head {
+                Ok(Ok(Some(request))) => request,
+                Ok(Ok(None)) => return,
+                Ok(Err(error)) => {
+                    return refuse(stream, None, &answer::bad_head(&error), With::Content).await;
+                }
+                // Whoever was answered before and asks nothing more is not told off.
+                Err(_) if buffer.is_empty() && patience == IDLE => return,
+                Err(_) => return refuse(stream, None, &answer::slow_head(), With::Content).await,
+            };
+            let request = match request {
+                Request::Connect(destination) => {
+                    drop(kept);
+                    return self.tunnel(stream, buffer, destination).await;
+                }
+                Request::Forward(request) => *request,
+            };
+            let destination = request.target.destination.clone();
+            let with = if request.method == Method::HEAD { With::HeadOnly } else { With::Content };
+            debug!(%destination, method = %request.method, code = "request", "request");
+            let forwarder = Forwarder { egress: &self.egress };
+            // Boxed: a tunnel, which may be idle for days, must not hold room for this.
+            let next = Box::pin(forwarder.exchange(&mut stream, &mut buffer, request, &mut kept)).await;
+            match next {
+                Next::Again => {}
+                Next::Close => return farewell(stream).await,
+                Next::Refused(problem) => return refuse(stream, Some(&destination), &problem, with).await,
+                Next::Abort => return Stream::Tcp(stream).abort(),
+                Next::Upgraded(way, early) => {
+                    let early = Early { up: buffer.freeze(), ..early };
+                    return carry(stream, way, early, &destination).await;
+                }
+            }
+            patience = IDLE;
+        }
+    }
+
+    async fn tunnel(&self, mut stream: TcpStream, buffer: BytesMut, destination: Destination) {
+        let opened = Box::pin(self.egress.open(&destination)).await;
+        let way = match opened {
+            Ok(way) => way,
+            Err(error) => {
+                let problem = answer::not_opened(&error);
+                return refuse(stream, Some(&destination), &problem, With::Content).await;
+            }
         };
-        let Some(pool) = self.routes.find(&destination) else {
-            return refuse(stream, Some(&destination), &answer::not_in_manifest(&destination)).await;
-        };
-        let tunnel = match pool.open(&destination).await {
-            Ok(tunnel) => tunnel,
-            Err(error) => return refuse(stream, Some(&destination), &answer::not_opened(&error)).await,
-        };
-        debug!(%destination, code = "tunnel-opened", "tunnel {tunnel:?}");
+        debug!(%destination, code = "tunnel-opened", "tunnel {way:?}");
         if stream.write_all(answer::ESTABLISHED).await.is_err() {
             return;
         }
-        match relay(stream, tunnel, &buffer).await {
-            End::Finished { up, down } => {
-                debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended")
-            }
-            End::Broke(why) => info!(%destination, code = "tunnel-broke", "tunnel broke: {why}"),
-            End::Cut => warn!(%destination, code = "tunnel-cut", "tunnel cut: the session's lease lapsed"),
+        let early = Early { up: buffer.freeze(), ..Early::default() };
+        carry(stream, way, early, &destination).await;
+    }
+}
+
+async fn carry(stream: TcpStream, way: Way, early: Early, destination: &Destination) {
+    let cut = way.cut().cloned();
+    let Report { end, up, down } = relay(Stream::Tcp(stream), way, early, cut.as_ref()).await;
+    match end {
+        End::Finished => debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended"),
+        End::Near(_) | End::Far(_) => {
+            info!(%destination, code = "tunnel-broke", up, down, "tunnel broke: {end}")
+        }
+        End::Cut => {
+            warn!(%destination, code = "tunnel-cut", up, down, "tunnel cut: the session's lease lapsed")
         }
     }
 }
 
-/// The destination, with the head taken off the buffer; `None` when the other
-/// end left before it had said anything whole.
-async fn read_head(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Option<Destination>, HeadError> {
+/// The request, with its head taken off the buffer; `None` when the other end left
+/// before it had said anything whole.
+async fn read_head(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Option<Request>, HeadError> {
     loop {
-        if let Some(connect) = head::parse(buffer)? {
-            let _head = buffer.split_to(connect.head_len);
-            return Ok(Some(connect.destination));
+        if let Some(head) = head::parse(buffer)? {
+            let _head = buffer.split_to(head.head_len);
+            if buffer.is_empty() {
+                // The rest of a buffer would hold the whole of it.
+                *buffer = BytesMut::new();
+            }
+            return Ok(Some(head.request));
         }
-        let room = MAX_HEAD.saturating_sub(buffer.len()) as u64;
-        match (&mut *stream).take(room).read_buf(buffer).await {
-            Ok(0) | Err(_) => return Ok(None),
-            Ok(_) => {}
+        // Nothing is held for a caller that says nothing.
+        if stream.readable().await.is_err() {
+            return Ok(None);
+        }
+        buffer.reserve(READ);
+        match stream.try_read_buf(buffer) {
+            Ok(0) => return Ok(None),
+            Err(why) if why.kind() != io::ErrorKind::WouldBlock => return Ok(None),
+            _ => {}
         }
     }
 }
 
-/// Answers, and waits a moment for the other end to read: closing on unread
-/// bytes would reset the connection and take the answer with it.
-async fn refuse(mut stream: TcpStream, destination: Option<&Destination>, problem: &Problem) {
+/// Answers, and waits a moment for the other end to read.
+async fn refuse(mut stream: TcpStream, destination: Option<&Destination>, problem: &Problem, with: With) {
     log_refusal(destination, problem);
+    let answer = answer::encode(problem, with);
+    if let Ok(Ok(())) = timeout(FAREWELL, stream.write_all(&answer)).await {
+        farewell(stream).await;
+    }
+}
+
+/// Closing on unread bytes would reset the connection and take the answer with it:
+/// so we say that no more comes, and read for a moment.
+async fn farewell(mut stream: TcpStream) {
     let farewell = async {
-        stream.write_all(&answer::encode(problem)).await?;
         stream.shutdown().await?;
         let mut unread = (&mut stream).take(MAX_UNREAD);
         tokio::io::copy(&mut unread, &mut tokio::io::sink()).await
@@ -210,6 +278,12 @@ fn log_refusal(destination: Option<&Destination>, problem: &Problem) {
     let destination = destination.map(Destination::to_string).unwrap_or_default();
     warn!(%destination, status, %code, %request_id, "refused: {detail}");
 }
+
+/// How long a caller that was answered may think about its next request.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// Bytes of a head read at once: most heads.
+const READ: usize = 2 * 1024;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -3,6 +3,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,6 +16,8 @@ use tokio::{
     time::timeout,
 };
 use tokio_vsock::{VsockAddr, VsockStream};
+
+use crate::egress::HostLink;
 
 /// How to get to the proxy, as the manifest says it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +32,13 @@ pub enum Dial {
         cid: u32,
         /// Its port.
         port: u32,
+    },
+    /// TCP from the parent machine: its host half resolves the name and dials.
+    Host {
+        /// How to get to the host half.
+        half: Arc<Dial>,
+        /// Where it connects to.
+        to: Destination,
     },
 }
 
@@ -46,9 +56,25 @@ pub enum Address {
         /// Its port.
         port: u32,
     },
+    /// TCP from the parent machine.
+    Host {
+        /// How to get to the host half.
+        half: Arc<Dial>,
+        /// Where it connects to.
+        to: SocketAddr,
+    },
 }
 
 impl Dial {
+    /// The same place, seen from where only the host half is in reach: it dials
+    /// what is TCP; sockets of this machine are reached as before.
+    pub fn through(self, half: &Arc<Self>) -> Self {
+        match self {
+            Self::Tcp(to) => Self::Host { half: half.clone(), to },
+            other => other,
+        }
+    }
+
     /// Every address to try, at most [`MAX_ADDRESSES`], never none.
     ///
     /// # Errors
@@ -58,6 +84,7 @@ impl Dial {
             Self::Tcp(destination) => destination,
             Self::Unix(path) => return Ok(vec![Address::Unix(path.clone())]),
             Self::Vsock { cid, port } => return Ok(vec![Address::Vsock { cid: *cid, port: *port }]),
+            Self::Host { half, to } => return resolve_on_host(half, to).await,
         };
         let name = match destination.host() {
             Host::Address(ip) => return Ok(vec![Address::Tcp(SocketAddr::new(*ip, destination.port()))]),
@@ -76,6 +103,15 @@ impl Dial {
         }
         Ok(addresses)
     }
+}
+
+async fn resolve_on_host(half: &Arc<Dial>, to: &Destination) -> Result<Vec<Address>, DialError> {
+    let link = HostLink::new((**half).clone());
+    // Boxed: the host half is itself reached by a dial.
+    let found = Box::pin(link.resolve(to)).await;
+    let found = found
+        .map_err(|why| DialError::Resolve { name: to.host().to_string(), why: io::Error::other(why) })?;
+    Ok(found.into_iter().map(|to| Address::Host { half: half.clone(), to }).collect())
 }
 
 impl Address {
@@ -109,6 +145,10 @@ impl Address {
             Self::Vsock { cid, port } => {
                 VsockStream::connect(VsockAddr::new(*cid, *port)).await.map(Stream::Vsock)
             }
+            Self::Host { half, to } => {
+                let link = HostLink::new((**half).clone());
+                Box::pin(link.dial(*to)).await.map_err(io::Error::other)
+            }
         }
     }
 
@@ -117,6 +157,9 @@ impl Address {
     pub fn with_port(&self, port: u16) -> Option<Self> {
         match self {
             Self::Tcp(address) => Some(Self::Tcp(SocketAddr::new(address.ip(), port))),
+            Self::Host { half, to } => {
+                Some(Self::Host { half: half.clone(), to: SocketAddr::new(to.ip(), port) })
+            }
             Self::Unix(_) | Self::Vsock { .. } => None,
         }
     }
@@ -128,6 +171,19 @@ impl fmt::Display for Address {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
+            Self::Host { to, .. } => write!(f, "{to} through the host half"),
+        }
+    }
+}
+
+/// As it is written in a manifest; what the host half dials is written as TCP.
+impl fmt::Display for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(to) => write!(f, "tcp:{to}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
+            Self::Host { half, to } => write!(f, "tcp:{to} through {half}"),
         }
     }
 }

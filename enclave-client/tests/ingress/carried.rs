@@ -90,6 +90,19 @@ async fn a_request_that_was_cut_off_does_not_look_whole() {
 }
 
 #[tokio::test]
+async fn a_message_whose_sender_has_hung_up_is_whole_all_the_same() {
+    let rig = Rig::start(attested()).await;
+    let mut caller = caller::connect(rig.connect().await, &[]).await;
+    caller.write_all(b"fire and forget").await.unwrap();
+    caller.shutdown().await.unwrap();
+    drop(caller);
+    let (mut application, _) = rig.application.accept().await.unwrap();
+    let mut message = Vec::new();
+    application.read_to_end(&mut message).await.unwrap();
+    assert_eq!(message, b"fire and forget");
+}
+
+#[tokio::test]
 async fn an_answer_that_was_cut_off_does_not_look_whole() {
     let rig = Rig::start(attested()).await;
     let mut caller = caller::connect(rig.connect().await, &[]).await;

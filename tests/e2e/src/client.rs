@@ -3,12 +3,16 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use countersign_enclave::{
     attest::{Attested, Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
     device::{Device, Software},
+    egress::{Egress, Outer},
     key::EnclaveKey,
     local::{LocalProxy, LocalProxyLimits},
     manifest::{Manifest, ProxyEntry},
     pool::{Gateway, Pool},
 };
-use countersign_protocol::Destination;
+use countersign_protocol::{
+    Destination,
+    egress::{Action, EgressPolicy, Ports, Rule},
+};
 use tokio::{
     net::TcpStream,
     sync::watch,
@@ -54,9 +58,10 @@ impl RealClient {
         tokio::spawn(pool.clone().maintain(stop.clone()));
         let local = LocalProxy::bind(0, LocalProxyLimits::default()).await.unwrap();
         let address = local.address();
-        let routes: Vec<(Destination, Arc<Pool>)> =
-            destinations.into_iter().map(|destination| (destination, pool.clone())).collect();
-        tokio::spawn(local.serve(routes.into_iter().collect(), stop.clone()));
+        let rules = destinations.iter().map(allow).collect();
+        let gated = destinations.into_iter().map(|destination| (destination, pool.clone())).collect();
+        let egress = Egress::new(EgressPolicy::new(rules), gated, Outer::Direct);
+        tokio::spawn(local.serve(Arc::new(egress), stop.clone()));
         Self { local: address, status, _stop: stop.drop_guard() }
     }
 
@@ -94,6 +99,15 @@ impl RealClient {
             }
         };
         timeout(PATIENCE, opened).await.expect("a tunnel in time")
+    }
+}
+
+fn allow(destination: &Destination) -> Rule {
+    Rule {
+        action: Action::Allow,
+        target: destination.host().to_string().parse().unwrap(),
+        ports: Ports::Range(destination.port()..=destination.port()),
+        origin: "test".into(),
     }
 }
 

@@ -13,6 +13,7 @@ pub fn raw(bytes: &[u8]) {
         Ok(Dial::Unix(path)) => assert!(path.is_absolute() && path.as_os_str().len() <= 107, "{path:?}"),
         Ok(Dial::Vsock { cid, port }) => assert!(cid != u32::MAX && port != u32::MAX, "a wildcard"),
         Ok(Dial::Tcp(destination)) => assert_eq!(destination.to_string().parse().as_ref(), Ok(&destination)),
+        Ok(Dial::Host { .. }) => panic!("no text means that"),
         Err(error) => {
             let text = error.to_string();
             assert!(!text.is_empty() && !text.chars().any(char::is_control), "{text:?}");

@@ -7,6 +7,8 @@
 //!                          ├─► pool/    warm connections, tunnels ──► gateway port
 //!                          │      ▲
 //!                          ├─► local/   HTTP CONNECT proxy on loopback ◄── application
+//!                          ├─► ingress/ ports from outside ──► application, TLS ended here
+//!                          ├─► init/    process 1, entropy, health, log to the host half
 //!                          └─► child/   the application: environment, signals, exit code
 //!
 //!   key (K)   tls (1.3 only)   transport/ (TCP, UNIX, vsock)   random   log: under all of them
@@ -16,7 +18,8 @@
 //!
 //! What it never does: verify a document (that is the proxy's work), resolve a
 //! destination's name (the proxy does, and applies its rules to the address),
-//! write the key anywhere, or listen on anything but loopback.
+//! write the key anywhere, or listen on anything but loopback, unless the manifest
+//! or the command line names the port (ingress, health).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod attest;

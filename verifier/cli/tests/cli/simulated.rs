@@ -59,7 +59,7 @@ fn a_nonce_is_compared() {
 /// This document has neither field; a missing one is never the expected one.
 #[test]
 fn key_and_user_data_are_compared() {
-    for (option, refusal) in [("--public-key", "public-key-mismatch"), ("--user-data", "user-data-mismatch")] {
+    for (option, refusal) in [("--public-key", "public-key-missing"), ("--user-data", "user-data-missing")] {
         let output = verify("S00_baseline.cbor", &[option, "00ff", "--output", "json"]);
         assert_eq!((output.status.code(), json(&output)["code"].as_str()), (Some(1), Some(refusal)));
     }

@@ -86,7 +86,8 @@ fn loopback_comes_up_in_a_network_that_has_nothing() {
     if !namespaces_are_permitted() {
         return;
     }
-    let alone = Command::new("unshare").args(NAMESPACES).args(["curl", "-s", "http://127.0.0.1:9"]).output().unwrap();
+    let alone =
+        Command::new("unshare").args(NAMESPACES).args(["curl", "-s", "http://127.0.0.1:9"]).output().unwrap();
     assert_eq!(alone.status.code(), Some(7), "loopback was up before");
     // The local proxy answers on 127.0.0.1: curl exits with 0 for any answer.
     let run = exits("curl -s --noproxy '*' --max-time 10 -o /dev/null $http_proxy");
@@ -116,7 +117,8 @@ fn process_1_passes_signals_on() {
     if !namespaces_are_permitted() {
         return;
     }
-    let script = "trap 'exit 9' TERM; echo ready; i=0; while [ $i -lt 200 ]; do sleep 0.1; i=$((i+1)); done; exit 1";
+    let script =
+        "trap 'exit 9' TERM; echo ready; i=0; while [ $i -lt 200 ]; do sleep 0.1; i=$((i+1)); done; exit 1";
     let directory = Directory::new();
     let mut running = init(&directory, &["--at-end", "exit"], script)
         .stdout(Stdio::piped())
@@ -137,7 +139,11 @@ fn the_machine_ends_with_the_application() {
     let run = init(&Directory::new(), &[], "exit 3").output().unwrap();
     // reboot(2): in a PID namespace, a restart is seen by the parent as an end by SIGHUP.
     let hangup = Signal::HUP.as_raw();
-    assert!(run.status.signal() == Some(hangup) || run.status.code() == Some(128 + hangup), "{:?}", run.status);
+    assert!(
+        run.status.signal() == Some(hangup) || run.status.code() == Some(128 + hangup),
+        "{:?}",
+        run.status
+    );
     assert!(text(&run.stderr).contains("ends with 3"), "{}", text(&run.stderr));
 }
 
@@ -145,11 +151,24 @@ fn the_machine_ends_with_the_application() {
 fn init_refuses_to_be_any_other_process() {
     let directory = Directory::new();
     let run = Command::new(PROGRAM)
-        .args(["init", "--heartbeat", "none", "--manifest", &directory.path("m.yaml"), "--", "echo", "started"])
+        .args([
+            "init",
+            "--heartbeat",
+            "none",
+            "--manifest",
+            &directory.path("m.yaml"),
+            "--",
+            "echo",
+            "started",
+        ])
         .output()
         .unwrap();
     assert_eq!((run.status.code(), run.stdout.len()), (Some(71), 0));
-    assert!(text(&run.stderr).contains("init is for the first process of an enclave"), "{}", text(&run.stderr));
+    assert!(
+        text(&run.stderr).contains("init is for the first process of an enclave"),
+        "{}",
+        text(&run.stderr)
+    );
 }
 
 /// A root directory with programs in it and nothing else: no /proc, /sys, /dev, /tmp, /run.
@@ -221,8 +240,10 @@ fn every_line_reaches_the_host_half_the_applications_too() {
     let mut running = run(&directory, &["--application-output", "log"], "echo out; echo err >&2; exit 6");
     let (stream, _) = host.accept().unwrap();
     let lines = BufReader::new(stream).lines();
-    let lines: Vec<serde_json::Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-    let said = |stream: &str| lines.iter().find(|line| line["stream"] == stream).map(|line| line["message"].clone());
+    let lines: Vec<serde_json::Value> =
+        lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let said =
+        |stream: &str| lines.iter().find(|line| line["stream"] == stream).map(|line| line["message"].clone());
     assert_eq!((said("stdout"), said("stderr")), (Some("out".into()), Some("err".into())));
     assert_eq!(lines.last().unwrap()["exit_code"], 6);
     assert_eq!(running.wait().unwrap().code(), Some(6));
@@ -244,7 +265,8 @@ fn health_is_told_while_the_application_runs() {
     let host = UnixListener::bind(directory.path("log.sock")).unwrap();
     let socket = directory.path("health.sock");
     let more = ["--health", &format!("unix:{socket}"), "--application-output", "log"];
-    let script = "trap 'exit 0' TERM; echo ready; i=0; while [ $i -lt 200 ]; do sleep 0.1; i=$((i+1)); done; exit 1";
+    let script =
+        "trap 'exit 0' TERM; echo ready; i=0; while [ $i -lt 200 ]; do sleep 0.1; i=$((i+1)); done; exit 1";
     let mut running = run(&directory, &more, script);
     let (stream, _) = host.accept().unwrap();
     let mut lines = BufReader::new(stream).lines();

@@ -87,9 +87,19 @@ impl Clock {
             Ok(()) => {
                 self.off.store(false, Ordering::Relaxed);
                 *self.offset_ms.lock().unwrap_or_else(PoisonError::into_inner) = Some(0);
-                warn!(code = "clock-set", offset_ms = offset, "the clock was {} of the NSM's and has been set", Off(offset));
+                warn!(
+                    code = "clock-set",
+                    offset_ms = offset,
+                    "the clock was {} of the NSM's and has been set",
+                    Off(offset)
+                );
             }
-            Err(why) => warn!(code = "clock-off", offset_ms = offset, "the clock is {} of the NSM's and cannot be set: {why}", Off(offset)),
+            Err(why) => warn!(
+                code = "clock-off",
+                offset_ms = offset,
+                "the clock is {} of the NSM's and cannot be set: {why}",
+                Off(offset)
+            ),
         }
     }
 }

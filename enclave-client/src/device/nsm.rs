@@ -37,7 +37,9 @@ impl Attestor for Nsm {
 impl Entropy for Nsm {
     fn random(&self) -> Result<Option<Vec<u8>>, DeviceError> {
         let device = match open() {
-            Err(DeviceError::Open { why, .. }) if why.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(DeviceError::Open { why, .. }) if why.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
             opened => opened?,
         };
         match nsm_process_request(device.as_raw_fd(), Request::GetRandom) {

@@ -63,7 +63,8 @@ impl Attestation {
         tls: &ServerConnection,
         nonce: &CallerNonce,
     ) -> Result<Vec<u8>, Problem> {
-        let busy = || Problem::new(ProblemCode::AttestingTooOften, "too many attestations; try again", request_id());
+        let busy =
+            || Problem::new(ProblemCode::AttestingTooOften, "too many attestations; try again", request_id());
         let _place = self.line.try_acquire().map_err(|_| busy())?;
         if !self.budget.take(Instant::now()) {
             return Err(busy());

@@ -135,9 +135,7 @@ impl Port {
         let mut stream = timeout(self.limits.handshake, terminator.handshake(stream)).await??;
         let first = match terminator.asks(&stream) {
             None => First::Application(BytesMut::new()),
-            Some(attested) => {
-                carry::first_bytes(&mut stream, attested, self.limits.first_bytes).await?
-            }
+            Some(attested) => carry::first_bytes(&mut stream, attested, self.limits.first_bytes).await?,
         };
         Ok((stream, first))
     }
@@ -161,7 +159,9 @@ impl Port {
             return;
         }
         match why {
-            None => info!(code = "ingress-application-back", port = %self.number, "the application takes connections again"),
+            None => {
+                info!(code = "ingress-application-back", port = %self.number, "the application takes connections again")
+            }
             Some(why) => warn!(
                 code = "ingress-application-away",
                 port = %self.number,

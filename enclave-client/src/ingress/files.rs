@@ -121,14 +121,12 @@ fn stamps(certificate: &Path, key: &Path) -> [Stamp; 2] {
 fn read(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, FilesError> {
     let pem = read_bounded(certificate)?;
     let bad = || FilesError::Certificate { path: certificate.to_owned() };
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|_| bad())?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|_| bad())?;
     if chain.is_empty() {
         return Err(bad());
     }
     let pem = read_bounded(key)?;
-    let key =
-        PrivateKeyDer::from_pem_slice(&pem).map_err(|_| FilesError::Key { path: key.to_owned() })?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| FilesError::Key { path: key.to_owned() })?;
     // rustls takes the key over, and AWS-LC wipes its own copy when it is freed.
     CertifiedKey::from_der(chain, key, provider).map_err(FilesError::Pair)
 }
@@ -227,7 +225,9 @@ mod tests {
         let pair = Pair::new("wrong");
         let (certificate, key) = made();
         pair.write("nothing", &key);
-        assert!(matches!(pair.load().unwrap_err(), FilesError::Certificate { path } if path == pair.certificate()));
+        assert!(
+            matches!(pair.load().unwrap_err(), FilesError::Certificate { path } if path == pair.certificate())
+        );
         pair.write(&certificate, &certificate);
         assert!(matches!(pair.load().unwrap_err(), FilesError::Key { path } if path == pair.key()));
         pair.write(&certificate, &"x".repeat(MAX_FILE + 1));

@@ -71,7 +71,8 @@ mod tests {
         assert_eq!(at("unix:/run/in").as_deref(), Ok("unix:/run/in/8443.sock"));
         assert_eq!(at("tcp:10.0.0.1").as_deref(), Ok("tcp:10.0.0.1:8443"));
         assert_eq!(at("tcp:::1").as_deref(), Ok("tcp:[::1]:8443"));
-        for wrong in ["", "VSOCK", "vsock:3", "unix:run", "unix:", "tcp:", "tcp:localhost", "tcp:10.0.0.1:80"] {
+        for wrong in ["", "VSOCK", "vsock:3", "unix:run", "unix:", "tcp:", "tcp:localhost", "tcp:10.0.0.1:80"]
+        {
             assert_eq!(at(wrong), Err(IngressListenError), "{wrong:?}");
         }
     }

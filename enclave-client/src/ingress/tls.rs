@@ -33,7 +33,8 @@ impl Ending {
             IngressTls::Passthrough => Ok(Self::Passthrough),
             IngressTls::Files { certificate, key } => {
                 let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-                let files = CertificateFiles::load(certificate, key, provider).map_err(IngressError::Files)?;
+                let files =
+                    CertificateFiles::load(certificate, key, provider).map_err(IngressError::Files)?;
                 let files = Arc::new(files);
                 let terminator = Terminator::new(files.clone(), ORDINARY, &[HTTP1], None)?;
                 tokio::spawn(files.watch(stop.clone()));

@@ -15,7 +15,8 @@ pub(super) fn raise_limit() -> io::Result<Step> {
     if enough(found.current) {
         return Ok(Step::NotNeeded);
     }
-    let within = Rlimit { current: if enough(found.maximum) { Some(WANTED) } else { found.maximum }, ..found };
+    let within =
+        Rlimit { current: if enough(found.maximum) { Some(WANTED) } else { found.maximum }, ..found };
     let beyond = Rlimit { current: Some(WANTED), maximum: Some(WANTED) };
     // A kernel starts its first process with a maximum of 4096; root may lift it (setrlimit(2)).
     let lifted = !enough(found.maximum) && setrlimit(Resource::Nofile, beyond).is_ok();

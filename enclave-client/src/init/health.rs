@@ -143,7 +143,9 @@ fn judge(head: &[u8]) -> Asked {
     match request.parse(head) {
         Err(_) => Asked::Wrong,
         Ok(httparse::Status::Partial) => Asked::More,
-        Ok(httparse::Status::Complete(_)) if request.method == Some("GET") && request.path == Some("/healthz") => {
+        Ok(httparse::Status::Complete(_))
+            if request.method == Some("GET") && request.path == Some("/healthz") =>
+        {
             Asked::Health
         }
         Ok(httparse::Status::Complete(_)) => Asked::Other,
@@ -159,7 +161,8 @@ fn http(status: u16, body: &Value) -> Vec<u8> {
     };
     let body = body.to_string();
     let head = "Content-Type: application/json\r\nCache-Control: no-store\r\nConnection: close";
-    format!("HTTP/1.1 {status} {reason}\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    format!("HTTP/1.1 {status} {reason}\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        .into_bytes()
 }
 
 const MAX_CALLERS: usize = 16;
@@ -199,12 +202,17 @@ mod tests {
         let proxies = proxies
             .iter()
             .map(|name| ProxyHealth {
-                name: format!("{name}:1").parse::<countersign_protocol::Destination>().unwrap().host().clone(),
+                name: format!("{name}:1")
+                    .parse::<countersign_protocol::Destination>()
+                    .unwrap()
+                    .host()
+                    .clone(),
                 status: watch::channel(Status::starting()).1,
             })
             .collect();
         let health = Health { proxies, application: seen, device: Device::new(NoDevice) };
-        let Listener::Tcp(listener) = Listen::Tcp("127.0.0.1:0".parse().unwrap()).bind().await.unwrap() else {
+        let Listener::Tcp(listener) = Listen::Tcp("127.0.0.1:0".parse().unwrap()).bind().await.unwrap()
+        else {
             panic!("asked for TCP");
         };
         let address = listener.local_addr().unwrap();

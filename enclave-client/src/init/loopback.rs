@@ -30,7 +30,8 @@ pub(super) fn bring_up() -> io::Result<Step> {
 /// The question that matters, asked without any privilege: is there a way to 127.0.0.1?
 /// Connecting UDP looks for one and sends nothing; binding would succeed either way.
 fn is_reachable() -> bool {
-    let reached = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| socket.connect((Ipv4Addr::LOCALHOST, 9)));
+    let reached = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .and_then(|socket| socket.connect((Ipv4Addr::LOCALHOST, 9)));
     reached.is_ok()
 }
 
@@ -49,7 +50,8 @@ fn interface_up(index: i32) -> [u8; MESSAGE_LEN] {
 
 /// An answer is `nlmsghdr` and `nlmsgerr`, whose first field is a negative errno, or 0 for "done".
 fn acknowledged(answer: &[u8]) -> io::Result<()> {
-    let short = || io::Error::new(io::ErrorKind::InvalidData, "netlink answered something else than an error code");
+    let short =
+        || io::Error::new(io::ErrorKind::InvalidData, "netlink answered something else than an error code");
     let kind = answer.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
     let code = answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
     match (kind, code) {

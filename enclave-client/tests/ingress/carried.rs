@@ -178,7 +178,8 @@ async fn curl(socket: &std::path::Path, more: &[&str]) -> (Option<i32>, String) 
         .output()
         .await
         .expect("curl is installed");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code(), text)
 }
 

@@ -42,7 +42,12 @@ impl Rig {
         Self::open(Directory::new(), tls, IngressLimits::default(), &listen).await
     }
 
-    async fn open(directory: Directory, tls: IngressTls, limits: IngressLimits, listen: &IngressListen) -> Self {
+    async fn open(
+        directory: Directory,
+        tls: IngressTls,
+        limits: IngressLimits,
+        listen: &IngressListen,
+    ) -> Self {
         let application = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listen_port = NonZeroU16::new(application.local_addr().unwrap().port()).unwrap();
         let root = SimulatedRoot::generate(now_ms()).unwrap();
@@ -52,7 +57,14 @@ impl Rig {
         ingress::start(&entries, listen, &device, limits, &stop).await.unwrap();
         let socket = directory.0.join(format!("{listen_port}.sock"));
         let root_der = root.root_der().to_vec();
-        Self { root_der, application, socket, port: listen_port, _stop: stop.drop_guard(), _directory: directory }
+        Self {
+            root_der,
+            application,
+            socket,
+            port: listen_port,
+            _stop: stop.drop_guard(),
+            _directory: directory,
+        }
     }
 
     pub async fn attested() -> Self {

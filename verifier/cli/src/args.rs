@@ -106,7 +106,9 @@ impl Root {
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
 fn hexadecimal(text: &str) -> Result<Bytes, String> {
-    hex::decode(text).map(Bytes).map_err(|error| format!("{error}; give the bytes in hexadecimal, such as 00ff17"))
+    hex::decode(text)
+        .map(Bytes)
+        .map_err(|error| format!("{error}; give the bytes in hexadecimal, such as 00ff17"))
 }
 
 fn moment(text: &str) -> Result<UnixMillis, String> {

@@ -208,10 +208,9 @@ impl Accepted<'_> {
             Some(_) => "  nonce     as expected\n",
             None => "  nonce     not compared: without --nonce, this may be a replay\n",
         };
-        for (given, line) in [
-            (&task.public_key, "  key       as expected\n"),
-            (&task.user_data, "  user data as expected\n"),
-        ] {
+        for (given, line) in
+            [(&task.public_key, "  key       as expected\n"), (&task.user_data, "  user data as expected\n")]
+        {
             text += given.as_ref().map_or("", |_| line);
         }
         if evidence.pcrs().is_debug() {

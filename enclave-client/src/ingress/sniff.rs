@@ -164,6 +164,25 @@ mod tests {
         assert!(wrong(endless).starts_with("the request's head is longer"));
     }
 
+    /// Every byte of a request changed to every other value: never taken for more than there is,
+    /// and never ours with another method or path.
+    #[test]
+    fn a_changed_byte_is_never_misread() {
+        let request = asked("Connection: close\r\n").into_bytes();
+        for at in 0..request.len() {
+            for byte in 0..=u8::MAX {
+                let mut changed = request.clone();
+                changed[at] = byte;
+                let start_stands = changed[at] == request[at] || at >= START.len();
+                match judge(&changed) {
+                    Verdict::Application => {}
+                    Verdict::Asked { head_len, .. } => assert!(start_stands && head_len == request.len()),
+                    Verdict::More | Verdict::Wrong(_) => assert!(start_stands, "{at} {byte}"),
+                }
+            }
+        }
+    }
+
     #[test]
     fn the_caller_may_end_the_connection() {
         let after = |request: &str| match judge(request.as_bytes()) {

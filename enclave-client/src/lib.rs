@@ -10,6 +10,8 @@
 //!                          │      ▲
 //!                          ├─► local/   HTTP proxy on loopback ◄── application
 //!                          ├─► transparent/  resolver and listeners on `lo` ◄── application that knows no proxy
+//!                          ├─► ingress/ ports from outside ──► application, TLS ended here
+//!                          ├─► init/    process 1, entropy, health, log to the host half
 //!                          └─► child/   the application: environment, signals, exit code
 //!
 //!   egress/host_link/ ══vsock══► host/ on the parent
@@ -21,7 +23,8 @@
 //!
 //! What it never does: verify a document (that is the proxy's work), resolve a gated
 //! destination's name (the proxy does, and applies its rules to the address),
-//! write the key anywhere, or listen on anything but the loopback interface.
+//! write the key anywhere, or listen on anything but loopback, unless the manifest
+//! or the command line names the port (ingress, health).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod attest;

@@ -19,7 +19,8 @@ pub const ATTESTATION_PATH: &str = "/.well-known/countersign-attestation";
 /// the application speaks afterwards.
 pub const ATTEST_ALPN: &[u8] = b"countersign-attest/1";
 
-/// Label of the TLS exporter (RFC 8446 section 7.5) of this connection; its context is the nonce.
+/// Label of the TLS exporter (RFC 8446 section 7.5) of this connection. It has no context: the nonce
+/// stands in the document itself, and so `openssl s_client -keymatexport` gives the same value.
 pub const INGRESS_EXPORTER_LABEL: &[u8] = b"EXPORTER-countersign-ingress-v1";
 
 /// A caller's challenge: 16 to 64 bytes.
@@ -89,7 +90,7 @@ impl std::error::Error for CallerNonceError {}
 pub struct IngressBinder<'a> {
     /// SPKI of the key that ends TLS, DER (RFC 5280): that of the certificate the caller saw.
     pub spki: &'a [u8],
-    /// TLS exporter with [`INGRESS_EXPORTER_LABEL`] and the nonce as context.
+    /// TLS exporter with [`INGRESS_EXPORTER_LABEL`] and no context.
     pub exporter: &'a [u8; EXPORTER_LEN],
 }
 

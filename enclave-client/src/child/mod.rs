@@ -130,10 +130,11 @@ impl Supervisor {
         application.output.prepare(&mut command);
         let failed = |why| StartError { program: application.program.clone(), why };
         let mut child = command.spawn().map_err(failed)?;
+        // Before its first line is read: whoever reads that it is ready must find it running.
+        self.state.send_replace(ApplicationState::Running { since: Instant::now() });
         let output = Output::of(&mut child).map_err(failed)?;
         let child = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let child = child.ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
-        self.state.send_replace(ApplicationState::Running { since: Instant::now() });
         loop {
             if let Some(ended) = reap(child) {
                 self.state.send_replace(ApplicationState::Ended);

@@ -70,7 +70,7 @@ impl Attestation {
             return Err(busy());
         }
         let mut exporter = [0; wire::EXPORTER_LEN];
-        tls.export_keying_material(&mut exporter, INGRESS_EXPORTER_LABEL, Some(nonce.as_bytes()))
+        tls.export_keying_material(&mut exporter, INGRESS_EXPORTER_LABEL, None)
             .map_err(|why| no_document(&why))?;
         let request = DocumentRequest {
             public_key: spki.to_vec(),

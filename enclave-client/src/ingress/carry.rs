@@ -6,9 +6,8 @@ use std::{
 
 use bytes::BytesMut;
 use countersign_protocol::ingress::CallerNonce;
-use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
 };
@@ -104,39 +103,11 @@ async fn next_request(
 ///
 /// # Errors
 /// It does not listen there, or not in time.
-pub(super) async fn connect(port: u16) -> io::Result<TcpStream> {
+pub(super) async fn connect(port: u16) -> io::Result<Stream> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let stream = timeout(CONNECT_DEADLINE, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-/// Carries bytes until both ends are done; a half-close passes through. The
-/// number of bytes in and out.
-///
-/// # Errors
-/// Anything else than an orderly end. Then the application's side is reset, so
-/// that it cannot take a truncated request for a whole one.
-pub(super) async fn relay<S>(
-    outside: &mut S,
-    mut application: TcpStream,
-    early: &[u8],
-) -> io::Result<(u64, u64)>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let copy = async {
-        application.write_all(early).await?;
-        copy_bidirectional_with_sizes(outside, &mut application, BUFFER, BUFFER).await
-    };
-    match copy.await {
-        Ok((up, down)) => Ok((up + early.len() as u64, down)),
-        Err(why) => {
-            // Best effort: without it the application sees an end instead of a reset.
-            let _ = SockRef::from(&application).set_linger(Some(Duration::ZERO));
-            Err(why)
-        }
-    }
+    Ok(Stream::Tcp(stream))
 }
 
 /// Ends a connection in order, as far as the other end lets us.
@@ -155,6 +126,3 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
-
-/// One TLS record (RFC 8446 section 5.1) in each direction.
-const BUFFER: usize = 16 * 1024;

@@ -8,9 +8,8 @@ use std::{
     time::Duration,
 };
 
-use socket2::SockRef;
+use bytes::{Bytes, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout},
 };
@@ -22,12 +21,14 @@ use super::{
     IngressLimits,
     budget::Budget,
     carry::{self, First},
+    outside::Outside,
     tls::{Ending, Terminator},
     waiting::{Seat, WaitingRoom},
 };
 use crate::{
     attest::Backoff,
     random::Fraction,
+    relay::{Early, Report, Side, relay},
     transport::{Listener, Stream},
 };
 
@@ -112,18 +113,13 @@ impl Port {
         permit
     }
 
-    async fn carry_plain(&self, mut stream: Stream, _permit: OwnedSemaphorePermit) {
-        if self.relay(&mut stream, &[]).await.is_err()
-            && let Stream::Tcp(tcp) = &stream
-        {
-            // Best effort, as on the other side: the caller must not take a broken answer for a whole one.
-            let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
-        }
+    async fn carry_plain(&self, stream: Stream, _permit: OwnedSemaphorePermit) {
+        self.relay(stream, Bytes::new()).await;
     }
 
     async fn carry_tls(&self, stream: Stream, seat: Seat) {
         let Ending::Tls(terminator) = &self.ending else { return };
-        let (mut stream, early) = match seat.keep_during(self.greet(terminator, stream)).await {
+        let (stream, early) = match seat.keep_during(self.greet(terminator, stream)).await {
             Some(Ok((stream, First::Application(early)))) => (stream, early),
             Some(Ok((_, First::Ended))) => return,
             Some(Err(why)) => return debug!(port = %self.number, "no TLS with a caller: {why}"),
@@ -131,43 +127,31 @@ impl Port {
         };
         let Some(_permit) = self.permit() else { return };
         drop(seat);
-        // When it breaks, no close_notify is sent: that is how TLS says "truncated" (RFC 8446 section 6.1).
-        let _ = self.relay(&mut stream, &early).await;
+        self.relay(Outside::new(stream), early.freeze()).await;
     }
 
     /// Handshake, and the look at the first bytes where they may be for us.
     async fn greet(&self, terminator: &Terminator, stream: Stream) -> io::Result<(TlsStream<Stream>, First)> {
         let mut stream = timeout(self.limits.handshake, terminator.handshake(stream)).await??;
         let first = match terminator.asks(&stream) {
-            None => First::Application(bytes::BytesMut::new()),
+            None => First::Application(BytesMut::new()),
             Some(attested) => carry::first_bytes(&mut stream, attested, self.limits.first_bytes).await?,
         };
         Ok((stream, first))
     }
 
-    async fn relay<S>(&self, outside: &mut S, early: &[u8]) -> io::Result<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    async fn relay<S: Side>(&self, mut outside: S, early: Bytes) {
         let application = match carry::connect(self.number.get()).await {
             Ok(application) => application,
             Err(why) => {
                 self.note(false, Some(&why));
-                carry::close(outside).await;
-                return Ok(());
+                return carry::close(&mut outside).await;
             }
         };
         self.note(true, None);
-        match carry::relay(outside, application, early).await {
-            Ok((inward, outward)) => {
-                debug!(port = %self.number, inward, outward, "ingress connection ended");
-                Ok(())
-            }
-            Err(why) => {
-                debug!(port = %self.number, "ingress connection broke: {why}");
-                Err(why)
-            }
-        }
+        let early = Early { up: early, down: Bytes::new() };
+        let Report { end, up, down } = relay(outside, application, early, None).await;
+        debug!(port = %self.number, up, down, "ingress connection ended: {end}");
     }
 
     fn note(&self, answers: bool, why: Option<&io::Error>) {

@@ -4,9 +4,9 @@
 //!   vsock port ─► door.rs accepts ─► waiting.rs a place, a deadline
 //!                                      │
 //!                    Passthrough ──────┤
-//!                    Files, Attested ──┴─► tls.rs handshake ─► carry.rs ─► 127.0.0.1:port
+//!                    Files, Attested ──┴─► tls.rs handshake ─► relay/ ─► 127.0.0.1:port
 //!                                              │ Attested, ALPN http/1.1 or countersign-attest/1
-//!                                              └─► sniff.rs is it ours? ─► attestation.rs answers
+//!                                              └─► carry.rs, sniff.rs: is it ours? ─► attestation.rs answers
 //! ```
 //!
 //! A handshake is never awaited in the accept loop, and a flood of connections
@@ -20,6 +20,7 @@ mod door;
 mod error;
 mod files;
 mod listen;
+mod outside;
 mod sniff;
 mod tls;
 mod waiting;

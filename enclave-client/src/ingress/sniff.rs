@@ -58,6 +58,9 @@ fn head(bytes: &[u8]) -> Verdict {
         }
         Err(why) => return Verdict::Wrong(format!("not an HTTP/1.1 request: {why}")),
     };
+    if !lines_end_in_crlf(&bytes[..head_len]) {
+        return Verdict::Wrong("a line ends without CR (RFC 9112 section 2.2)".to_owned());
+    }
     let mut after = if request.version == Some(1) { After::GoOn } else { After::Close };
     for header in request.headers.iter() {
         if header.name.eq_ignore_ascii_case("transfer-encoding")
@@ -73,6 +76,11 @@ fn head(bytes: &[u8]) -> Verdict {
         Ok(nonce) => Verdict::Asked { head_len, nonce, after },
         Err(why) => Verdict::Wrong(why),
     }
+}
+
+/// A bare LF could be the end of the head to us and not to somebody in front: where it ends must be plain.
+fn lines_end_in_crlf(head: &[u8]) -> bool {
+    head.split_inclusive(|&byte| byte == b'\n').all(|line| line.ends_with(b"\r\n"))
 }
 
 /// The query is `nonce=` and nothing else: a word we do not know might mean something to the caller.
@@ -159,9 +167,29 @@ mod tests {
         let body = "a request for the attestation has no body";
         assert_eq!(wrong(asked("Content-Length: 5\r\n")), body);
         assert_eq!(wrong(asked("Transfer-Encoding: chunked\r\n")), body);
+        assert!(wrong(asked("X: y\n")).starts_with("a line ends without CR"));
         assert!(wrong(asked("bad header\r\n")).starts_with("not an HTTP/1.1 request"));
         let endless = format!("GET {ATTESTATION_PATH}?{}", "x".repeat(MAX_HEAD));
         assert!(wrong(endless).starts_with("the request's head is longer"));
+    }
+
+    /// Every byte of a request changed to every other value: never taken for more than there is,
+    /// and never ours with another method or path.
+    #[test]
+    fn a_changed_byte_is_never_misread() {
+        let request = asked("Connection: close\r\n").into_bytes();
+        for at in 0..request.len() {
+            for byte in 0..=u8::MAX {
+                let mut changed = request.clone();
+                changed[at] = byte;
+                let start_stands = changed[at] == request[at] || at >= START.len();
+                match judge(&changed) {
+                    Verdict::Application => {}
+                    Verdict::Asked { head_len, .. } => assert!(start_stands && head_len == request.len()),
+                    Verdict::More | Verdict::Wrong(_) => assert!(start_stands, "{at} {byte}"),
+                }
+            }
+        }
     }
 
     #[test]

@@ -272,7 +272,7 @@ mod tests {
         let (listener, dial) = host().await;
         let queue = LogQueue::new(LogFormat::Text);
         queue.push(line("before anybody listens"));
-        write!(queue.make_writer(), "through {}\n", "the writer").unwrap();
+        writeln!(queue.make_writer(), "through the writer").unwrap();
         let stop = CancellationToken::new();
         let delivering = tokio::spawn(queue.clone().deliver(dial, stop.clone()));
         let (stream, _) = listener.accept().await.unwrap();

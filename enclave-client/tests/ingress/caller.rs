@@ -88,7 +88,7 @@ pub fn verify<W>(
 ) -> Result<(), Refusal> {
     let document = STANDARD.decode(body["document"].as_str().unwrap()).unwrap();
     let spki = spki(stream);
-    let exporter = exporter(stream, nonce);
+    let exporter = exporter(stream);
     let user_data = IngressBinder { spki: &spki, exporter: &exporter }.digest();
     let allowance = Duration::from_secs(60);
     let expectations = Expectations {
@@ -109,9 +109,9 @@ pub fn spki<W>(stream: &TlsStream<W>) -> Vec<u8> {
     webpki::EndEntityCert::try_from(leaf).unwrap().subject_public_key_info().as_ref().to_vec()
 }
 
-fn exporter<W>(stream: &TlsStream<W>, nonce: &[u8]) -> [u8; EXPORTER_LEN] {
+fn exporter<W>(stream: &TlsStream<W>) -> [u8; EXPORTER_LEN] {
     let out = [0; EXPORTER_LEN];
-    stream.get_ref().1.export_keying_material(out, INGRESS_EXPORTER_LABEL, Some(nonce)).unwrap()
+    stream.get_ref().1.export_keying_material(out, INGRESS_EXPORTER_LABEL, None).unwrap()
 }
 
 /// Takes any certificate, but only with proof of its key.

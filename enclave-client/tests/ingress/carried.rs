@@ -90,6 +90,19 @@ async fn a_request_that_was_cut_off_does_not_look_whole() {
 }
 
 #[tokio::test]
+async fn a_message_whose_sender_has_hung_up_is_whole_all_the_same() {
+    let rig = Rig::start(attested()).await;
+    let mut caller = caller::connect(rig.connect().await, &[]).await;
+    caller.write_all(b"fire and forget").await.unwrap();
+    caller.shutdown().await.unwrap();
+    drop(caller);
+    let (mut application, _) = rig.application.accept().await.unwrap();
+    let mut message = Vec::new();
+    application.read_to_end(&mut message).await.unwrap();
+    assert_eq!(message, b"fire and forget");
+}
+
+#[tokio::test]
 async fn an_answer_that_was_cut_off_does_not_look_whole() {
     let rig = Rig::start(attested()).await;
     let mut caller = caller::connect(rig.connect().await, &[]).await;
@@ -101,6 +114,51 @@ async fn an_answer_that_was_cut_off_does_not_look_whole() {
     drop(application);
     let error = caller.read_to_end(&mut Vec::new()).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+/// Eight megabytes that no two places of repeat each other soon.
+fn noise() -> Vec<u8> {
+    (0..8_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn not_a_byte_is_lost_when_both_sides_speak_at_once() {
+    for tls in [IngressTls::Passthrough, attested()] {
+        let plain = tls == IngressTls::Passthrough;
+        let rig = Rig::start(tls).await;
+        let wire = rig.connect().await;
+        let caller: Box<dyn caller::Wire> =
+            if plain { Box::new(wire) } else { Box::new(caller::connect(wire, &[]).await) };
+        let (application, _) = rig.application.accept().await.unwrap();
+        let ends = [caller, Box::new(application) as Box<dyn caller::Wire>].map(|end| {
+            tokio::spawn(async move {
+                let (mut reader, mut writer) = tokio::io::split(end);
+                let sent = noise();
+                let mut received = Vec::new();
+                let write = async {
+                    writer.write_all(&sent).await.unwrap();
+                    writer.shutdown().await.unwrap();
+                };
+                tokio::join!(write, async { reader.read_to_end(&mut received).await.unwrap() });
+                received == sent
+            })
+        });
+        for end in ends {
+            assert!(end.await.unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_carried_ends_when_the_program_stops() {
+    let rig = Rig::start(IngressTls::Passthrough).await;
+    let mut caller = rig.connect().await;
+    let (mut application, _) = rig.application.accept().await.unwrap();
+    application.write_all(b"x").await.unwrap();
+    assert_eq!(caller.read_u8().await.unwrap(), b'x');
+    drop(rig);
+    assert_eq!(caller.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    assert_eq!(application.read(&mut [0; 1]).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]

@@ -4,5 +4,6 @@
 mod attested;
 mod caller;
 mod carried;
+mod recipe;
 mod rig;
 mod stalled;

@@ -22,6 +22,7 @@ pub struct Rig {
     pub root_der: Vec<u8>,
     pub application: TcpListener,
     pub socket: PathBuf,
+    pub port: NonZeroU16,
     _stop: tokio_util::sync::DropGuard,
     _directory: Directory,
 }
@@ -33,17 +34,37 @@ impl Rig {
 
     pub async fn with_limits(tls: IngressTls, limits: IngressLimits) -> Self {
         let directory = Directory::new();
+        let listen = IngressListen::UnixDirectory(directory.0.clone());
+        Self::open(directory, tls, limits, &listen).await
+    }
+
+    pub async fn listening(tls: IngressTls, listen: IngressListen) -> Self {
+        Self::open(Directory::new(), tls, IngressLimits::default(), &listen).await
+    }
+
+    async fn open(
+        directory: Directory,
+        tls: IngressTls,
+        limits: IngressLimits,
+        listen: &IngressListen,
+    ) -> Self {
         let application = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listen_port = NonZeroU16::new(application.local_addr().unwrap().port()).unwrap();
         let root = SimulatedRoot::generate(now_ms()).unwrap();
         let device = Device::new(Simulated(SoftwareNsm::new(&root, Module::from_image("app"))));
         let stop = CancellationToken::new();
-        let listen = IngressListen::UnixDirectory(directory.0.clone());
         let entries = [IngressEntry { listen_port, tls }];
-        ingress::start(&entries, &listen, &device, limits, &stop).await.unwrap();
+        ingress::start(&entries, listen, &device, limits, &stop).await.unwrap();
         let socket = directory.0.join(format!("{listen_port}.sock"));
         let root_der = root.root_der().to_vec();
-        Self { root_der, application, socket, _stop: stop.drop_guard(), _directory: directory }
+        Self {
+            root_der,
+            application,
+            socket,
+            port: listen_port,
+            _stop: stop.drop_guard(),
+            _directory: directory,
+        }
     }
 
     pub async fn attested() -> Self {

@@ -51,8 +51,14 @@ pub(crate) struct VerifyArguments {
     #[arg(long, value_name = "measurement.json")]
     pub(crate) expect: Vec<PathBuf>,
     /// Accept only a document with this nonce.
-    #[arg(long, value_name = "HEX", value_parser = nonce)]
-    pub(crate) nonce: Option<Nonce>,
+    #[arg(long, value_name = "HEX", value_parser = hexadecimal)]
+    pub(crate) nonce: Option<Bytes>,
+    /// Accept only a document about this public key (SubjectPublicKeyInfo in DER).
+    #[arg(long, value_name = "HEX", value_parser = hexadecimal)]
+    pub(crate) public_key: Option<Bytes>,
+    /// Accept only a document with this user data.
+    #[arg(long, value_name = "HEX", value_parser = hexadecimal)]
+    pub(crate) user_data: Option<Bytes>,
     /// Accept an enclave in debug mode, although its host can read its memory.
     #[arg(long)]
     pub(crate) allow_debug: bool,
@@ -95,14 +101,14 @@ impl Root {
     }
 }
 
-/// The bytes of `--nonce`. A type of its own, since clap takes a `Vec` for an option given many times.
+/// The bytes of an option. A type of its own, since clap takes a `Vec` for an option given many times.
 #[derive(Clone, Debug)]
-pub(crate) struct Nonce(pub(crate) Vec<u8>);
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
-fn nonce(text: &str) -> Result<Nonce, String> {
+fn hexadecimal(text: &str) -> Result<Bytes, String> {
     hex::decode(text)
-        .map(Nonce)
-        .map_err(|error| format!("{error}; give the nonce in hexadecimal, such as 00ff17"))
+        .map(Bytes)
+        .map_err(|error| format!("{error}; give the bytes in hexadecimal, such as 00ff17"))
 }
 
 fn moment(text: &str) -> Result<UnixMillis, String> {

@@ -1,7 +1,7 @@
 //! `verify`: whether a document holds, and why not.
 
 use crate::Outcome;
-use crate::args::{Nonce, Output, VerifyArguments};
+use crate::args::{Bytes, Output, VerifyArguments};
 use crate::input;
 use crate::inspect::pcrs_json;
 use crate::output::{Colour, moment, print, print_json, refusal_json, refusal_text, verdict, visible};
@@ -17,7 +17,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 struct Task {
     at: UnixMillis,
     anchor: TrustAnchor,
-    nonce: Option<Nonce>,
+    nonce: Option<Bytes>,
+    public_key: Option<Bytes>,
+    user_data: Option<Bytes>,
     /// `None`: PCRs are not compared.
     references: Option<ReferenceValues>,
     debug: DebugMode,
@@ -65,6 +67,8 @@ impl Task {
             at: arguments.at.map_or_else(now, Ok)?,
             anchor: anchor(arguments)?,
             nonce: arguments.nonce.clone(),
+            public_key: arguments.public_key.clone(),
+            user_data: arguments.user_data.clone(),
             references,
             debug: if arguments.allow_debug { DebugMode::DangerAllow } else { DebugMode::Refuse },
         })
@@ -78,9 +82,9 @@ impl Task {
         let expectations = Expectations {
             at: self.at,
             freshness: Freshness::Within { past: MAX_AGE, future: CLOCK_ALLOWANCE },
-            nonce: self.nonce.as_ref().map_or(Expected::Unchecked, |Nonce(bytes)| Expected::Exactly(bytes)),
-            public_key: Expected::Unchecked,
-            user_data: Expected::Unchecked,
+            nonce: expected(self.nonce.as_ref()),
+            public_key: expected(self.public_key.as_ref()),
+            user_data: expected(self.user_data.as_ref()),
         };
         let evidence = verifier.verify(document, &expectations)?;
         let measurement = match &self.references {
@@ -94,6 +98,10 @@ impl Task {
         };
         Ok(Accepted { evidence, measurement })
     }
+}
+
+fn expected(bytes: Option<&Bytes>) -> Expected<'_> {
+    bytes.map_or(Expected::Unchecked, |Bytes(bytes)| Expected::Exactly(bytes))
 }
 
 /// The name of a measurement is its file's.
@@ -200,6 +208,11 @@ impl Accepted<'_> {
             Some(_) => "  nonce     as expected\n",
             None => "  nonce     not compared: without --nonce, this may be a replay\n",
         };
+        for (given, line) in
+            [(&task.public_key, "  key       as expected\n"), (&task.user_data, "  user data as expected\n")]
+        {
+            text += given.as_ref().map_or("", |_| line);
+        }
         if evidence.pcrs().is_debug() {
             text += "  danger    debug mode: the host can read this enclave\n";
         }
@@ -218,6 +231,8 @@ impl Accepted<'_> {
             "debug_mode": evidence.pcrs().is_debug(),
             "measurement": self.measurement,
             "nonce_compared": task.nonce.is_some(),
+            "public_key_compared": task.public_key.is_some(),
+            "user_data_compared": task.user_data.is_some(),
             "pcrs": pcrs_json(evidence.pcrs()),
         })
     }

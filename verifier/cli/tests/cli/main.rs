@@ -58,7 +58,7 @@ fn wrong_usage_and_unreadable_files_end_with_2_and_say_what_to_do() {
         (&["eif", "no-such-file"], "cannot read no-such-file"),
         (&["eif", env!("CARGO_MANIFEST_DIR")], "cannot read"),
         (&["verify", "-", "--at", "yesterday"], "give RFC 3339 such as"),
-        (&["verify", "-", "--nonce", "xyz"], "give the nonce in hexadecimal"),
+        (&["verify", "-", "--nonce", "xyz"], "give the bytes in hexadecimal"),
         (&["verify", "-", "--root", "mine"], "aws-us-gov"),
         (&["verify", "-", "--expect", "no-such-file"], "cannot read no-such-file"),
         (

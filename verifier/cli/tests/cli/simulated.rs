@@ -56,6 +56,15 @@ fn a_nonce_is_compared() {
     assert_eq!(value["expected"], "the nonce 00ff");
 }
 
+/// This document has neither field; a missing one is never the expected one.
+#[test]
+fn key_and_user_data_are_compared() {
+    for (option, refusal) in [("--public-key", "public-key-missing"), ("--user-data", "user-data-missing")] {
+        let output = verify("S00_baseline.cbor", &[option, "00ff", "--output", "json"]);
+        assert_eq!((output.status.code(), json(&output)["code"].as_str()), (Some(1), Some(refusal)));
+    }
+}
+
 #[test]
 fn one_of_several_measurements_must_fit() {
     let (same, other) = (

@@ -36,11 +36,12 @@ lint: ## formatting and clippy, with and without the simulator
 unit: ## unit, property, attack and end-to-end tests
 	@$(CARGO) test --locked --workspace --all-features
 
-documents: ## attestation documents and audit exports through independent implementations (Python)
+documents: ## attestation documents, audit exports and the manifest's schema through independent implementations (Python)
 	@$(CARGO) build --locked --quiet --workspace --all-features
 	@target/venv/bin/python tests/python/verify_documents.py --program target/debug/countersign-verify
 	@target/venv/bin/python tests/python/verify_audit.py $(AUDIT_EXPORT) --trust $(AUDIT_KEY)
 	@target/venv/bin/python tests/python/verify_audit.py $(AUDIT_EXPORT) --trust $(AUDIT_KEY) --attack
+	@target/venv/bin/python tests/python/manifest_schema.py --program target/debug/countersign-enclave
 
 api-fuzz: ## requests made from the OpenAPI document against the admin API (schemathesis)
 	@$(CARGO) build --locked --quiet -p countersign-e2e --bin e2e-admin

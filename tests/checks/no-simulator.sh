@@ -24,7 +24,11 @@ check "countersign-verify takes --danger-root" <<EOF
 code=0; $bin/countersign-verify verify --danger-root x.der Cargo.toml 2>/dev/null || code=\$?; [ \$code = 2 ]
 EOF
 check "countersign-enclave offers a software NSM" <<EOF
-! $bin/countersign-enclave run --help | grep -i danger
+! $bin/countersign-enclave run --help | grep -iE 'danger-(software|image)'
+EOF
+check "countersign-enclave learns by the word for development" <<EOF
+code=0; out=\$($bin/countersign-enclave run --manifest x --learn y -- true 2>&1) || code=\$?
+[ \$code = 2 ] && grep -q -e "unexpected argument '--learn'" <<<"\$out"
 EOF
 check "countersign-proxy takes a simulated root" <<EOF
 dir=\$(mktemp -d); trap 'rm -rf "\$dir"' EXIT

@@ -11,7 +11,7 @@ need_cargo
 need_cargo_tool cargo-deny 0.20.2
 need_cargo_tool cargo-fuzz 0.13.2
 venv=target/venv
-if ! "$venv/bin/python" -c 'import cbor2, cryptography, moto, waitress, flask, schemathesis' 2>/dev/null; then
+if ! "$venv/bin/python" -c 'import cbor2, cryptography, moto, waitress, flask, schemathesis, jsonschema, yaml' 2>/dev/null; then
     say "installing the Python packages of tests/python/requirements.txt into $venv"
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/python/requirements.txt

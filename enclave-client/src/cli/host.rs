@@ -120,7 +120,8 @@ impl HostArgs {
         };
         let mut ingress = self.ingress;
         if let Some(path) = self.manifest {
-            let manifest = Manifest::load(&path).map_err(|why| why.lines(&path.display().to_string()))?;
+            let manifest =
+                Manifest::load(&path, None).map_err(|why| why.lines(&path.display().to_string()))?;
             for entry in manifest.ingress {
                 // A way in that was written here says more than the manifest's.
                 if !ingress.iter().any(|route| route.port == entry.listen_port) {

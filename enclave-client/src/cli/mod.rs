@@ -1,20 +1,24 @@
 //! The command line: what was typed, and which exit code comes of it.
 
+mod check;
+mod explain;
 mod host;
 mod host_way;
+mod learn;
 mod run;
 mod transparent;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::{
     child::Application,
     device::Device,
     log::{self, LogFormat},
-    manifest::Manifest,
+    manifest::{self, Manifest, ManifestError},
+    transparent::AddressPool,
 };
 
 pub use host_way::{HostWay, HostWayError};
@@ -38,8 +42,12 @@ enum Command {
     Run(RunArgs),
     /// On the parent machine: carry bytes between the enclave and the network
     Host(Box<host::HostArgs>),
-    /// Print every mistake in a manifest with line and column, or "ok"
-    Check(ManifestArg),
+    /// Print every mistake in a manifest with line and column, or "ok" and what is in it
+    Check(check::CheckArgs),
+    /// Name the rule that decides for a destination, and for the addresses it leads to
+    Explain(explain::ExplainArgs),
+    /// Print the JSON Schema of the manifest, for editors
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +55,19 @@ struct ManifestArg {
     /// The manifest: what may be reached, and how
     #[arg(long, value_name = "FILE")]
     manifest: PathBuf,
+    /// Where ConfigMaps are mounted, as DIR/name/key: for destinations whose name stands in one
+    #[arg(long, value_name = "DIR")]
+    config_maps: Option<PathBuf>,
+}
+
+/// What a command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +86,8 @@ struct RunArgs {
     host: HostWay,
     #[command(flatten)]
     transparent: TransparentOptions,
+    #[command(flatten)]
+    learn: learn::LearnArgs,
     #[cfg(feature = "simulator")]
     #[command(flatten)]
     danger: DangerArgs,
@@ -100,40 +123,44 @@ impl Cli {
     pub fn execute(self) -> ExitCode {
         log::init(self.log);
         match self.command {
-            Command::Check(ManifestArg { manifest }) => check(&manifest),
             Command::Host(args) => args.execute(),
+            Command::Check(args) => args.execute(),
+            Command::Explain(args) => args.execute(),
+            Command::Schema => {
+                println!("{:#}", manifest::schema());
+                ExitCode::SUCCESS
+            }
             Command::Run(args) => args.execute(),
         }
     }
 }
 
-fn check(path: &std::path::Path) -> ExitCode {
-    match Manifest::load(path) {
-        Ok(_) => {
-            println!("ok");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            for line in error.lines(&path.display().to_string()) {
-                println!("{line}");
-            }
-            ExitCode::from(EXIT_USAGE)
-        }
+impl ManifestArg {
+    fn load(&self) -> Result<Manifest, ManifestError> {
+        Manifest::load(&self.manifest, self.config_maps.as_deref())
+    }
+
+    /// The lines that a person reads.
+    fn lines(&self, error: &ManifestError) -> Vec<String> {
+        error.lines(&self.manifest.display().to_string())
     }
 }
 
 impl RunArgs {
     fn execute(self) -> ExitCode {
-        let path = &self.manifest.manifest;
-        let manifest = match Manifest::load(path) {
+        let mut manifest = match self.manifest.load() {
             Ok(manifest) => manifest,
             Err(error) => {
-                for line in error.lines(&path.display().to_string()) {
+                for line in self.manifest.lines(&error) {
                     error!(code = "manifest-invalid", "{line}");
                 }
                 return ExitCode::from(EXIT_USAGE);
             }
         };
+        manifest.rules.extend(AddressPool::default().denying_rules());
+        for warning in &manifest.warnings {
+            warn!(code = "manifest-warning", "{}:{warning}", self.manifest.manifest.display());
+        }
         let device = match self.device() {
             Ok(device) => device,
             Err(error) => {
@@ -141,16 +168,24 @@ impl RunArgs {
                 return ExitCode::from(EXIT_OS);
             }
         };
-        let mut words = self.application.into_iter();
+        let mut words = self.application.iter().cloned();
         let Some(program) = words.next() else {
             return ExitCode::from(EXIT_USAGE);
         };
         let application = Application { program, arguments: words.collect() };
+        let enforcement = match self.learn.enforcement(&manifest) {
+            Ok(enforcement) => enforcement,
+            Err(why) => {
+                error!(code = "manifest-invalid", "{why}");
+                return ExitCode::from(EXIT_USAGE);
+            }
+        };
         let options = RunOptions {
             host: self.host,
             transparent: self.transparent,
             wait_attested: Duration::from_secs(self.wait_attested),
             if_unattested: self.if_unattested,
+            enforcement: enforcement.clone(),
         };
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -159,7 +194,9 @@ impl RunArgs {
                 return ExitCode::from(EXIT_OS);
             }
         };
+        self.learn.start(&enforcement, &runtime);
         let outcome = runtime.block_on(run(manifest, device, &application, options));
+        self.learn.finish(&enforcement);
         // A call to the device may still block; the application is gone, so nobody waits for it.
         runtime.shutdown_background();
         exit_code(outcome)
@@ -174,7 +211,7 @@ impl RunArgs {
     fn device(&self) -> Result<Device, crate::device::DeviceError> {
         match (&self.danger.danger_software_nsm, &self.danger.danger_image) {
             (Some(directory), Some(image)) => {
-                tracing::warn!(
+                warn!(
                     code = "danger-software-nsm",
                     %image,
                     "DEVELOPMENT ONLY: documents are signed in software, they prove nothing about this machine"
@@ -213,6 +250,7 @@ const EXIT_OS: u8 = 71;
 const EXAMPLES: &str = "\
 Examples:
   countersign-enclave check --manifest countersign.yaml
+  countersign-enclave explain --manifest countersign.yaml evil.com:443 db.internal:5432=10.0.0.7
   countersign-enclave run --manifest countersign.yaml -- /app/server --port 8001
   countersign-enclave run --manifest countersign.yaml --if-unattested exit -- curl https://kms.us-west-2.amazonaws.com
 

@@ -2,7 +2,7 @@ use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
 use countersign_protocol::{
     Destination,
-    egress::{Action, EgressPolicy, PolicyError, Ports, Rule, TargetError},
+    egress::{EgressPolicy, PolicyError},
 };
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -13,12 +13,12 @@ use crate::{
     attest::{Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
     child::{Application, Ended, StartError, Supervisor},
     device::Device,
-    egress::{Egress, HostLink, Outer},
+    egress::{Egress, Enforcement, HostLink, Outer},
     key::{EnclaveKey, KeyError},
     local::{LocalProxy, LocalProxyLimits},
     manifest::{Manifest, ProxyEntry},
     pool::{Gateway, Pool},
-    transparent::{AddressPool, TransparentError},
+    transparent::TransparentError,
     transport::Dial,
 };
 
@@ -33,6 +33,8 @@ pub struct RunOptions {
     pub wait_attested: Duration,
     /// What happens then.
     pub if_unattested: IfUnattested,
+    /// Whether the rules hold, or are being learnt.
+    pub enforcement: Enforcement,
 }
 
 /// How `run` ended.
@@ -65,11 +67,12 @@ pub async fn run(
     let _stop_at_return = stop.clone().drop_guard();
     let host = options.host.half().map(Arc::new);
     let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.to_string());
-    let rules = rules(&manifest)?;
+    let rules = manifest.rules;
+    let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
-    let egress = Arc::new(Egress::new(EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?, gated, outer));
+    let egress = Arc::new(Egress::new(policy, gated, outer).with_enforcement(options.enforcement));
     options.transparent.start(rules, way_out, egress.clone(), &stop).await.map_err(RunError::Transparent)?;
     tokio::spawn(local.serve(egress, stop.clone()));
     info!(%proxy, host = %way, "local proxy listens");
@@ -87,21 +90,6 @@ pub async fn run(
         return Ok(Outcome::Unattested);
     }
     supervisor.run(application, proxy).await.map(Outcome::Ended).map_err(RunError::Start)
-}
-
-/// The manifest's rules, and that what it sends through a proxy may leave.
-fn rules(manifest: &Manifest) -> Result<Vec<Rule>, RunError> {
-    let mut rules = manifest.rules.clone();
-    rules.extend(AddressPool::default().denying_rules());
-    for destination in manifest.proxies.iter().flat_map(|proxy| &proxy.destinations) {
-        rules.push(Rule {
-            action: Action::Allow,
-            target: destination.host().to_string().parse().map_err(RunError::Rule)?,
-            ports: Ports::Range(destination.port()..=destination.port()),
-            origin: "outboundConnections".into(),
-        });
-    }
-    Ok(rules)
 }
 
 /// Which pool leads to which destination.
@@ -166,8 +154,6 @@ pub enum RunError {
     Listen(io::Error),
     /// The rules make no policy.
     Policy(PolicyError),
-    /// A destination that no rule can name.
-    Rule(TargetError),
     /// The random number generator.
     Random,
     /// K.
@@ -185,8 +171,7 @@ impl fmt::Display for RunError {
         f.write_str(match self {
             Self::Signals(_) => "signals cannot be handled",
             Self::Listen(_) => "the local proxy cannot listen",
-            Self::Policy(_) => "the manifest has too many rules",
-            Self::Rule(_) => "a destination of the manifest cannot be allowed",
+            Self::Policy(_) => "a destination of the manifest cannot be allowed",
             Self::Random => "the system gives no random numbers",
             Self::Key(_) => "no session key",
             Self::Tls(_) => "TLS cannot be configured",
@@ -201,7 +186,6 @@ impl std::error::Error for RunError {
         match self {
             Self::Signals(why) | Self::Listen(why) => Some(why),
             Self::Policy(why) => Some(why),
-            Self::Rule(why) => Some(why),
             Self::Random => None,
             Self::Key(why) => Some(why),
             Self::Tls(why) => Some(why),

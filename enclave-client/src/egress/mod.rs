@@ -12,6 +12,7 @@ mod connection;
 mod direct;
 mod error;
 mod host_link;
+mod learn;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -22,12 +23,14 @@ use crate::pool::Pool;
 pub use connection::Connection;
 pub use error::EgressError;
 pub use host_link::HostLink;
+pub use learn::{Enforcement, Recorder};
 
 /// Everything that may leave, and how.
 pub struct Egress {
     policy: EgressPolicy,
     gated: HashMap<Destination, Arc<Pool>>,
     outer: Outer,
+    enforcement: Enforcement,
 }
 
 /// How an ungated connection leaves.
@@ -42,7 +45,13 @@ pub enum Outer {
 impl Egress {
     /// The gated destinations must be allowed by the policy too: it is asked first.
     pub fn new(policy: EgressPolicy, gated: HashMap<Destination, Arc<Pool>>, outer: Outer) -> Self {
-        Self { policy, gated, outer }
+        Self { policy, gated, outer, enforcement: Enforcement::Enforce }
+    }
+
+    /// The same, with rules that hold or are being learnt.
+    #[must_use]
+    pub fn with_enforcement(self, enforcement: Enforcement) -> Self {
+        Self { enforcement, ..self }
     }
 
     /// The rules in force.
@@ -50,18 +59,31 @@ impl Egress {
         &self.policy
     }
 
+    /// The rules by which [`Egress::open`] decides: while learning, the deny rules alone.
+    pub fn in_force(&self) -> &EgressPolicy {
+        self.enforcement.for_addresses(&self.policy)
+    }
+
     /// Opens a connection to a destination, if the policy lets it pass.
     ///
     /// # Errors
     /// [`EgressError`]: denied with the rule, not opened, or not reachable.
     pub async fn open(&self, destination: &Destination) -> Result<Connection, EgressError> {
-        self.policy.judge(destination).map_err(|denial| EgressError::denied(destination, &denial))?;
+        self.enforcement
+            .settle(destination, self.policy.judge(destination))
+            .map_err(|denial| EgressError::denied(destination, &denial))?;
         if let Some(pool) = self.gated.get(destination) {
             return pool.open(destination).await.map(Connection::Tunnel).map_err(EgressError::Gated);
         }
-        match &self.outer {
-            Outer::Direct => direct::open(destination, &self.policy).await.map(Connection::Plain),
-            Outer::Host(link) => link.open(destination, &self.policy).await.map(Connection::Plain),
-        }
+        let policy = self.enforcement.for_addresses(&self.policy);
+        let stream = match &self.outer {
+            Outer::Direct => {
+                let stream = direct::open(destination, policy).await?;
+                self.enforcement.connected(destination, &stream, &self.policy);
+                stream
+            }
+            Outer::Host(link) => link.open(destination, policy).await?,
+        };
+        Ok(Connection::Plain(stream))
     }
 }

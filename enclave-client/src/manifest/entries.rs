@@ -1,6 +1,27 @@
 use std::{num::NonZeroU16, path::PathBuf};
 
-use countersign_protocol::Destination;
+use countersign_protocol::{Destination, Host, Interval};
+
+use crate::{tls::Anchors, transport::Dial};
+
+/// One proxy: one attestation loop, one pool.
+#[derive(Clone, Debug)]
+pub struct ProxyEntry {
+    /// For SNI and certificate; from `proxyUrl`.
+    pub name: Host,
+    /// How to reach the attestation port.
+    pub attestation: Dial,
+    /// How to reach the gateway port.
+    pub gateway: Dial,
+    /// The gateway's port, where it lies on the address that was attested to.
+    pub gateway_port: Option<u16>,
+    /// The shortest interval that any connection through this proxy asks for.
+    pub interval: Interval,
+    /// Whom the proxy's certificate must come from.
+    pub anchors: Anchors,
+    /// What may be reached through it.
+    pub destinations: Vec<Destination>,
+}
 
 /// One port that is reachable from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,14 +39,14 @@ pub enum IngressTls {
     Passthrough,
     /// Here, with a certificate chain and key in PEM files of the image.
     Files {
-        /// The chain, leaf first.
+        /// The chain, leaf first. A relative path was taken from the manifest's directory.
         certificate: PathBuf,
         /// Its private key (PKCS #8, PKCS #1 or SEC 1).
         key: PathBuf,
     },
     /// Here, with a key made in the enclave, whose attestation is offered to callers.
     Attested {
-        /// Names of the self-signed certificate.
+        /// Names of the self-signed certificate, at least one: DNS names in normal form, or addresses.
         names: Vec<String>,
     },
 }

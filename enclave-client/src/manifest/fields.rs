@@ -1,90 +1,91 @@
 use super::{
-    Mistake,
-    nearest::nearest,
     node::{At, Node, Place},
+    shape::{Field, Kind, Table, path_of},
 };
 
-/// The fields of one mapping. Each is asked for by name; what is wrong with it is
-/// noted, and the reader goes on.
+/// The fields of a mapping, by name. What is not as its table says was noted
+/// before and is not there for whoever asks.
 pub(super) struct Fields<'a> {
-    path: String,
-    place: Place,
+    pub(super) path: String,
+    pub(super) place: Place,
+    table: &'static Table,
     entries: &'a [(At<String>, At<Node>)],
 }
 
 impl<'a> Fields<'a> {
-    /// The node as a mapping; what is not in `known` is noted with the nearest
-    /// name that is, or, for the words in `later`, as not supported yet.
-    pub(super) fn open(
-        node: &'a At<Node>,
-        path: impl Into<String>,
-        known: &[&'static str],
-        later: &[&str],
-        mistakes: &mut Vec<Mistake>,
-    ) -> Option<Self> {
-        let path = path.into();
-        let Node::Map(entries) = &node.value else {
-            let message = format!("expected a mapping, found {}", node.value.kind());
-            mistakes.push(node.place.mistake(path, message));
-            return None;
-        };
-        let fields = Self { path, place: node.place, entries };
-        for (name, _) in entries.iter().filter(|(name, _)| !known.contains(&name.value.as_str())) {
-            let message = if later.contains(&name.value.as_str()) {
-                NOT_YET.to_owned()
-            } else {
-                match nearest(&name.value, known) {
-                    Some(near) => format!("unknown field, did you mean {near}?"),
-                    None => format!("unknown field; known are {}", known.join(", ")),
-                }
-            };
-            mistakes.push(name.place.mistake(fields.path_of(&name.value), message));
+    /// `None` for what is no mapping.
+    pub(super) fn of(node: &'a At<Node>, path: impl Into<String>, table: &'static Table) -> Option<Self> {
+        match &node.value {
+            Node::Map(entries) => Some(Self { path: path.into(), place: node.place, table, entries }),
+            _ => None,
         }
-        Some(fields)
     }
 
-    pub(super) fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
-    }
-
-    pub(super) fn place(&self) -> Place {
-        self.place
+    /// Every field that stands, with where its name stands.
+    pub(super) fn standing(&self) -> impl Iterator<Item = (&'static Field, Place)> {
+        self.entries.iter().filter_map(|(name, _)| Some((self.table.field(&name.value)?, name.place)))
     }
 
     pub(super) fn node(&self, name: &str) -> Option<&'a At<Node>> {
+        debug_assert!(self.table.field(name).is_some(), "no table has {name}");
         self.entries.iter().find(|(key, _)| key.value == name).map(|(_, node)| node)
     }
 
-    pub(super) fn text(&self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<At<String>> {
+    pub(super) fn text(&self, name: &str) -> Option<At<String>> {
         let node = self.node(name)?;
-        let Node::Text(value) = &node.value else {
-            mistakes.push(self.expected("a text", name, node));
+        let Node::Text(value) = &node.value else { return None };
+        if matches!(self.table.field(name)?.kind, Kind::Word(words) if !words.contains(&value.as_str())) {
             return None;
-        };
+        }
         Some(At { value: value.clone(), place: node.place })
     }
 
-    pub(super) fn number(&self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<At<u64>> {
+    /// A number within the bounds of its field.
+    pub(super) fn number(&self, name: &str) -> Option<At<u64>> {
         let node = self.node(name)?;
-        let Node::Number(value) = node.value else {
-            mistakes.push(self.expected("a whole number", name, node));
-            return None;
-        };
-        Some(At { value, place: node.place })
-    }
-
-    /// Notes that a field without which nothing works is not there.
-    pub(super) fn require(&self, name: &str, mistakes: &mut Vec<Mistake>) {
-        if self.node(name).is_none() {
-            mistakes.push(self.place.mistake(self.path_of(name), "is missing"));
+        match (&self.table.field(name)?.kind, &node.value) {
+            (Kind::Number { min, max }, Node::Number(value)) if (min..=max).contains(&value) => {
+                Some(At { value: *value, place: node.place })
+            }
+            _ => None,
         }
     }
 
-    pub(super) fn expected(&self, what: &str, name: &str, node: &At<Node>) -> Mistake {
-        let message = format!("expected {what}, found {}", node.value.kind());
-        node.place.mistake(self.path_of(name), message)
+    pub(super) fn truth(&self, name: &str) -> Option<At<bool>> {
+        let node = self.node(name)?;
+        match node.value {
+            Node::Bool(value) => Some(At { value, place: node.place }),
+            _ => None,
+        }
+    }
+
+    /// The items of a list; none when it is absent.
+    pub(super) fn list(&self, name: &str) -> &'a [At<Node>] {
+        match self.node(name).map(|node| &node.value) {
+            Some(Node::List(items)) => items,
+            _ => &[],
+        }
+    }
+
+    /// The texts of a list, each with its path.
+    pub(super) fn texts(&self, name: &str) -> Vec<(String, At<String>)> {
+        let list = path_of(&self.path, name);
+        let items = self.list(name).iter().enumerate();
+        items
+            .filter_map(|(index, item)| match &item.value {
+                Node::Text(text) => {
+                    Some((format!("{list}[{index}]"), At { value: text.clone(), place: item.place }))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(super) fn map(&self, name: &str) -> Option<Self> {
+        let table = match self.table.field(name)?.kind {
+            Kind::Map(table) | Kind::Either(_, table) => table,
+            _ => return None,
+        };
+        Self::of(self.node(name)?, path_of(&self.path, name), table)
     }
 }
-
-/// For words of OBLV's and Enclaver's manifests that are known and do nothing yet.
-pub(super) const NOT_YET: &str = "not supported in this version: see docs/manifest.md";

@@ -4,7 +4,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, SeqAccess, Visitor},
 };
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
 use super::Mistake;
 
@@ -13,7 +13,7 @@ use super::Mistake;
 #[derive(Debug)]
 pub(super) enum Node {
     Null,
-    Bool,
+    Bool(bool),
     Number(u64),
     OtherNumber,
     Text(String),
@@ -26,7 +26,7 @@ impl Node {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
-            Self::Bool => "true or false",
+            Self::Bool(_) => "true or false",
             Self::Number(_) => "a number",
             Self::OtherNumber => "a number that is negative or has a fraction",
             Self::Text(_) => "a text",
@@ -56,6 +56,17 @@ impl Place {
     }
 }
 
+impl Place {
+    /// For what concerns the manifest as a whole.
+    pub(super) const START: Self = Self { line: 1, column: 1 };
+
+    fn is_at(self, sign: char, text: &str) -> bool {
+        let index = |from_one: u64| usize::try_from(from_one).ok()?.checked_sub(1);
+        let line = index(self.line).and_then(|line| text.lines().nth(line));
+        line.zip(index(self.column)).and_then(|(line, column)| line.chars().nth(column)) == Some(sign)
+    }
+}
+
 impl From<Location> for Place {
     fn from(location: Location) -> Self {
         Self { line: location.line(), column: location.column() }
@@ -64,13 +75,33 @@ impl From<Location> for Place {
 
 /// Parses a whole YAML document.
 pub(super) fn parse(text: &str) -> Result<At<Node>, Mistake> {
-    // YAML 1.2: `y`, `no` and `off` are texts.
-    let options = serde_saphyr::options! { strict_booleans: true };
+    // YAML 1.2: `y`, `no` and `off` are texts. A tag would change what a value is to some readers only.
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        reject_unsupported_tags: true,
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+    };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let place = error.location().map_or(Place { line: 0, column: 0 }, Place::from);
-        let plain = error.without_snippet().to_string();
-        place.mistake("", plain.lines().next().unwrap_or("not YAML"))
+        place.mistake("", why(error.without_snippet(), place, text))
     })
+}
+
+/// Deeper than any deployment, and shallow enough for a thread's stack of 2 MiB in a build that optimises nothing:
+/// the parser and the tree below recurse.
+const MAX_DEPTH: usize = 24;
+
+/// The parser's reason, in words for whoever writes the manifest.
+fn why(error: &serde_saphyr::Error, place: Place, text: &str) -> String {
+    if matches!(error, serde_saphyr::Error::MultipleDocuments { .. }) {
+        return "a second YAML document begins here; a manifest is one".to_owned();
+    }
+    if place.is_at('*', text) {
+        return "a pattern needs quotes, since * begins a YAML alias: write '*.example.com'".to_owned();
+    }
+    let words = error.render_with_formatter(&UserMessageFormatter);
+    let words = words.lines().next().unwrap_or("not YAML");
+    words.split(" at line ").next().unwrap_or(words).to_owned()
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
@@ -107,8 +138,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Node::deserialize(deserializer)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
-        Ok(Node::Bool)
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Node, E> {

@@ -3,22 +3,53 @@
 use super::{
     Mistake,
     fields::Fields,
+    nearest::nearest,
     node::{At, Node, Place},
+    shape::{Effect, Kind, World, path_of},
+    words::{self, CONNECTIONS, DEPLOYMENT, OUTBOUND_LIST},
 };
 
+#[derive(Default)]
 pub(super) struct Manifest {
-    pub(super) version: Option<At<String>>,
     pub(super) outbound: Vec<Outbound>,
+    pub(super) egress: Egress,
+    pub(super) ingress: Vec<Ingress>,
+    pub(super) kms_port: Option<At<u64>>,
+    /// Words that ask for something which this version does not do, with what that means.
+    pub(super) without_effect: Vec<Mistake>,
+}
+
+#[derive(Default)]
+pub(super) struct Egress {
     pub(super) proxy_port: Option<At<u64>>,
+    pub(super) allow: Vec<(String, At<String>)>,
+    pub(super) deny: Vec<(String, At<String>)>,
 }
 
 pub(super) struct Outbound {
+    /// The list it stands in: one destination may be an entry of several plugins.
+    pub(super) list: String,
     pub(super) path: String,
     pub(super) place: Place,
-    pub(super) kind: Option<At<String>>,
-    pub(super) fqdn: Option<At<String>>,
+    pub(super) kind: OutboundKind,
+    pub(super) fqdn: Option<Fqdn>,
     pub(super) port: Option<At<u64>>,
-    pub(super) proxy_url: Option<At<String>>,
+    pub(super) redirects: Option<At<bool>>,
+}
+
+/// An entry's `type`, with the fields that only it has.
+pub(super) enum OutboundKind {
+    Default,
+    Proxy(Box<Proxy>),
+    Enclave {
+        config_map: Option<At<String>>,
+    },
+    /// It was noted as wrong.
+    Unknown,
+}
+
+pub(super) struct Proxy {
+    pub(super) url: Option<At<String>>,
     pub(super) attestation_port: Option<At<u64>>,
     pub(super) interval: Option<At<u64>>,
     pub(super) anchor: Option<At<String>>,
@@ -32,97 +63,188 @@ pub(super) struct Transport {
     pub(super) gateway: Option<At<String>>,
 }
 
+pub(super) enum Fqdn {
+    Here(At<String>),
+    ConfigMap(ConfigMap),
+}
+
+/// A place in a file of a ConfigMap.
+pub(super) struct ConfigMap {
+    pub(super) path: String,
+    pub(super) place: Place,
+    pub(super) name: At<String>,
+    pub(super) key: At<String>,
+    pub(super) kind: At<String>,
+    pub(super) reference: At<String>,
+}
+
+pub(super) struct Ingress {
+    pub(super) path: String,
+    pub(super) listen_port: Option<At<u64>>,
+    pub(super) tls: Option<Tls>,
+}
+
+pub(super) struct Tls {
+    pub(super) path: String,
+    pub(super) place: Place,
+    pub(super) key_file: Option<At<String>>,
+    pub(super) cert_file: Option<At<String>>,
+    pub(super) attested: Vec<(String, At<String>)>,
+}
+
 impl Manifest {
+    /// Reads a tree and notes whatever is not as `words.rs` has it.
     pub(super) fn read(tree: &At<Node>, mistakes: &mut Vec<Mistake>) -> Self {
-        let empty = Self { version: None, outbound: Vec::new(), proxy_port: None };
-        let Some(fields) = Fields::open(tree, "", &TOP, &TOP_LATER, mistakes) else {
-            return empty;
+        if let Node::List(_) = tree.value {
+            OUTBOUND_LIST.check(tree, "", mistakes);
+            return Self { outbound: connections(tree, ""), ..Self::default() };
+        }
+        Kind::Map(&words::TOP).check(tree, "", mistakes);
+        let Some(top) = Fields::of(tree, "", &words::TOP) else {
+            return Self::default();
         };
-        fields.require("version", mistakes);
-        let outbound = match fields.node("outboundConnections") {
-            None => Vec::new(),
-            Some(At { value: Node::List(items), .. }) => items
-                .iter()
-                .enumerate()
-                .filter_map(|(index, item)| Outbound::read(item, index, mistakes))
-                .collect(),
-            Some(other) => {
-                mistakes.push(fields.expected("a list", "outboundConnections", other));
-                Vec::new()
+        require_version(&top, mistakes);
+        let mut outbound = top.node(CONNECTIONS).map_or(Vec::new(), |list| connections(list, CONNECTIONS));
+        for word in DEPLOYMENT {
+            if let Some(node) = top.node(word) {
+                find_connections(node, word, &mut outbound, mistakes);
             }
-        };
-        let egress = fields
-            .node("egress")
-            .and_then(|node| Fields::open(node, "egress", &EGRESS, &EGRESS_LATER, mistakes));
+        }
+        let egress = top.map("egress").map_or(Egress::default(), |egress| Egress {
+            proxy_port: egress.number("proxy_port"),
+            allow: egress.texts("allow"),
+            deny: egress.texts("deny"),
+        });
+        let ingress = top.list("ingress").iter().enumerate();
         Self {
-            version: fields.text("version", mistakes),
             outbound,
-            proxy_port: egress.and_then(|egress| egress.number("proxy_port", mistakes)),
+            egress,
+            ingress: ingress.filter_map(|(index, item)| Ingress::read(item, index)).collect(),
+            kms_port: top.map("kms_proxy").and_then(|kms| kms.number("listen_port")),
+            without_effect: without_effect(&top),
         }
     }
 }
 
-impl Outbound {
-    fn read(item: &At<Node>, index: usize, mistakes: &mut Vec<Mistake>) -> Option<Self> {
-        let path = format!("outboundConnections[{index}]");
-        let fields = Fields::open(item, &path, &OUTBOUND, &OUTBOUND_LATER, mistakes)?;
-        for name in ["type", "fqdn", "port"] {
-            fields.require(name, mistakes);
+/// Enclaver's words come with a version; OBLV's lists have none.
+fn require_version(top: &Fields<'_>, mistakes: &mut Vec<Mistake>) {
+    let stands = |world| top.standing().any(|(field, _)| field.world == world);
+    if top.node("version").is_none() && (stands(World::Enclaver) || !stands(World::Oblv)) {
+        mistakes.push(top.place.mistake("version", "is missing"));
+    }
+}
+
+fn without_effect(top: &Fields<'_>) -> Vec<Mistake> {
+    top.standing()
+        .filter_map(|(field, place)| match field.effect {
+            Effect::Nothing(why) => {
+                Some(place.mistake(field.name, format!("has no effect in this version: {why}")))
+            }
+            Effect::Here | Effect::Elsewhere => None,
+        })
+        .collect()
+}
+
+/// Looks through what OBLV's cluster reads for the lists that are read here.
+fn find_connections(node: &At<Node>, path: &str, found: &mut Vec<Outbound>, mistakes: &mut Vec<Mistake>) {
+    match &node.value {
+        Node::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                find_connections(item, &format!("{path}[{index}]"), found, mistakes);
+            }
         }
-        let transport = Transport::read(&fields, mistakes);
+        Node::Map(entries) => {
+            for (name, node) in entries {
+                let path = path_of(path, &name.value);
+                if name.value == CONNECTIONS {
+                    OUTBOUND_LIST.check(node, &path, mistakes);
+                    found.extend(connections(node, &path));
+                } else if nearest(&name.value, &[CONNECTIONS]).is_some() {
+                    let message = format!("unknown field, did you mean {CONNECTIONS}?");
+                    mistakes.push(name.place.mistake(path, message));
+                } else {
+                    find_connections(node, &path, found, mistakes);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn connections(list: &At<Node>, path: &str) -> Vec<Outbound> {
+    let Node::List(items) = &list.value else { return Vec::new() };
+    items.iter().enumerate().filter_map(|(index, item)| Outbound::read(item, index, path)).collect()
+}
+
+impl Outbound {
+    fn read(item: &At<Node>, index: usize, list: &str) -> Option<Self> {
+        let fields = Fields::of(item, format!("{list}[{index}]"), &words::OUTBOUND)?;
+        let kind = match fields.text("type").as_ref().map(|kind| kind.value.as_str()) {
+            None if fields.node("type").is_some() => OutboundKind::Unknown,
+            None | Some("default") => OutboundKind::Default,
+            Some("proxy") => OutboundKind::Proxy(Box::new(Proxy::read(&fields))),
+            Some("enclave") => OutboundKind::Enclave { config_map: fields.text("configMap") },
+            Some(_) => OutboundKind::Unknown,
+        };
         Some(Self {
-            path,
-            place: fields.place(),
-            kind: fields.text("type", mistakes),
-            fqdn: fields.text("fqdn", mistakes),
-            port: fields.number("port", mistakes),
-            proxy_url: fields.text("proxyUrl", mistakes),
-            attestation_port: fields.number("attestationPort", mistakes),
-            interval: fields.number("proxyAttestationIntervalSeconds", mistakes),
-            anchor: fields.text("proxyAnchor", mistakes),
-            anchor_file: fields.text("proxyAnchorFile", mistakes),
-            transport,
+            list: list.to_owned(),
+            place: fields.place,
+            kind,
+            fqdn: Fqdn::read(&fields),
+            port: fields.number("port"),
+            redirects: fields.truth("redirects"),
+            path: fields.path,
         })
     }
 }
 
-impl Transport {
-    fn read(outbound: &Fields<'_>, mistakes: &mut Vec<Mistake>) -> Self {
-        let Some(node) = outbound.node("transport") else {
-            return Self::default();
-        };
-        match &node.value {
-            Node::Text(word) if word == "tcp" => return Self::default(),
-            Node::Map(_) => {}
-            _ => {
-                let what = "the word tcp or a mapping of attestation and gateway";
-                mistakes.push(outbound.expected(what, "transport", node));
-                return Self::default();
-            }
+impl Proxy {
+    fn read(fields: &Fields<'_>) -> Self {
+        let transport = fields.map("transport").map(|transport| Transport {
+            attestation: transport.text("attestation"),
+            gateway: transport.text("gateway"),
+        });
+        Self {
+            url: fields.text("proxyUrl"),
+            attestation_port: fields.number("attestationPort"),
+            interval: fields.number("proxyAttestationIntervalSeconds"),
+            anchor: fields.text("proxyAnchor"),
+            anchor_file: fields.text("proxyAnchorFile"),
+            transport: transport.unwrap_or_default(),
         }
-        let path = outbound.path_of("transport");
-        let Some(fields) = Fields::open(node, path, &TRANSPORT, &[], mistakes) else {
-            return Self::default();
-        };
-        Self { attestation: fields.text("attestation", mistakes), gateway: fields.text("gateway", mistakes) }
     }
 }
 
-const TOP: [&str; 3] = ["version", "outboundConnections", "egress"];
-/// Enclaver's, and OBLV's around `outboundConnections`.
-const TOP_LATER: [&str; 6] = ["name", "target", "sources", "defaults", "ingress", "kms_proxy"];
-const EGRESS: [&str; 1] = ["proxy_port"];
-const EGRESS_LATER: [&str; 2] = ["allow", "deny"];
-const OUTBOUND: [&str; 9] = [
-    "type",
-    "fqdn",
-    "port",
-    "proxyUrl",
-    "attestationPort",
-    "proxyAttestationIntervalSeconds",
-    "proxyAnchor",
-    "proxyAnchorFile",
-    "transport",
-];
-const OUTBOUND_LATER: [&str; 1] = ["configMap"];
-const TRANSPORT: [&str; 2] = ["attestation", "gateway"];
+impl Fqdn {
+    fn read(outbound: &Fields<'_>) -> Option<Self> {
+        let Some(fqdn) = outbound.map("fqdn") else {
+            return outbound.text("fqdn").map(Self::Here);
+        };
+        if let Some(value) = fqdn.text("value") {
+            return Some(Self::Here(value));
+        }
+        let map = fqdn.map("configMap")?;
+        Some(Self::ConfigMap(ConfigMap {
+            name: map.text("name")?,
+            key: map.text("key")?,
+            kind: map.text("type")?,
+            reference: map.text("ref")?,
+            place: map.place,
+            path: map.path,
+        }))
+    }
+}
+
+impl Ingress {
+    fn read(item: &At<Node>, index: usize) -> Option<Self> {
+        let fields = Fields::of(item, format!("ingress[{index}]"), &words::INGRESS)?;
+        let tls = fields.map("tls").map(|tls| Tls {
+            place: tls.place,
+            key_file: tls.text("key_file"),
+            cert_file: tls.text("cert_file"),
+            attested: tls.texts("attested"),
+            path: tls.path,
+        });
+        Some(Self { listen_port: fields.number("listen_port"), tls, path: fields.path })
+    }
+}

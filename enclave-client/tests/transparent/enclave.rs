@@ -61,7 +61,7 @@ impl Enclave {
         let plain_hosts = scratch.file("plain-hosts", "127.0.0.1 localhost\n");
 
         let rules = rules();
-        let egress = Egress::new(EgressPolicy::new(rules.clone()), HashMap::new(), Outer::Direct);
+        let egress = Egress::new(EgressPolicy::new(rules.clone()).unwrap(), HashMap::new(), Outer::Direct);
         let stop = CancellationToken::new();
         let config = TransparentConfig { limits, ..TransparentConfig::new(rules, &[], Networks::Untouched) };
         Transparent::start(config, Arc::new(egress), stop.clone()).await.unwrap();

@@ -60,7 +60,7 @@ impl RealClient {
         let address = local.address();
         let rules = destinations.iter().map(allow).collect();
         let gated = destinations.into_iter().map(|destination| (destination, pool.clone())).collect();
-        let egress = Egress::new(EgressPolicy::new(rules), gated, Outer::Direct);
+        let egress = Egress::new(EgressPolicy::new(rules).unwrap(), gated, Outer::Direct);
         tokio::spawn(local.serve(Arc::new(egress), stop.clone()));
         Self { local: address, status, _stop: stop.drop_guard() }
     }

@@ -1,0 +1,67 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{EXIT_USAGE, ManifestArg, Output};
+use crate::manifest::{Manifest, ManifestError, Mistake};
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    manifest: ManifestArg,
+    /// What to print
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl CheckArgs {
+    pub(super) fn execute(&self) -> ExitCode {
+        let checked = self.manifest.load();
+        match self.output {
+            Output::Text => self.text(&checked).iter().for_each(|line| println!("{line}")),
+            Output::Json => println!("{}", json(&checked)),
+        }
+        if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) }
+    }
+
+    fn text(&self, checked: &Result<Manifest, ManifestError>) -> Vec<String> {
+        let manifest = match checked {
+            Ok(manifest) => manifest,
+            Err(error) => return self.manifest.lines(error),
+        };
+        let file = self.manifest.manifest.display();
+        let counts = [
+            count(manifest.rules.len(), "rule", "rules"),
+            count(manifest.proxies.len(), "proxy", "proxies"),
+            count(manifest.warnings.len(), "warning", "warnings"),
+        ];
+        let summary = format!("ok: {}", counts.join(", "));
+        let warning = |Mistake { line, column, path, message }: &Mistake| {
+            format!("{file}:{line}:{column}: {path}: warning: {message}")
+        };
+        std::iter::once(summary).chain(manifest.warnings.iter().map(warning)).collect()
+    }
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn json(checked: &Result<Manifest, ManifestError>) -> Value {
+    let places = |places: &[Mistake]| places.iter().map(place).collect::<Vec<_>>();
+    match checked {
+        Ok(manifest) => json!({
+            "ok": true,
+            "rules": manifest.rules.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "proxies": manifest.proxies.iter().map(|proxy| proxy.name.to_string()).collect::<Vec<_>>(),
+            "warnings": places(&manifest.warnings),
+        }),
+        Err(ManifestError::Mistakes(mistakes)) => json!({"ok": false, "mistakes": places(mistakes)}),
+        Err(error) => json!({"ok": false, "mistakes": [{"message": crate::attest::chain(error)}]}),
+    }
+}
+
+fn place(Mistake { line, column, path, message }: &Mistake) -> Value {
+    json!({"line": line, "column": column, "path": path, "message": message})
+}

@@ -1,0 +1,263 @@
+//! `check`, `explain`, `schema` and `run --learn`, as processes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+
+/// A directory with a manifest in it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str, manifest: &str) -> Self {
+        let directory =
+            std::env::temp_dir().join(format!("countersign-commands-{}-{name}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("m.yaml"), manifest).unwrap();
+        Self(directory)
+    }
+
+    /// Runs in the directory, so that files are named in short.
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-enclave"));
+        command.current_dir(&self.0).args(arguments).output().unwrap()
+    }
+
+    /// Exit code and standard output.
+    fn outcome(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.run(arguments);
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const MANIFEST: &str = "\
+version: v1
+egress:
+  allow: ['**.mycorp.com:443', 10.0.0.0/8, 127.0.0.1, localhost, ok.test]
+  deny: [auth.mycorp.com, 10.0.0.7]
+outboundConnections:
+  - { type: proxy, fqdn: kms.example, port: 443, proxyUrl: 'https://p.example' }
+  - { type: enclave, fqdn: peer.example, port: 7, configMap: m }
+";
+
+#[test]
+fn check_says_what_is_in_a_manifest() {
+    let directory = Directory::new("check", MANIFEST);
+    let warning = "peer.example:7 cannot be reached: a peer enclave, and this version serves no peers";
+    let text =
+        format!("ok: 9 rules, 1 proxy, 1 warning\nm.yaml:7:5: outboundConnections[1]: warning: {warning}\n");
+    assert_eq!(directory.outcome(&["check", "--manifest", "m.yaml"]), (0, text));
+    let (code, printed) = directory.outcome(&["check", "--manifest", "m.yaml", "--output", "json"]);
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    let warning = json!({"line": 7, "column": 5, "path": "outboundConnections[1]", "message": warning});
+    assert_eq!((code, &printed["ok"], &printed["warnings"]), (0, &json!(true), &json!([warning])));
+    assert_eq!(printed["proxies"], json!(["p.example"]));
+    assert_eq!(printed["rules"][8], "egress.deny[1] (line 4): deny 10.0.0.7");
+}
+
+#[test]
+fn check_names_every_mistake() {
+    let directory = Directory::new("mistakes", "version: v1\nnmae: x\negress:\n  alow: []\n");
+    let text = "m.yaml:2:1: nmae: unknown field, did you mean name?\nm.yaml:4:3: egress.alow: unknown field, did you mean allow?\n";
+    assert_eq!(directory.outcome(&["check", "--manifest", "m.yaml"]), (2, text.to_owned()));
+    let (code, printed) = directory.outcome(&["check", "--manifest", "m.yaml", "--output", "json"]);
+    let expected = json!({"ok": false, "mistakes": [
+        {"line": 2, "column": 1, "path": "nmae", "message": "unknown field, did you mean name?"},
+        {"line": 4, "column": 3, "path": "egress.alow", "message": "unknown field, did you mean allow?"},
+    ]});
+    assert_eq!((code, serde_json::from_str::<Value>(&printed).unwrap()), (2, expected));
+    let (code, printed) = directory.outcome(&["check", "--manifest", "none.yaml"]);
+    assert_eq!((code, printed.starts_with("none.yaml: cannot be read: ")), (2, true), "{printed}");
+}
+
+#[test]
+fn explain_names_the_rule() {
+    let directory = Directory::new("explain", MANIFEST);
+    for (asked, code, text) in [
+        (
+            "a.MyCorp.com.:443",
+            0,
+            "a.mycorp.com:443: allowed by egress.allow[0] (line 3): allow **.mycorp.com:443\n",
+        ),
+        (
+            "auth.mycorp.com:443",
+            1,
+            "auth.mycorp.com:443: denied by egress.deny[0] (line 4): deny auth.mycorp.com\n",
+        ),
+        ("evil.com:443", 1, "evil.com:443: denied: no rule allows it\n"),
+        (
+            "a.mycorp.com:80",
+            1,
+            "a.mycorp.com:80: denied: no rule allows it\n  near: egress.allow[0] (line 3): allow **.mycorp.com:443, but for other ports\n",
+        ),
+        (
+            "kms.example:443",
+            0,
+            "kms.example:443: allowed by outboundConnections[0] (line 6): allow kms.example:443\n  through the proxy p.example, while attested; it resolves the name and has rules of its own\n",
+        ),
+        (
+            "peer.example:7",
+            1,
+            "peer.example:7: denied by outboundConnections[1] (line 7), a peer enclave, and this version serves no peers: deny peer.example:7\n",
+        ),
+        ("0x0a000001:5432", 0, "10.0.0.1:5432: allowed by egress.allow[1] (line 3): allow 10.0.0.0/8\n"),
+        // A name may lead to one address that is denied, and to another that is not.
+        (
+            "ok.test:443=169.254.169.254,10.0.0.7,[2001:db8::1]",
+            0,
+            "ok.test:443: allowed by egress.allow[4] (line 3): allow ok.test\n  169.254.169.254: denied: 169.254.169.254 is a link-local address, which only a rule for that very address or network allows\n  10.0.0.7: denied by egress.deny[1] (line 4): deny 10.0.0.7\n  2001:db8::1: may be dialled\n",
+        ),
+        (
+            "ok.test:443=10.0.0.7",
+            1,
+            "ok.test:443: allowed by egress.allow[4] (line 3): allow ok.test\n  10.0.0.7: denied by egress.deny[1] (line 4): deny 10.0.0.7\n",
+        ),
+    ] {
+        assert_eq!(
+            directory.outcome(&["explain", "--manifest", "m.yaml", asked]),
+            (code, text.to_owned()),
+            "{asked}"
+        );
+    }
+    // One that is denied is enough.
+    let (code, printed) =
+        directory.outcome(&["explain", "--manifest", "m.yaml", "ok.test:1", "evil.com:443"]);
+    assert_eq!((code, printed.lines().count()), (1, 2));
+}
+
+#[test]
+fn explain_resolves_when_asked() {
+    let directory = Directory::new("resolve", MANIFEST);
+    let (code, printed) =
+        directory.outcome(&["explain", "--manifest", "m.yaml", "--resolve", "localhost:80"]);
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("\n  127.0.0.1: may be dialled\n"), "{printed}");
+    // Reserved for names that never resolve (RFC 6761 section 6.4).
+    let (code, printed) = directory.outcome(&[
+        "explain",
+        "--manifest",
+        "m.yaml",
+        "--resolve",
+        "a.invalid:443",
+        "kms.example:443",
+    ]);
+    assert_eq!(code, 1);
+    assert!(printed.contains("\n  no address: "), "{printed}");
+    // The proxy resolves that one.
+    assert!(printed.ends_with("has rules of its own\n"), "{printed}");
+}
+
+#[test]
+fn explain_speaks_json() {
+    let directory = Directory::new("json", MANIFEST);
+    let (code, printed) = directory.outcome(&[
+        "explain",
+        "--manifest",
+        "m.yaml",
+        "--output",
+        "json",
+        "ok.test:443=10.0.0.7",
+        "a.mycorp.com:80",
+    ]);
+    let expected = json!([
+        {
+            "destination": "ok.test:443", "allowed": false, "proxy": null, "near": [], "why": null, "unresolved": null,
+            "rule": "egress.allow[4] (line 3): allow ok.test",
+            "addresses": [{"address": "10.0.0.7", "allowed": false, "why": "denied by egress.deny[1] (line 4): deny 10.0.0.7"}],
+        },
+        {
+            "destination": "a.mycorp.com:80", "allowed": false, "proxy": null, "rule": null, "unresolved": null,
+            "why": "no rule allows it", "addresses": [],
+            "near": ["egress.allow[0] (line 3): allow **.mycorp.com:443, but for other ports"],
+        },
+    ]);
+    assert_eq!((code, serde_json::from_str::<Value>(&printed).unwrap()), (1, expected));
+}
+
+#[test]
+fn explain_wants_a_port() {
+    let directory = Directory::new("port", MANIFEST);
+    for (asked, message) in [
+        ("evil.com", "rules are for a host and a port: write evil.com:443, for instance"),
+        ("evil.com:0", "port is not a number from 1 to 65535"),
+        ("*.evil.com:443", "host is no DNS name"),
+        ("evil.com:443=here", "\"here\" is no IP address"),
+        ("evil.com:443=", "\"\" is no IP address"),
+    ] {
+        let output = directory.run(&["explain", "--manifest", "m.yaml", asked]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{asked}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(message), "{asked}: {error}");
+    }
+}
+
+#[test]
+fn config_maps_are_read_from_their_directory() {
+    let manifest =
+        "- { port: 443, fqdn: { configMap: { name: app, key: conf.yaml, type: yaml, ref: 'db#host' } } }\n";
+    let directory = Directory::new("maps", manifest);
+    fs::create_dir_all(directory.0.join("maps/app")).unwrap();
+    fs::write(directory.0.join("maps/app/conf.yaml"), "db: { host: db.example }\n").unwrap();
+    let asked = ["explain", "--manifest", "m.yaml", "--config-maps", "maps", "db.example:443"];
+    let text = "db.example:443: allowed by [0] (line 1): allow db.example:443\n";
+    assert_eq!(directory.outcome(&asked), (0, text.to_owned()));
+    let (code, printed) = directory.outcome(&["check", "--manifest", "m.yaml"]);
+    assert_eq!((code, printed.contains("needs --config-maps DIR")), (2, true), "{printed}");
+}
+
+#[test]
+fn schema_prints_what_is_committed() {
+    let directory = Directory::new("schema", "");
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/manifest.schema.json");
+    assert_eq!(directory.outcome(&["schema"]), (0, fs::read_to_string(committed).unwrap()));
+}
+
+#[test]
+fn a_warning_is_logged_for_words_without_effect() {
+    let directory =
+        Directory::new("warn", "version: v1\negress: { proxy_port: 0 }\nkms_proxy: { listen_port: 9999 }\n");
+    let output = directory.run(&["run", "--manifest", "m.yaml", "--", "true"]);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(log.contains("m.yaml:3:1: kms_proxy: has no effect in this version"), "{log}");
+}
+
+/// Only builds for development have the short word; a release build's is louder.
+#[cfg(any(debug_assertions, feature = "simulator"))]
+#[test]
+fn learning_writes_the_manifest_that_the_application_needs() {
+    use std::net::TcpListener;
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let directory = Directory::new("learn", "version: v1\negress: { proxy_port: 0 }\n");
+    // A CONNECT through the local proxy, in the shell's own words; exit code 0 when the answer is 200.
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/${{http_proxy##*:}}; printf 'CONNECT 127.0.0.1:{port} HTTP/1.1\\r\\nHost: 127.0.0.1:{port}\\r\\n\\r\\n' >&3; read -r _ code _ <&3; [ \"$code\" = 200 ]"
+    );
+    let run = |more: &[&str]| {
+        let arguments = [&["run", "--manifest", "m.yaml"], more, &["--", "bash", "-c", &script]].concat();
+        directory.run(&arguments)
+    };
+    assert_eq!(run(&[]).status.code(), Some(1), "nothing is allowed");
+    let output = run(&["--learn", "learnt.yaml"]);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(log.contains("DEVELOPMENT ONLY: whatever no deny rule names may leave this enclave"), "{log}");
+    let asked = ["explain", "--manifest", "learnt.yaml", &format!("127.0.0.1:{port}"), "127.0.0.1:1"];
+    let (code, printed) = directory.outcome(&asked);
+    let expected = format!(
+        "127.0.0.1:{port}: allowed by outboundConnections[0] (line 6): allow 127.0.0.1:{port}\n127.0.0.1:1: denied: "
+    );
+    assert!(code == 1 && printed.starts_with(&expected), "{printed}");
+}

@@ -73,7 +73,12 @@ pub async fn run(
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
     let egress = Arc::new(Egress::new(policy, gated, outer).with_enforcement(options.enforcement));
-    options.transparent.start(rules, way_out, egress.clone(), &stop).await.map_err(RunError::Transparent)?;
+    let listens: Vec<_> = manifest.ingress.iter().map(|entry| entry.listen_port).collect();
+    options
+        .transparent
+        .start(rules, &listens, way_out, egress.clone(), &stop)
+        .await
+        .map_err(RunError::Transparent)?;
     tokio::spawn(local.serve(egress, stop.clone()));
     info!(%proxy, host = %way, "local proxy listens");
 

@@ -151,9 +151,9 @@ mod tests {
             origin: "here".into(),
         };
         let mut rules = vec![everything("0.0.0.0/0"), everything("::/0")];
-        assert!(!pool.is_denied_by(&EgressPolicy::new(rules.clone())));
+        assert!(!pool.is_denied_by(&EgressPolicy::new(rules.clone()).unwrap()));
         rules.extend(pool.denying_rules());
-        assert!(pool.is_denied_by(&EgressPolicy::new(rules)));
+        assert!(pool.is_denied_by(&EgressPolicy::new(rules).unwrap()));
     }
 
     #[test]

@@ -80,7 +80,7 @@ mod tests {
         };
         let rules: Vec<Rule> = rules.iter().map(rule).collect();
         let ports = PortList::new(&rules, &[]);
-        NetworkPlan::new(&rules, &ports, &EgressPolicy::new(rules.clone()), &AddressPool::default())
+        NetworkPlan::new(&rules, &ports, &EgressPolicy::new(rules.clone()).unwrap(), &AddressPool::default())
     }
 
     #[test]

@@ -151,7 +151,7 @@ mod tests {
             rule(Action::Deny, "evil.example", Ports::Any),
         ];
         let list = PortList::new(&rules, &[]);
-        let policy = EgressPolicy::new(rules);
+        let policy = EgressPolicy::new(rules).unwrap();
         let open = |name: &str| {
             let open = list.open_for(&name.parse().unwrap(), &policy)?;
             Ok(open.iter().map(Destination::port).collect::<Vec<_>>())

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/common.sh
 need_packages curl wget gcc g++ make ca-certificates python3 python3-venv haproxy postgresql \
-    util-linux mount openssh-client dropbear-bin musl-tools
+    util-linux mount iproute2 openssh-client dropbear-bin musl-tools
 need_cargo
 need_cargo_tool cargo-deny 0.20.2
 need_cargo_tool cargo-fuzz 0.13.2

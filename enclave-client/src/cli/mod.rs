@@ -20,6 +20,7 @@ use crate::{
     init::Inside,
     log::{self, LogFormat},
     manifest::{self, Manifest, ManifestError},
+    transparent::AddressPool,
 };
 
 pub use host_way::{HostWay, HostWayError};
@@ -192,7 +193,7 @@ impl RunArgs {
     }
 
     fn supervise(self, runtime: &tokio::runtime::Runtime, inside: Inside) -> u8 {
-        let manifest = match self.manifest.load() {
+        let mut manifest = match self.manifest.load() {
             Ok(manifest) => manifest,
             Err(error) => {
                 for line in self.manifest.lines(&error) {
@@ -201,6 +202,7 @@ impl RunArgs {
                 return EXIT_USAGE;
             }
         };
+        manifest.rules.extend(AddressPool::default().denying_rules());
         for warning in &manifest.warnings {
             warn!(code = "manifest-warning", "{}:{warning}", self.manifest.manifest.display());
         }

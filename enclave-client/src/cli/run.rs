@@ -2,7 +2,7 @@ use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
 use countersign_protocol::{
     Destination,
-    egress::{EgressPolicy, PolicyError, Rule},
+    egress::{EgressPolicy, PolicyError},
 };
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use crate::{
     local::{LocalProxy, LocalProxyLimits},
     manifest::{Manifest, ProxyEntry},
     pool::{Gateway, Pool},
-    transparent::{AddressPool, TransparentError},
+    transparent::TransparentError,
     transport::Dial,
 };
 
@@ -70,14 +70,19 @@ pub async fn run(
     let _stop_at_return = stop.clone().drop_guard();
     let host = options.host.half().map(Arc::new);
     let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.to_string());
-    let rules = rules(&manifest);
+    let rules = manifest.rules;
+    let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
-    let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let egress = Arc::new(Egress::new(policy, gated, outer).with_enforcement(options.enforcement));
-    options.transparent.start(rules, way_out, egress.clone(), &stop).await.map_err(RunError::Transparent)?;
+    let listens: Vec<_> = manifest.ingress.iter().map(|entry| entry.listen_port).collect();
+    options
+        .transparent
+        .start(rules, &listens, way_out, egress.clone(), &stop)
+        .await
+        .map_err(RunError::Transparent)?;
     tokio::spawn(local.serve(egress, stop.clone()));
     let health = names.into_iter().zip(statuses.iter().cloned());
     let health = health.map(|(name, status)| ProxyHealth { name, status }).collect();
@@ -101,11 +106,6 @@ pub async fn run(
         return Ok(Outcome::Unattested);
     }
     supervisor.run(application, proxy).await.map(Outcome::Ended).map_err(RunError::Start)
-}
-
-/// The manifest's rules, and that nothing is dialled in the pool of transparent mode.
-fn rules(manifest: &Manifest) -> Vec<Rule> {
-    manifest.rules.iter().cloned().chain(AddressPool::default().denying_rules()).collect()
 }
 
 /// Which pool leads to which destination.

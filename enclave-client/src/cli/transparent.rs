@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::{
     attest::chain,
     egress::Egress,
-    transparent::{Networks, Transparent, TransparentConfig, TransparentError, write_resolv_conf},
+    transparent::{Networks, PortList, Transparent, TransparentConfig, TransparentError, write_resolv_conf},
 };
 
 /// What `run` does for programs that know no proxy (docs/transparent.md).
@@ -60,13 +60,14 @@ pub(super) enum WayOut {
 }
 
 impl TransparentOptions {
-    /// Starts what was asked for.
+    /// Starts what was asked for. `listens`: the application's own ports.
     ///
     /// # Errors
     /// [`TransparentError`], if it was asked for by name.
     pub(super) async fn start(
         &self,
         rules: Vec<Rule>,
+        listens: &[NonZeroU16],
         way_out: WayOut,
         egress: Arc<Egress>,
         stop: &CancellationToken,
@@ -85,6 +86,14 @@ impl TransparentOptions {
             ResolvConf::Write => true,
             ResolvConf::Leave => false,
         };
+        for port in PortList::new(&rules, &self.transparent_port).ports() {
+            if listens.contains(port) {
+                warn!(
+                    code = "port-wanted-twice",
+                    "port {port} stands in ingress and in an allow rule: the application must listen on 127.0.0.1, not on every address",
+                );
+            }
+        }
         match self.start_names(rules, way_out, write.then_some(Path::new(RESOLV_CONF)), egress, stop).await {
             Err(why) if self.transparent == TransparentMode::Auto => {
                 warn!(code = "not-transparent", "programs need the HTTP proxy: {}", chain(&why));

@@ -59,6 +59,11 @@ impl Egress {
         &self.policy
     }
 
+    /// The rules by which [`Egress::open`] decides: while learning, the deny rules alone.
+    pub fn in_force(&self) -> &EgressPolicy {
+        self.enforcement.for_addresses(&self.policy)
+    }
+
     /// Opens a connection to a destination, if the policy lets it pass.
     ///
     /// # Errors

@@ -167,7 +167,7 @@ impl Directory {
 impl Names for Directory {
     fn address(&self, name: &str, family: Family) -> Found {
         let host = Host::Name(name.into());
-        let destinations = match self.ports.open_for(&host, self.house.egress().policy()) {
+        let destinations = match self.ports.open_for(&host, self.house.egress().in_force()) {
             Ok(destinations) => destinations,
             Err(why) => {
                 self.denied(name, &why);
@@ -192,7 +192,7 @@ impl Names for Directory {
     }
 
     fn exists(&self, name: &str) -> Existence {
-        match self.ports.open_for(&Host::Name(name.into()), self.house.egress().policy()) {
+        match self.ports.open_for(&Host::Name(name.into()), self.house.egress().in_force()) {
             Ok(_) => Existence::Exists,
             Err(why) => {
                 self.denied(name, &why);

@@ -41,7 +41,7 @@ impl Transparent {
         if ports.ports().is_empty() {
             return Err(TransparentError::NoPorts);
         }
-        if !pool.is_denied_by(egress.policy()) {
+        if !pool.is_denied_by(egress.in_force()) {
             return Err(TransparentError::PoolAllowed);
         }
         for rule in ports.left_out() {
@@ -59,7 +59,7 @@ impl Transparent {
         };
 
         let plan = match networks {
-            Networks::Routed => NetworkPlan::new(&rules, &ports, egress.policy(), &pool),
+            Networks::Routed => NetworkPlan::new(&rules, &ports, egress.in_force(), &pool),
             Networks::Untouched => NetworkPlan::default(),
         };
         let house = Arc::new(House::new(egress, limits.connections, stop.clone()));

@@ -4,5 +4,6 @@
 
 mod attacks;
 mod enclave;
+mod halves;
 mod namespace;
 mod programs;

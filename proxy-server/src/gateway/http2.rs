@@ -144,10 +144,12 @@ async fn stream(
         Ok(Opened { upstream, permit, destination, meters }) => {
             let Ok(to_client) = respond.send_response(Response::new(()), false) else { return };
             let record = Record::opened(id, permit.session().id(), destination);
-            let mut tunnel = StreamTunnel::new(request.into_body(), to_client, upstream, permit, meters);
-            let end = (&mut tunnel).await;
-            let traffic = tunnel.traffic();
-            drop(tunnel);
+            // In a block of its own, so that the wait behind it does not make each stream's task larger.
+            let (end, traffic) = {
+                let mut tunnel = StreamTunnel::new(request.into_body(), to_client, upstream, permit, meters);
+                let end = (&mut tunnel).await;
+                (end, tunnel.traffic())
+            };
             record.ended(&end, traffic).await;
         }
         Err(refusal) => {

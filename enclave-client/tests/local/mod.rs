@@ -48,7 +48,7 @@ impl Local {
         let address = proxy.address();
         assert!(address.ip().is_loopback());
         let stop = CancellationToken::new();
-        let egress = Arc::new(Egress::new(policy.unwrap(), HashMap::new(), Outer::Direct));
+        let egress = Arc::new(Egress::new(policy, HashMap::new(), Outer::Direct));
         tokio::spawn(proxy.serve(egress, stop.clone()));
         Self { address, _stop: stop.drop_guard() }
     }

@@ -35,7 +35,9 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
                 let mut tunnel = Box::new(OwnTunnel::new(stream, upstream, permit, meters, early));
                 drop(head);
                 let end = (&mut tunnel).await;
-                record.ended(&end, tunnel.traffic());
+                let traffic = tunnel.traffic();
+                drop(tunnel);
+                record.ended(&end, traffic).await;
                 return;
             }
             Attempt::Refused { refusal, head: length } => {

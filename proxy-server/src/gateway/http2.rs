@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use countersign_protocol::wire;
 use h2::{
-    Ping, PingPong, RecvStream,
+    Ping, PingPong, Reason, RecvStream,
     server::{Builder, Connection, SendResponse},
 };
 use http::{Method, Request, Response, StatusCode, header};
@@ -79,9 +79,10 @@ async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes
                 Some(Err(_)) | None => return,
             },
             () = ended(&mut life.watch) => {
-                // The tunnels reset their streams themselves; what they cannot get
-                // through a client that does not read ends with the connection.
-                connection.graceful_shutdown();
+                // Every stream here is the session's: one GOAWAY ends them all and throws away
+                // what they had yet to send. A reset of each would cost a thousand tunnels a
+                // thousand frames, and the client the same.
+                connection.abrupt_shutdown(Reason::CANCEL);
                 let _ = timeout(RESET_GRACE, poll_fn(|cx| connection.poll_closed(cx))).await;
                 life.reset.set();
                 return;
@@ -143,9 +144,13 @@ async fn stream(
         Ok(Opened { upstream, permit, destination, meters }) => {
             let Ok(to_client) = respond.send_response(Response::new(()), false) else { return };
             let record = Record::opened(id, permit.session().id(), destination);
-            let mut tunnel = StreamTunnel::new(request.into_body(), to_client, upstream, permit, meters);
-            let end = (&mut tunnel).await;
-            record.ended(&end, tunnel.traffic());
+            // In a block of its own, so that the wait behind it does not make each stream's task larger.
+            let (end, traffic) = {
+                let mut tunnel = StreamTunnel::new(request.into_body(), to_client, upstream, permit, meters);
+                let end = (&mut tunnel).await;
+                (end, tunnel.traffic())
+            };
+            record.ended(&end, traffic).await;
         }
         Err(refusal) => {
             refused(id, who.as_ref().ok(), &refusal);
@@ -245,5 +250,5 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// What one stream keeps for a slow client.
 const SEND_BUFFER: usize = 128 * 1024;
 
-/// How long the streams' resets have to reach the client before the connection goes.
+/// How long a client has to take the last frames before its connection is reset.
 const RESET_GRACE: Duration = Duration::from_millis(50);

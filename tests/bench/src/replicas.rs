@@ -1,4 +1,5 @@
-//! One revocation on three replicas: from the start of the transaction to the last tunnel cut, as the clients see it.
+//! One revocation on three replicas: from the start of the transaction to the last tunnel cut, as the clients see it, and
+//! to the acknowledgement of all three, which says that the sockets to the destinations are gone too.
 //!
 //! All three share core 0; the clients, the far ends and PostgreSQL share core 1.
 
@@ -8,10 +9,13 @@ use std::{
     time::Duration,
 };
 
-use countersign_protocol::Lease;
+use countersign_protocol::{Epoch, Lease};
 use countersign_proxy::{
     config::Hints,
-    store::{Actor, AuditWriter, Change, ChangeRequest, Missing, PolicyStore, SqlStore, StoreConfig, UnixMs},
+    store::{
+        Actor, AuditWriter, Change, ChangeRequest, Missing, PolicyStore, ReplicaStore, SqlStore, StoreConfig,
+        UnixMs,
+    },
 };
 use countersign_test_support::{Durability, PostgresServer};
 use tokio::{
@@ -37,13 +41,20 @@ pub(crate) async fn run(settings: &Settings, report: &mut Report) -> Result<(), 
         let Some(mut installation) = Installation::start(settings, hints).await? else { return Ok(()) };
         let mut cuts = Latencies::default();
         let (mut lasts, mut commits) = (Vec::new(), Vec::new());
+        let (mut acknowledged, mut costs) = (Vec::new(), Vec::new());
         let rounds = settings.pick(ROUNDS, 2);
         for round in 0..rounds {
-            let Round { mut all, commit } = installation.round(settings, round).await?;
+            let Round { mut all, commit, acknowledgement, cpu } = installation.round(settings, round).await?;
             let last = all.percentile(100.0) / 1e3;
-            println!("hints {hints}, round {} of {rounds}: last cut after {last:.0} ms", round + 1);
+            let acknowledgement = acknowledgement.as_secs_f64() * 1e3;
+            println!(
+                "hints {hints}, round {} of {rounds}: last cut after {last:.0} ms, acknowledged after {acknowledgement:.0} ms",
+                round + 1
+            );
             lasts.push(last);
             commits.push(commit.as_secs_f64() * 1e3);
+            acknowledged.push(acknowledgement);
+            costs.push(cpu.as_secs_f64() * 1e6 / all.len() as f64);
             cuts.append(all);
         }
         let name = |what: &str| format!("revocation-3-replicas-{what}{suffix}");
@@ -51,6 +62,14 @@ pub(crate) async fn run(settings: &Settings, report: &mut Report) -> Result<(), 
         report.judge(&name("p99-ms"), cuts.percentile(99.0) / 1e3, &*unit, Goal::AtMost(500.0));
         report.judge(&name("max-ms"), cuts.percentile(100.0) / 1e3, &*unit, Goal::AtMost(1000.0));
         report.add(&name("last-median-ms"), median(lasts), "ms, last cut of a round");
+        let slowest = acknowledged.iter().copied().fold(0.0, f64::max);
+        report.judge(&name("acknowledged-max-ms"), slowest, "ms, slowest round", Goal::AtMost(1000.0));
+        report.add(&name("acknowledged-median-ms"), median(acknowledged), "ms, all replicas, median");
+        report.add(
+            &name("cut-cpu-us"),
+            median(costs),
+            "µs of the replicas' CPU for a tunnel, its line in the log included",
+        );
         report.add(&name("commit-ms"), median(commits), "ms, the transaction, median");
     }
     Ok(())
@@ -64,10 +83,14 @@ struct Installation {
     _server: PostgresServer,
 }
 
-/// How long after the start of the transaction each tunnel was cut, and the transaction was over.
+/// How long after the start of the transaction each tunnel was cut, the transaction was over, and every replica had said
+/// that nothing moves any more.
 struct Round {
     all: Latencies,
     commit: Duration,
+    acknowledgement: Duration,
+    /// Of all replicas.
+    cpu: Duration,
 }
 
 impl Installation {
@@ -115,22 +138,43 @@ impl Installation {
         }
         println!("{tunnels} tunnels stand on {REPLICAS} replicas");
 
+        let before = self.cpu()?;
         let start = Instant::now();
-        self.revoke(&image(round)).await?;
+        let epoch = self.revoke(&image(round)).await?;
         let commit = start.elapsed();
         let mut all = Latencies::default();
         while let Some(time) = timeout(PATIENCE, cuts.join_next()).await.context("tunnels stay open")? {
             all.push(time.context("task")?.saturating_duration_since(start));
         }
-        Ok(Round { all, commit })
+        timeout(PATIENCE, self.acknowledged(epoch)).await.context("a replica does not acknowledge")??;
+        let acknowledgement = start.elapsed();
+        // The lines of the log come behind the cuts.
+        tokio::time::sleep(SETTLE).await;
+        let cpu = self.cpu()?.saturating_sub(before);
+        Ok(Round { all, commit, acknowledgement, cpu })
     }
 
-    async fn revoke(&self, image: &str) -> Result<(), Failure> {
+    fn cpu(&self) -> Result<Duration, Failure> {
+        self.proxies.iter().map(|(proxy, _)| proxy.server.cpu()).sum()
+    }
+
+    async fn acknowledged(&self, epoch: Epoch) -> Result<(), Failure> {
+        loop {
+            let replicas = self.store.replicas(UnixMs::now()).await.context("replicas")?;
+            if replicas.len() == REPLICAS && replicas.iter().all(|replica| replica.epoch >= epoch) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    async fn revoke(&self, image: &str) -> Result<Epoch, Failure> {
         let workload = WORKLOAD.parse().context("name")?;
         let change = Change::RevokeMeasurement { workload, name: image.to_owned(), reason: None };
         let actor = Actor { subject: "local:bench".to_owned(), request_id: "bench".to_owned() };
         let request = ChangeRequest::at_once(change, actor, UnixMs::now());
-        self.store.change(request).await.context("revocation").map(drop)
+        let changed = self.store.change(request).await.context("revocation")?;
+        Ok(changed.committed.epoch)
     }
 }
 

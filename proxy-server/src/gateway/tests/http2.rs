@@ -110,7 +110,7 @@ async fn without_a_record_every_stream_is_refused() {
 }
 
 #[tokio::test]
-async fn a_cut_resets_streams_and_destinations_and_ends_the_connection() {
+async fn a_cut_breaks_streams_resets_destinations_and_ends_the_connection() {
     let (listener, target) = destination().await;
     let rig = Rig::new(&[&target]).await;
     let enclave = rig.enclave(60);
@@ -123,13 +123,14 @@ async fn a_cut_resets_streams_and_destinations_and_ends_the_connection() {
     let ended = rig.sessions.end(&enclave.session.id(), EndReason::MeasurementRevoked);
     assert_eq!((ended.sessions, ended.tunnels), (1, 20));
     for (_to, from, mut server) in streams {
+        // The connection's end, or the stream's own reset where that was faster: never an orderly end.
         let error = drain(from).await.unwrap_err();
-        assert_eq!(error.reason(), Some(Reason::CANCEL));
+        assert!(error.is_io() || error.reason() == Some(Reason::CANCEL), "{error}");
         let error = server.read_to_end(&mut Vec::new()).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     }
-    // The connection ends too, in whatever way the client's h2 sees it.
-    let _ = connection.await.unwrap();
+    let error = connection.await.unwrap().unwrap_err();
+    assert_eq!((error.is_go_away(), error.reason()), (true, Some(Reason::CANCEL)), "{error}");
     assert_eq!(enclave.session.view().tunnels, 0);
 }
 

@@ -15,7 +15,7 @@ mod stream;
 use std::{fmt, io, time::Duration};
 
 use countersign_protocol::{Destination, SessionId};
-use tokio::time::Instant;
+use tokio::{task::yield_now, time::Instant};
 
 pub(super) use own::OwnTunnel;
 pub(crate) use rate::Meters;
@@ -75,8 +75,10 @@ impl Record {
         Self { request, session, destination, opened: Instant::now() }
     }
 
-    /// Says in the log how it ended.
-    pub(super) fn ended(&self, end: &TunnelEnd, traffic: Traffic) {
+    /// Says in the log how it ended. To be called when the tunnel is dropped: of many that
+    /// are cut at once, all that can go first do, and none waits for the lines of others.
+    pub(super) async fn ended(&self, end: &TunnelEnd, traffic: Traffic) {
+        yield_now().await;
         let Self { request, session, destination, opened } = self;
         let Traffic { up, down } = traffic;
         let ms = Duration::as_millis(&opened.elapsed()) as u64;

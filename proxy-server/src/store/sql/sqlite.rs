@@ -63,16 +63,27 @@ pub(super) async fn open(directory: &Path, missing: Missing) -> Result<Pools, St
 impl SqlStore {
     /// Upkeep that no commit should wait for.
     pub(super) async fn tidy_up(&self) -> Result<(), Failure> {
-        if let Pool::Sqlite(pool) = &self.reader {
-            move_log(pool).await?;
+        if let (Pool::Sqlite(reader), Pool::Sqlite(journal)) = (&self.reader, &self.journal) {
+            let log_pages = move_log(reader).await?;
+            if log_pages > LONG_LOG {
+                move_log(journal).await?;
+            }
         }
         Ok(())
     }
 }
 
-/// From the write-ahead log into the file.
-async fn move_log(pool: &SqlitePool) -> Result<(), sqlx::Error> {
-    sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(pool).await.map(drop)
+/// Copies the write-ahead log into the file as far as it has come; tells how many pages
+/// the log has.
+///
+/// A log that is copied to its end is written again from its beginning. Under load that
+/// never happens beside the commits, since one always comes meanwhile, and the log would
+/// grow for as long as the load lasts: a long one is copied once more on the connection
+/// that commits, when little of it is left.
+async fn move_log(pool: &SqlitePool) -> Result<i64, sqlx::Error> {
+    let (_busy, log_pages, _copied): (i64, i64, i64) =
+        sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(pool).await?;
+    Ok(log_pages)
 }
 
 /// Who may read the store can see every session and destination; nobody else needs to.
@@ -85,6 +96,10 @@ const FILE: &str = "countersign.db";
 
 /// How long a writer waits for another process (`measurement revoke` beside `serve`).
 const BUSY: Duration = Duration::from_secs(5);
+
+/// Pages of 4 KiB that the write-ahead log may have before admissions wait for its end to
+/// be copied: some milliseconds, at the most once a second.
+const LONG_LOG: i64 = 4096;
 
 /// Lists of the API; nothing that cuts a tunnel waits for them.
 const READERS: u32 = 3;

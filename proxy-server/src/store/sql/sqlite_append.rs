@@ -93,12 +93,13 @@ fn bind(sql: &'static str, draft: &Draft) -> Query<'static, sqlx::Sqlite, Sqlite
 /// `$1` the head's place before, `$2` the newest policy there may be, `$3` and `$4`
 /// the head afterwards, `$5` the chain, `$6` and `$7` rows as JSON lists.
 ///
-/// `CROSS JOIN` keeps the order: ended sessions are few, and mostly none.
+/// `CROSS JOIN` keeps the order: ended sessions are few, and mostly none. `jsonb_each`
+/// gives each row as SQLite has parsed it, and not as a text to be parsed for each field.
 macro_rules! write {
     () => {
         "UPDATE audit_chain SET hash = $4, seq = CASE
     WHEN seq = $1 AND epoch <= $2 AND NOT EXISTS (
-        SELECT 1 FROM ended_session e CROSS JOIN json_each($7) s WHERE e.id = unhex(s.value ->> 0))
+        SELECT 1 FROM ended_session e CROSS JOIN jsonb_each($7) s WHERE e.id = unhex(s.value ->> 0))
     THEN $3 END
 WHERE id = $5;
 INSERT INTO audit (chain, seq, at_ms, kind, code, epoch, workload, measurement, session, request_id, actor,
@@ -106,12 +107,12 @@ INSERT INTO audit (chain, seq, at_ms, kind, code, epoch, workload, measurement, 
 SELECT $5, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
        unhex(value ->> 7), value ->> 8, value ->> 9, value ->> 10, value ->> 11, unhex(value ->> 12),
        value ->> 13, unhex(value ->> 14)
-FROM json_each($6) ORDER BY key;
+FROM jsonb_each($6) ORDER BY key;
 INSERT INTO session (id, key, workload, measurement, boot_id, sequence, lease_seconds, lease_ends_ms, epoch,
                      module_id, replica, admitted_ms)
 SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, unhex(value ->> 4), value ->> 5,
        value ->> 6, value ->> 7, value ->> 8, value ->> 9, unhex(value ->> 10), value ->> 11
-FROM json_each($7) WHERE true ORDER BY key
+FROM jsonb_each($7) WHERE true ORDER BY key
 ON CONFLICT (id) DO UPDATE SET
     sequence = excluded.sequence, lease_seconds = excluded.lease_seconds,
     lease_ends_ms = excluded.lease_ends_ms, epoch = excluded.epoch,

@@ -12,7 +12,7 @@ SIMULATOR = --features countersign-proxy/simulator,countersign-enclave/simulator
 AUDIT_EXPORT = proxy-server/src/audit/tests/golden.jsonl
 AUDIT_KEY = MCowBQYDK2VwAyEA6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw
 
-.PHONY: help run test setup-test lint unit documents fuzz-smoke api-fuzz story release deny bench chaos fuzz advisories clean
+.PHONY: help run test setup-test lint unit documents fuzz-smoke api-fuzz story release deny bench chaos soak fuzz advisories clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,10 @@ bench: ## ours and the competitors in one run (NAME=verify for a part)
 chaos: ## kills of proxies and of the database in the middle of changes (COUNT=1000: about a quarter of an hour)
 	@tests/setup/test.sh
 	@COUNTERSIGN_KILLS=$(or $(COUNT),1000) $(CARGO) test --locked -p countersign-e2e --test chaos -- --nocapture
+
+soak: ## the way out under faults (MINUTES=30)
+	@tests/setup/test.sh
+	@COUNTERSIGN_SOAK_SECONDS=$$(( $(or $(MINUTES),30) * 60 )) $(CARGO) test --locked -p countersign-e2e --test soak -- --nocapture --test-threads 1
 
 clean: ## remove what was built
 	@$(CARGO) clean

@@ -30,13 +30,22 @@ impl EnclaveKey {
     /// # Errors
     /// [`KeyError`] when the random number generator or the encoder fails.
     pub fn generate() -> Result<Self, KeyError> {
+        Self::generate_for(&[])
+    }
+
+    /// The same, with a certificate for these names and addresses, to be shown to callers.
+    ///
+    /// # Errors
+    /// [`KeyError`], also for a name that a certificate cannot carry.
+    pub fn generate_for(names: &[String]) -> Result<Self, KeyError> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)
             .map_err(|_| KeyError("AWS-LC made no P-256 key"))?;
         let public: PublicKeyX509Der<'_> =
             pair.public_key().as_der().map_err(|_| KeyError("AWS-LC did not encode the public key"))?;
         let spki = public.as_ref().to_vec();
         let pair = Pair(Arc::new(Inner { pair, spki }));
-        let mut parameters = rcgen::CertificateParams::default();
+        let mut parameters = rcgen::CertificateParams::new(names)
+            .map_err(|_| KeyError("a name cannot stand in a certificate"))?;
         parameters.distinguished_name = rcgen::DistinguishedName::new();
         parameters.distinguished_name.push(rcgen::DnType::CommonName, SUBJECT);
         let certificate = parameters

@@ -6,16 +6,20 @@
 //!                          │      ▼
 //!                          ├─► pool/    warm connections, tunnels ──► gateway port
 //!                          │      ▲
-//!                          ├─► local/   HTTP CONNECT proxy on loopback ◄── application
+//!                          ├─► egress/  the one way out: policy, then pool/, host half or direct
+//!                          │      ▲
+//!                          ├─► local/   HTTP proxy on loopback ◄── application
 //!                          ├─► transparent/  resolver and listeners on `lo` ◄── application that knows no proxy
 //!                          └─► child/   the application: environment, signals, exit code
 //!
-//!   key (K)   tls (1.3 only)   transport/ (TCP, UNIX, vsock)   random   log: under all of them
+//!   egress/host_link/ ══vsock══► host/ on the parent
+//!
+//!   key (K)   tls (1.3 only)   transport/ (TCP, UNIX, vsock)   relay   random   log: under all of them
 //! ```
 //!
 //! The library exists so that tests can drive its parts; the program is `main.rs`.
 //!
-//! What it never does: verify a document (that is the proxy's work), resolve a
+//! What it never does: verify a document (that is the proxy's work), resolve a gated
 //! destination's name (the proxy does, and applies its rules to the address),
 //! write the key anywhere, or listen on anything but the loopback interface.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -26,6 +30,8 @@ pub mod cli;
 pub mod device;
 pub mod egress;
 pub mod host;
+pub mod ingress;
+pub mod init;
 pub mod key;
 pub mod local;
 pub mod log;

@@ -164,9 +164,11 @@ fn a_wrong_manifest_starts_nothing_and_names_every_mistake() {
 fn the_log_is_json_when_asked() {
     let output = Manifest::nothing("json").run(&["--log", "json"], "exit 0");
     let log = String::from_utf8(output.stderr).unwrap();
-    let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
-    assert_eq!(first["message"], "local proxy listens");
-    assert_eq!(first["level"], "INFO");
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let listens = lines.iter().find(|line| line["message"] == "local proxy listens").unwrap();
+    assert_eq!(listens["level"], "INFO");
+    let last = lines.last().unwrap();
+    assert_eq!((&last["code"], &last["exit_code"]), (&"run-ended".into(), &0.into()));
 }
 
 #[cfg(not(feature = "simulator"))]

@@ -30,6 +30,7 @@ mod binder;
 mod destination;
 pub mod egress;
 mod id;
+pub mod ingress;
 mod lease;
 pub mod message;
 mod nonce;

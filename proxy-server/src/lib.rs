@@ -17,6 +17,7 @@
 //! never ends TLS to a destination, and no policy in it allows by default.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod accept;
 pub mod admin;
 pub mod attest;
 pub mod audit;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every stable code of the verifier and of the admin API stands in docs/refusals.md, and every code there exists.
+# Every stable code of the verifier and of the admin API stands in docs/refusals.md, and every code there exists; the
+# codes of the enclave's local proxy stand in docs/http-proxy.md.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 verifier=$(grep -ohE '"[a-z0-9]+(-[a-z0-9]+)+"|"truncated"|Row::new\("[a-z-]+"' verifier/src/refusal.rs verifier/src/refusal/*.rs | sed 's/Row::new(//' | tr -d '"' | sort -u)
@@ -21,4 +22,12 @@ of_proxy=$(grep -ohE ' = "[a-z0-9-]+", [0-9]+;' protocol/src/problem.rs | grep -
 documents=$(comm -23 <(on_page 0) <(comm -23 <(echo "$of_proxy") <(echo "$verifier")))
 compare "$verifier" "$documents" verifier/src/refusal
 compare "$admin" "$(on_page 1)" "proxy-server/src/admin"
+# The codes that only the enclave's own proxy has, and those that it takes from `protocol`, stand in docs/http-proxy.md.
+local=$({
+    grep -ohE 'local\([0-9]{3}, "[a-z-]+"' enclave-client/src/local/answer.rs
+    grep -ohE '^ +\("origin-[a-z-]+"' enclave-client/src/local/answer.rs
+} | cut -d'"' -f2 | sort -u)
+for code in $local; do
+    grep -qE "^\|.*\`$code\`" docs/http-proxy.md || { echo "docs/http-proxy.md lacks $code" >&2; exit 1; }
+done
 echo "refusals-documented: $(printf '%s\n%s\n' "$verifier" "$admin" | wc -l) passed, 0 failed"

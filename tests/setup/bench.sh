@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/common.sh
-need_packages curl gcc g++ make ca-certificates faketime haproxy nginx libnginx-mod-stream
+need_packages curl gcc g++ make ca-certificates faketime haproxy nginx libnginx-mod-stream socat squid tinyproxy
 need_cargo

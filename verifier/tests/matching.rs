@@ -48,7 +48,7 @@ fn the_fast_matcher_says_what_a_naive_one_says() {
             let mut pcrs = PcrSet::EMPTY;
             random.pcrs(6).into_iter().skip(lacking).for_each(|(i, v)| pcrs.insert(i, v).unwrap());
             let expected = naive(&known, &pcrs);
-            let explained = references.explain(&pcrs, 5);
+            let explained = references.explain(&pcrs, 5, |_| true);
             assert_eq!(explained.matching, expected);
             assert_eq!(references.knows(&pcrs), !expected.is_empty());
             let nearest: Vec<_> =
@@ -163,7 +163,7 @@ fn the_closest_of_ten_thousand_is_that_of_the_same_image() {
     let mut odd = PcrSet::EMPTY;
     odd.insert(index(0), value(0)).unwrap();
     [1, 2].into_iter().for_each(|place| odd.insert(index(place), value(9_999)).unwrap());
-    let nearest = references.explain(&odd, 1).nearest;
+    let nearest = references.explain(&odd, 1, |_| true).nearest;
     assert_eq!((nearest[0].measurement.name(), nearest[0].differences.len()), ("9999", 1));
 }
 

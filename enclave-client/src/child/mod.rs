@@ -5,6 +5,7 @@
 //! child. Outside it makes itself a subreaper (`prctl(2)`), so that the same is
 //! true everywhere and tests see what an enclave sees.
 
+mod output;
 mod signals;
 
 use std::{
@@ -18,9 +19,15 @@ use std::{
 use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process_group, set_child_subreaper, wait,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::Instant,
+};
 use tracing::{debug, warn};
 
+pub use output::ApplicationOutput;
+use output::Output;
 use signals::Signals;
 
 /// The application's command line.
@@ -30,6 +37,22 @@ pub struct Application {
     pub program: OsString,
     /// Everything after it.
     pub arguments: Vec<OsString>,
+    /// Where its lines go.
+    pub output: ApplicationOutput,
+}
+
+/// Where the application's process stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApplicationState {
+    /// Not started yet.
+    Starting,
+    /// It runs.
+    Running {
+        /// Since then.
+        since: Instant,
+    },
+    /// It has ended, or did not start.
+    Ended,
 }
 
 /// How the application ended.
@@ -62,6 +85,7 @@ impl From<Ended> for ExitCode {
 pub struct Supervisor {
     signals: Signals,
     children: tokio::signal::unix::Signal,
+    state: watch::Sender<ApplicationState>,
 }
 
 impl Supervisor {
@@ -71,7 +95,13 @@ impl Supervisor {
     /// When the system refuses a handler.
     pub fn new() -> io::Result<Self> {
         set_child_subreaper(Some(getpid()))?;
-        Ok(Self { signals: Signals::new()?, children: signal(SignalKind::child())? })
+        let (state, _) = watch::channel(ApplicationState::Starting);
+        Ok(Self { signals: Signals::new()?, children: signal(SignalKind::child())?, state })
+    }
+
+    /// The application's state, from now to its end.
+    pub fn state(&self) -> watch::Receiver<ApplicationState> {
+        self.state.subscribe()
     }
 
     /// The next signal that would end the application; for the time before it runs.
@@ -93,12 +123,21 @@ impl Supervisor {
     pub async fn run(mut self, application: &Application, proxy: SocketAddr) -> Result<Ended, StartError> {
         let mut command = Command::new(&application.program);
         command.args(&application.arguments).envs(environment(proxy)).process_group(0);
+        if std::env::var_os("PATH").is_none() {
+            // The kernel gives its first process none.
+            command.env("PATH", DEFAULT_PATH);
+        }
+        application.output.prepare(&mut command);
         let failed = |why| StartError { program: application.program.clone(), why };
-        let child = command.spawn().map_err(failed)?;
+        let mut child = command.spawn().map_err(failed)?;
+        let output = Output::of(&mut child).map_err(failed)?;
         let child = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let child = child.ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
+        self.state.send_replace(ApplicationState::Running { since: Instant::now() });
         loop {
             if let Some(ended) = reap(child) {
+                self.state.send_replace(ApplicationState::Ended);
+                output.finish().await;
                 return Ok(ended);
             }
             tokio::select! {
@@ -147,6 +186,9 @@ fn environment(proxy: SocketAddr) -> impl Iterator<Item = (String, String)> {
     .into_iter()
     .flat_map(|(name, value)| [(name.to_owned(), value.clone()), (name.to_uppercase(), value)])
 }
+
+/// As login(1) and AWS's init have it.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 

@@ -42,6 +42,9 @@ pub(super) struct HostArgs {
     /// Take the ingress ports of this manifest too
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
+    /// Where ConfigMaps are mounted, if that manifest needs them
+    #[arg(long, value_name = "DIR", requires = "manifest")]
+    config_maps: Option<PathBuf>,
     /// Where the enclave's log lines come in, which go to standard output; `off`: nowhere
     #[arg(long, value_name = "AT", default_value = "vsock:12281")]
     logs: LogsAt,
@@ -120,8 +123,8 @@ impl HostArgs {
         };
         let mut ingress = self.ingress;
         if let Some(path) = self.manifest {
-            let manifest =
-                Manifest::load(&path, None).map_err(|why| why.lines(&path.display().to_string()))?;
+            let manifest = Manifest::load(&path, self.config_maps.as_deref())
+                .map_err(|why| why.lines(&path.display().to_string()))?;
             for entry in manifest.ingress {
                 // A way in that was written here says more than the manifest's.
                 if !ingress.iter().any(|route| route.port == entry.listen_port) {
@@ -175,9 +178,9 @@ fn listen_to_signals(reload: watch::Sender<()>, stop: CancellationToken) -> std:
     let mut hup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         loop {
-            let name = tokio::select! {
-                _ = term.recv() => "SIGTERM",
-                _ = int.recv() => "SIGINT",
+            let (name, number) = tokio::select! {
+                _ = term.recv() => ("SIGTERM", 15),
+                _ = int.recv() => ("SIGINT", 2),
                 _ = hup.recv() => {
                     info!("SIGHUP: reading the egress rule sets");
                     reload.send_replace(());
@@ -186,7 +189,7 @@ fn listen_to_signals(reload: watch::Sender<()>, stop: CancellationToken) -> std:
             };
             if stop.is_cancelled() {
                 warn!(code = "stopped-at-once", "{name} again: not waiting for connections");
-                std::process::exit(i32::from(EXIT_OS));
+                std::process::exit(128 + number);
             }
             info!("{name}: taking no further connection");
             stop.cancel();
@@ -230,5 +233,5 @@ Examples:
     countersign-enclave run --host unix:/tmp/host.sock --manifest countersign.yaml -- curl https://example.com
 
 Signals: SIGHUP reads the rule sets at once; SIGTERM and SIGINT stop after --drain.
-Exit codes: 0 stopped by a signal; 2 wrong usage or rule sets; 71 the system refused something.
+Exit codes: 0 stopped by a signal; 128 + signal stopped by a second one; 2 wrong usage or rule sets; 71 the system refused something.
 docs/host.md tells what is carried, and what an untrusted parent can do.";

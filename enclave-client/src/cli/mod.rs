@@ -4,6 +4,7 @@ mod check;
 mod explain;
 mod host;
 mod host_way;
+mod inside;
 mod learn;
 mod run;
 mod transparent;
@@ -11,17 +12,19 @@ mod transparent;
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     child::Application,
     device::Device,
+    init::Inside,
     log::{self, LogFormat},
     manifest::{self, Manifest, ManifestError},
     transparent::AddressPool,
 };
 
 pub use host_way::{HostWay, HostWayError};
+use inside::{InitArgs, InsideArgs, Prepare};
 pub use run::{Outcome, RunError, RunOptions, run};
 pub use transparent::TransparentOptions;
 
@@ -42,6 +45,8 @@ enum Command {
     Run(RunArgs),
     /// On the parent machine: carry bytes between the enclave and the network
     Host(Box<host::HostArgs>),
+    /// The same as PID 1 of an enclave: prepare the machine first, and end it with the application
+    Init(InitArgs),
     /// Print every mistake in a manifest with line and column, or "ok" and what is in it
     Check(check::CheckArgs),
     /// Name the rule that decides for a destination, and for the addresses it leads to
@@ -85,6 +90,8 @@ struct RunArgs {
     #[arg(long, value_name = "WAY", default_value_t)]
     host: HostWay,
     #[command(flatten)]
+    inside: InsideArgs,
+    #[command(flatten)]
     transparent: TransparentOptions,
     #[command(flatten)]
     learn: learn::LearnArgs,
@@ -121,16 +128,25 @@ pub enum IfUnattested {
 impl Cli {
     /// Does what was asked for.
     pub fn execute(self) -> ExitCode {
-        log::init(self.log);
         match self.command {
-            Command::Host(args) => args.execute(),
-            Command::Check(args) => args.execute(),
-            Command::Explain(args) => args.execute(),
+            Command::Check(args) => {
+                log::init(self.log);
+                args.execute()
+            }
+            Command::Explain(args) => {
+                log::init(self.log);
+                args.execute()
+            }
             Command::Schema => {
                 println!("{:#}", manifest::schema());
                 ExitCode::SUCCESS
             }
-            Command::Run(args) => args.execute(),
+            Command::Host(args) => {
+                log::init(self.log);
+                args.execute()
+            }
+            Command::Run(args) => ExitCode::from(args.execute(self.log, &Prepare::Process)),
+            Command::Init(args) => args.execute(self.log),
         }
     }
 }
@@ -147,14 +163,43 @@ impl ManifestArg {
 }
 
 impl RunArgs {
-    fn execute(self) -> ExitCode {
+    /// The exit code.
+    fn execute(self, format: LogFormat, prepare: &Prepare<'_>) -> u8 {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(why) => {
+                log::init(format);
+                error!(code = "os-failed", "no runtime: {why}");
+                return EXIT_OS;
+            }
+        };
+        let (inside, logs) = self.inside.start(format);
+        // Also before the application runs, and after it has ended: a mistake must be heard.
+        let delivery = logs.clone().map(|(queue, to)| {
+            let stop = tokio_util::sync::CancellationToken::new();
+            runtime.spawn(queue.deliver(to, stop.clone()));
+            stop.drop_guard()
+        });
+        runtime.block_on(prepare.before());
+        let code = self.supervise(&runtime, inside);
+        info!(code = "run-ended", exit_code = code, "ends with {code}");
+        if let Some((queue, _)) = logs {
+            runtime.block_on(queue.drained(LAST_WORDS));
+        }
+        drop(delivery);
+        // A call to the device may still block; the application is gone, so nobody waits for it.
+        runtime.shutdown_background();
+        code
+    }
+
+    fn supervise(self, runtime: &tokio::runtime::Runtime, inside: Inside) -> u8 {
         let mut manifest = match self.manifest.load() {
             Ok(manifest) => manifest,
             Err(error) => {
                 for line in self.manifest.lines(&error) {
                     error!(code = "manifest-invalid", "{line}");
                 }
-                return ExitCode::from(EXIT_USAGE);
+                return EXIT_USAGE;
             }
         };
         manifest.rules.extend(AddressPool::default().denying_rules());
@@ -162,22 +207,23 @@ impl RunArgs {
             warn!(code = "manifest-warning", "{}:{warning}", self.manifest.manifest.display());
         }
         let device = match self.device() {
-            Ok(device) => device,
+            Ok(device) => device.with_clock(self.inside.clock()),
             Err(error) => {
                 error!(code = "device-failed", "{}", crate::attest::chain(&error));
-                return ExitCode::from(EXIT_OS);
+                return EXIT_OS;
             }
         };
         let mut words = self.application.iter().cloned();
         let Some(program) = words.next() else {
-            return ExitCode::from(EXIT_USAGE);
+            return EXIT_USAGE;
         };
-        let application = Application { program, arguments: words.collect() };
+        let output = self.inside.application_output();
+        let application = Application { program, arguments: words.collect(), output };
         let enforcement = match self.learn.enforcement(&manifest) {
             Ok(enforcement) => enforcement,
             Err(why) => {
                 error!(code = "manifest-invalid", "{why}");
-                return ExitCode::from(EXIT_USAGE);
+                return EXIT_USAGE;
             }
         };
         let options = RunOptions {
@@ -186,19 +232,11 @@ impl RunArgs {
             wait_attested: Duration::from_secs(self.wait_attested),
             if_unattested: self.if_unattested,
             enforcement: enforcement.clone(),
+            inside,
         };
-        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(why) => {
-                error!(code = "os-failed", "no runtime: {why}");
-                return ExitCode::from(EXIT_OS);
-            }
-        };
-        self.learn.start(&enforcement, &runtime);
+        self.learn.start(&enforcement, runtime);
         let outcome = runtime.block_on(run(manifest, device, &application, options));
         self.learn.finish(&enforcement);
-        // A call to the device may still block; the application is gone, so nobody waits for it.
-        runtime.shutdown_background();
         exit_code(outcome)
     }
 
@@ -223,20 +261,23 @@ impl RunArgs {
     }
 }
 
-fn exit_code(outcome: Result<Outcome, RunError>) -> ExitCode {
+fn exit_code(outcome: Result<Outcome, RunError>) -> u8 {
     match outcome {
-        Ok(Outcome::Ended(ended)) => ended.into(),
-        Ok(Outcome::Stopped(signal)) => ExitCode::from(128 + signal),
-        Ok(Outcome::Unattested) => ExitCode::from(EXIT_UNATTESTED),
+        Ok(Outcome::Ended(ended)) => ended.code(),
+        Ok(Outcome::Stopped(signal)) => 128 + signal,
+        Ok(Outcome::Unattested) => EXIT_UNATTESTED,
         Err(error) => {
             error!(code = "run-failed", "{}", crate::attest::chain(&error));
             match error {
-                RunError::Start(error) => ExitCode::from(error.code()),
-                _ => ExitCode::from(EXIT_OS),
+                RunError::Start(error) => error.code(),
+                _ => EXIT_OS,
             }
         }
     }
 }
+
+/// For the last lines of the log to leave.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Wrong usage or a wrong manifest, as clap has it.
 const EXIT_USAGE: u8 = 2;
@@ -252,6 +293,7 @@ Examples:
   countersign-enclave check --manifest countersign.yaml
   countersign-enclave explain --manifest countersign.yaml evil.com:443 db.internal:5432=10.0.0.7
   countersign-enclave run --manifest countersign.yaml -- /app/server --port 8001
+  countersign-enclave init --manifest /countersign.yaml --logs host -- /app/server
   countersign-enclave run --manifest countersign.yaml --if-unattested exit -- curl https://kms.us-west-2.amazonaws.com
 
 Exit codes: the application's own (128 + signal if one ended it); 2 wrong usage or manifest;

@@ -14,6 +14,7 @@ use crate::{
     child::{Application, Ended, StartError, Supervisor},
     device::Device,
     egress::{Egress, Enforcement, HostLink, Outer},
+    init::{Inside, InsideError, ProxyHealth},
     key::{EnclaveKey, KeyError},
     local::{LocalProxy, LocalProxyLimits},
     manifest::{Manifest, ProxyEntry},
@@ -35,6 +36,8 @@ pub struct RunOptions {
     pub if_unattested: IfUnattested,
     /// Whether the rules hold, or are being learnt.
     pub enforcement: Enforcement,
+    /// Ingress, health and log.
+    pub inside: Inside,
 }
 
 /// How `run` ended.
@@ -67,19 +70,27 @@ pub async fn run(
     let _stop_at_return = stop.clone().drop_guard();
     let host = options.host.half().map(Arc::new);
     let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.to_string());
-    let rules = manifest.rules;
-    let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
+    let rules = manifest.rules.clone();
+    let listens: Vec<_> = manifest.ingress.iter().map(|entry| entry.listen_port).collect();
+    let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
+    let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let egress = Arc::new(Egress::new(policy, gated, outer).with_enforcement(options.enforcement));
-    let listens: Vec<_> = manifest.ingress.iter().map(|entry| entry.listen_port).collect();
     options
         .transparent
         .start(rules, &listens, way_out, egress.clone(), &stop)
         .await
         .map_err(RunError::Transparent)?;
     tokio::spawn(local.serve(egress, stop.clone()));
+    let health = names.into_iter().zip(statuses.iter().cloned());
+    let health = health.map(|(name, status)| ProxyHealth { name, status }).collect();
+    options
+        .inside
+        .start(&manifest.ingress, &device, health, supervisor.state(), &stop)
+        .await
+        .map_err(RunError::Inside)?;
     info!(%proxy, host = %way, "local proxy listens");
 
     let attested = tokio::select! {
@@ -165,6 +176,8 @@ pub enum RunError {
     Key(KeyError),
     /// TLS.
     Tls(rustls::Error),
+    /// Ingress or health.
+    Inside(InsideError),
     /// The transparent mode.
     Transparent(TransparentError),
     /// The application.
@@ -176,10 +189,11 @@ impl fmt::Display for RunError {
         f.write_str(match self {
             Self::Signals(_) => "signals cannot be handled",
             Self::Listen(_) => "the local proxy cannot listen",
-            Self::Policy(_) => "a destination of the manifest cannot be allowed",
+            Self::Policy(_) => "the manifest's rules make no policy",
             Self::Random => "the system gives no random numbers",
             Self::Key(_) => "no session key",
             Self::Tls(_) => "TLS cannot be configured",
+            Self::Inside(_) => "what the enclave offers to the outside was not started",
             Self::Transparent(_) => "the transparent mode did not start",
             Self::Start(_) => "the application was not started",
         })
@@ -194,6 +208,7 @@ impl std::error::Error for RunError {
             Self::Random => None,
             Self::Key(why) => Some(why),
             Self::Tls(why) => Some(why),
+            Self::Inside(why) => Some(why),
             Self::Transparent(why) => Some(why),
             Self::Start(why) => Some(why),
         }

@@ -5,15 +5,18 @@
 //! `simulator`. The device is replaced, never a check: whoever verifies the
 //! document decides by its own trust anchor.
 
+mod clock;
 mod nsm;
 #[cfg(feature = "simulator")]
 mod software;
+mod timestamp;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use countersign_protocol::wire;
 use tokio::{sync::Semaphore, time::timeout};
 
+pub use clock::{Clock, ClockPolicy};
 pub use nsm::Nsm;
 #[cfg(feature = "simulator")]
 pub use software::Software;
@@ -40,12 +43,22 @@ pub trait Attestor: Send + Sync + 'static {
     fn attest(&self, request: DocumentRequest) -> Result<Vec<u8>, DeviceError>;
 }
 
+/// A device that gives true random bytes.
+pub trait Entropy {
+    /// Some random bytes, at most a few hundred; `None` where there is no such device.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    fn random(&self) -> Result<Option<Vec<u8>>, DeviceError>;
+}
+
 /// A device shared by all attest loops: one request at a time, each with a deadline.
 #[derive(Clone)]
 pub struct Device {
     attestor: Arc<dyn Attestor>,
     turn: Arc<Semaphore>,
     deadline: Duration,
+    clock: Arc<Clock>,
 }
 
 impl Device {
@@ -56,7 +69,19 @@ impl Device {
 
     /// The device with a deadline of its own, waiting for its turn included.
     pub fn with_deadline(attestor: impl Attestor, deadline: Duration) -> Self {
-        Self { attestor: Arc::new(attestor), turn: Arc::new(Semaphore::new(1)), deadline }
+        let clock = Arc::new(Clock::new(ClockPolicy::default()));
+        Self { attestor: Arc::new(attestor), turn: Arc::new(Semaphore::new(1)), deadline, clock }
+    }
+
+    /// The same device, with another way to treat this machine's clock.
+    #[must_use]
+    pub fn with_clock(self, policy: ClockPolicy) -> Self {
+        Self { clock: Arc::new(Clock::new(policy)), ..self }
+    }
+
+    /// The clock as the last document showed it.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Asks for a document on the blocking pool.
@@ -68,11 +93,17 @@ impl Device {
     /// # Errors
     /// [`DeviceError`] from the device, on the deadline, or for a document of impossible size.
     pub async fn document(&self, request: DocumentRequest) -> Result<Vec<u8>, DeviceError> {
+        let asked = self.clock.now_ms();
         let document = timeout(self.deadline, self.ask(request))
             .await
             .map_err(|_| DeviceError::Deadline { deadline: self.deadline })??;
         match document.len() {
-            1..=wire::MAX_DOCUMENT => Ok(document),
+            1..=wire::MAX_DOCUMENT => {
+                if let Some(made) = timestamp::timestamp(&document) {
+                    self.clock.judge(asked, made);
+                }
+                Ok(document)
+            }
             len => Err(DeviceError::Size { len }),
         }
     }

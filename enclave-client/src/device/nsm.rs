@@ -8,7 +8,7 @@ use aws_nitro_enclaves_nsm_api::{
     driver::nsm_process_request,
 };
 
-use super::{Attestor, DeviceError, DocumentRequest};
+use super::{Attestor, DeviceError, DocumentRequest, Entropy};
 
 /// The Nitro Secure Module behind `/dev/nsm`.
 ///
@@ -28,6 +28,22 @@ impl Attestor for Nsm {
         };
         match nsm_process_request(device.as_raw_fd(), request) {
             Response::Attestation { document } => Ok(document),
+            Response::Error(code) => Err(DeviceError::Refused { code: format!("{code:?}") }),
+            _ => Err(DeviceError::Unexpected),
+        }
+    }
+}
+
+impl Entropy for Nsm {
+    fn random(&self) -> Result<Option<Vec<u8>>, DeviceError> {
+        let device = match open() {
+            Err(DeviceError::Open { why, .. }) if why.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            opened => opened?,
+        };
+        match nsm_process_request(device.as_raw_fd(), Request::GetRandom) {
+            Response::GetRandom { random } => Ok(Some(random)),
             Response::Error(code) => Err(DeviceError::Refused { code: format!("{code:?}") }),
             _ => Err(DeviceError::Unexpected),
         }

@@ -3,19 +3,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use countersign_protocol::{Destination, Host, egress::EgressPolicy};
 
 use super::EgressError;
-use crate::transport::{Address, Dial, Stream};
+use crate::transport::{Address, Dial, Stream, connect_first};
 
 /// Resolves a destination that the policy lets pass, judges each address, and
 /// dials those that may be dialled, and no others, until one takes a connection.
 pub(super) async fn open(destination: &Destination, policy: &EgressPolicy) -> Result<Stream, EgressError> {
-    let mut last = EgressError::NoAddress;
-    for address in addresses(destination, policy).await? {
-        match Address::Tcp(address).connect().await {
-            Ok(stream) => return Ok(stream),
-            Err(why) => last = EgressError::Dial(why),
-        }
+    let addresses = addresses(destination, policy).await?;
+    if addresses.is_empty() {
+        return Err(EgressError::NoAddress);
     }
-    Err(last)
+    connect_first(addresses).await.map_err(EgressError::Dial)
 }
 
 /// The addresses that were judged; none of those that were not.

@@ -31,6 +31,8 @@ use crate::{
 pub(super) struct EgressDesk {
     pub(super) names: Names,
     pub(super) limit: watch::Receiver<Arc<OuterLimit>>,
+    /// From then on nothing more is asked: who waits with a connection opened ahead is sent away.
+    pub(super) stop: CancellationToken,
     /// Ends every connection that is left after the time to drain.
     pub(super) cut: CancellationToken,
 }
@@ -40,15 +42,18 @@ impl EgressDesk {
     pub(super) async fn serve(self: Arc<Self>, mut stream: Stream, place: Place) {
         let mut buffer = BytesMut::new();
         for _ in 0..MAX_REQUESTS {
-            let request = match self.cut.run_until_cancelled(read(&mut stream, &mut buffer)).await {
+            let request = match self.stop.run_until_cancelled(read(&mut stream, &mut buffer)).await {
                 Some(Ok(Some(request))) => request,
                 Some(Ok(None)) | None => return,
                 Some(Err(problem)) => return refuse(stream, None, problem).await,
             };
             match request {
                 Request::Resolve(destination) => match self.resolve(&destination).await {
-                    Ok(answer) if stream.write_all(&answer.encode()).await.is_ok() => {}
-                    Ok(_) => return,
+                    Ok(answer) => {
+                        let answer = answer.encode();
+                        let written = timeout(WRITE_DEADLINE, stream.write_all(&answer)).await;
+                        let Ok(Ok(())) = written else { return };
+                    }
                     Err(problem) => return refuse(stream, Some(&destination), problem).await,
                 },
                 Request::Connect { destination, accepted } => {

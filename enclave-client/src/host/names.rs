@@ -39,10 +39,9 @@ pub struct SystemResolver;
 impl Resolver for SystemResolver {
     fn lookup(&self, name: Box<str>) -> Lookup {
         Box::pin(async move {
-            // Absolute, so that no search domain of the parent is tried: `kms.example` is never
-            // `kms.example.corp.internal`. A name of one label is left to the machine's own list.
-            let absolute = if name.contains('.') { format!("{name}.") } else { name.into_string() };
-            Ok(tokio::net::lookup_host((absolute, 0)).await?.map(|address| address.ip()).collect())
+            // Port 0: only the addresses count. No dot is put behind the name, since
+            // `/etc/hosts` does not know names with one.
+            Ok(tokio::net::lookup_host((&*name, 0)).await?.map(|address| address.ip()).collect())
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The HTTP proxy on loopback that the application finds in its environment.
 //!
 //! ```text
-//!   caller ─serve.rs─► head.rs (target.rs, framing.rs) ─┬─ CONNECT ──► Egress::open ──► relay/
-//!                                                       └─ http:// ──► forward.rs
+//!   serve.rs ─► caller.rs ─► head.rs (target.rs, framing.rs) ─┬─ CONNECT ──► Egress::open ──► relay/
+//!                                                             └─ http:// ──► forward.rs, exchange.rs
 //!       content up:  content.rs ─► origin.rs (hyper) ─► Egress::open      hop.rs: what stays here
 //!       answer down: reply.rs ◄─── origin.rs
 //! ```
@@ -11,7 +11,9 @@
 //! could be read in two ways is refused before that (decision 0052).
 
 mod answer;
+mod caller;
 mod content;
+mod exchange;
 mod forward;
 mod framing;
 mod head;

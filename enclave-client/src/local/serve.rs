@@ -5,29 +5,19 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
-use countersign_protocol::{Destination, Problem};
-use http::Method;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
+    sync::Semaphore,
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{
-    HeadError, Request,
     answer::{self, With},
-    forward::{Forwarder, Next},
-    head,
+    caller::{Caller, refuse},
 };
-use crate::{
-    egress::{Connection as Way, Egress},
-    relay::{Early, End, Report, Side, relay},
-    transport::Stream,
-};
+use crate::egress::Egress;
 
 /// Listeners on loopback, and only there.
 pub struct LocalProxy {
@@ -124,9 +114,16 @@ impl Doorman {
         let Ok(permit) = self.room.clone().try_acquire_owned() else {
             return self.turn_away(stream);
         };
-        let connection = Connection { egress: self.egress.clone(), limits: self.limits, _permit: permit };
+        let head_deadline = self.limits.head_deadline;
+        let caller = Caller { egress: self.egress.clone(), head_deadline, _permit: permit };
         let stop = stop.clone();
-        tokio::spawn(async move { stop.run_until_cancelled(connection.serve(stream)).await });
+        // A future that is handed to a function stands twice in that one's: so no run_until_cancelled.
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = caller.serve(stream) => {}
+            }
+        });
     }
 }
 
@@ -144,154 +141,7 @@ impl Doorman {
     }
 }
 
-struct Connection {
-    egress: Arc<Egress>,
-    limits: LocalProxyLimits,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connection {
-    async fn serve(self, mut stream: TcpStream) {
-        let _ = stream.set_nodelay(true);
-        let mut buffer = BytesMut::new();
-        let mut kept = None;
-        let mut patience = self.limits.head_deadline;
-        loop {
-            let head = timeout(patience, read_head(&mut stream, &mut buffer)).await;
-            let request = match head {
-                Ok(Ok(Some(request))) => request,
-                Ok(Ok(None)) => return,
-                Ok(Err(error)) => {
-                    return refuse(stream, None, &answer::bad_head(&error), With::Content).await;
-                }
-                // Whoever was answered before and asks nothing more is not told off.
-                Err(_) if buffer.is_empty() && patience == IDLE => return,
-                Err(_) => return refuse(stream, None, &answer::slow_head(), With::Content).await,
-            };
-            let request = match request {
-                Request::Connect(destination) => {
-                    drop(kept);
-                    return self.tunnel(stream, buffer, destination).await;
-                }
-                Request::Forward(request) => *request,
-            };
-            let destination = request.target.destination.clone();
-            let with = if request.method == Method::HEAD { With::HeadOnly } else { With::Content };
-            debug!(%destination, method = %request.method, code = "request", "request");
-            let forwarder = Forwarder { egress: &self.egress };
-            // Boxed: a tunnel, which may be idle for days, must not hold room for this.
-            let next = Box::pin(forwarder.exchange(&mut stream, &mut buffer, request, &mut kept)).await;
-            match next {
-                Next::Again => {}
-                Next::Close => return farewell(stream).await,
-                Next::Refused(problem) => return refuse(stream, Some(&destination), &problem, with).await,
-                Next::Abort => return Stream::Tcp(stream).abort(),
-                Next::Upgraded(way, early) => {
-                    let early = Early { up: buffer.freeze(), ..early };
-                    return carry(stream, way, early, &destination).await;
-                }
-            }
-            patience = IDLE;
-        }
-    }
-
-    async fn tunnel(&self, mut stream: TcpStream, buffer: BytesMut, destination: Destination) {
-        let opened = Box::pin(self.egress.open(&destination)).await;
-        let way = match opened {
-            Ok(way) => way,
-            Err(error) => {
-                let problem = answer::not_opened(&error);
-                return refuse(stream, Some(&destination), &problem, With::Content).await;
-            }
-        };
-        debug!(%destination, code = "tunnel-opened", "tunnel {way:?}");
-        if stream.write_all(answer::ESTABLISHED).await.is_err() {
-            return;
-        }
-        let early = Early { up: buffer.freeze(), ..Early::default() };
-        carry(stream, way, early, &destination).await;
-    }
-}
-
-async fn carry(stream: TcpStream, way: Way, early: Early, destination: &Destination) {
-    let cut = way.cut().cloned();
-    let Report { end, up, down } = relay(Stream::Tcp(stream), way, early, cut.as_ref()).await;
-    match end {
-        End::Finished => debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended"),
-        End::Near(_) | End::Far(_) => {
-            info!(%destination, code = "tunnel-broke", up, down, "tunnel broke: {end}")
-        }
-        End::Cut => {
-            warn!(%destination, code = "tunnel-cut", up, down, "tunnel cut: the session's lease lapsed")
-        }
-    }
-}
-
-/// The request, with its head taken off the buffer; `None` when the other end left
-/// before it had said anything whole.
-async fn read_head(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Option<Request>, HeadError> {
-    loop {
-        if let Some(head) = head::parse(buffer)? {
-            let _head = buffer.split_to(head.head_len);
-            if buffer.is_empty() {
-                // The rest of a buffer would hold the whole of it.
-                *buffer = BytesMut::new();
-            }
-            return Ok(Some(head.request));
-        }
-        // Nothing is held for a caller that says nothing.
-        if stream.readable().await.is_err() {
-            return Ok(None);
-        }
-        buffer.reserve(READ);
-        match stream.try_read_buf(buffer) {
-            Ok(0) => return Ok(None),
-            Err(why) if why.kind() != io::ErrorKind::WouldBlock => return Ok(None),
-            _ => {}
-        }
-    }
-}
-
-/// Answers, and waits a moment for the other end to read.
-async fn refuse(mut stream: TcpStream, destination: Option<&Destination>, problem: &Problem, with: With) {
-    log_refusal(destination, problem);
-    let answer = answer::encode(problem, with);
-    if let Ok(Ok(())) = timeout(FAREWELL, stream.write_all(&answer)).await {
-        farewell(stream).await;
-    }
-}
-
-/// Closing on unread bytes would reset the connection and take the answer with it:
-/// so we say that no more comes, and read for a moment.
-async fn farewell(mut stream: TcpStream) {
-    let farewell = async {
-        stream.shutdown().await?;
-        let mut unread = (&mut stream).take(MAX_UNREAD);
-        tokio::io::copy(&mut unread, &mut tokio::io::sink()).await
-    };
-    // The other end may be gone already; then nobody misses the answer.
-    let _ = timeout(FAREWELL, farewell).await;
-}
-
-fn log_refusal(destination: Option<&Destination>, problem: &Problem) {
-    let Problem { status, code, detail, request_id } = problem;
-    let destination = destination.map(Destination::to_string).unwrap_or_default();
-    warn!(%destination, status, %code, %request_id, "refused: {detail}");
-}
-
-/// How long a caller that was answered may think about its next request.
-const IDLE: Duration = Duration::from_secs(90);
-
-/// Bytes of a head read at once: most heads.
-const READ: usize = 2 * 1024;
-
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections over the limit that are told so at a time.
 const FAREWELLS: usize = 64;
-
-/// For the other end to read a refusal.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// Bytes of it that are read meanwhile.
-const MAX_UNREAD: u64 = 64 * 1024;

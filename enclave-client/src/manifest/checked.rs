@@ -42,18 +42,17 @@ pub(super) fn check(raw: &raw::Manifest, files: &Files<'_>, mistakes: &mut Vec<M
     let Connections { proxies, peers, rules, mut warnings, .. } = connections;
     let rules = Rules { exact: rules, listed: rules::check(&raw.egress, mistakes) };
     warnings.extend(raw.without_effect.iter().cloned());
-    warnings.extend(rules.unreachable());
-    warnings.sort_by_key(|warning| (warning.line, warning.column));
-    let rules = rules.into_vec();
     // A policy is made once more where the manifest is put to use; here it must be possible.
-    if let Err(why) = EgressPolicy::new(rules.clone()) {
-        mistakes.push(Place::START.mistake("", why.to_string()));
+    match EgressPolicy::new(rules.to_vec()) {
+        Ok(policy) => warnings.extend(rules.unreachable(&policy)),
+        Err(why) => mistakes.push(Place::START.mistake("", why.to_string())),
     }
+    warnings.sort_by_key(|warning| (warning.line, warning.column));
     let proxy_port = raw.egress.proxy_port.as_ref().and_then(|port| u16::try_from(port.value).ok());
     Manifest {
         proxy_port: proxy_port.unwrap_or(DEFAULT_PROXY_PORT),
         proxies,
-        rules,
+        rules: rules.to_vec(),
         ingress: ingress::check(&raw.ingress, mistakes),
         peers,
         kms_port: port(raw.kms_port.as_ref()),

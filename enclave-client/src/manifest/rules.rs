@@ -2,7 +2,7 @@
 
 use countersign_protocol::{
     Destination, Host,
-    egress::{Action, Denial, EgressPolicy, Entry, Ports, Rule, Target},
+    egress::{Action, EgressPolicy, Entry, Ports, Rule, Target},
 };
 
 use super::{Mistake, checked::parsed, node::Place, raw};
@@ -38,28 +38,28 @@ pub(super) fn check(raw: &raw::Egress, mistakes: &mut Vec<Mistake>) -> Vec<(Writ
 }
 
 impl Rules {
-    /// Entries that allow nothing, because a deny rule names all that they do.
-    pub(super) fn unreachable(&self) -> Vec<Mistake> {
-        let denies: Vec<_> = self.listed.iter().map(|(_, rule)| rule.clone()).filter(is_deny).collect();
-        // Too many rules is a mistake of its own.
-        let policy = EgressPolicy::new(denies.clone()).unwrap_or_default();
+    /// Entries that allow nothing: a deny rule names all that they do, or no rule can allow it.
+    pub(super) fn unreachable(&self, policy: &EgressPolicy) -> Vec<Mistake> {
         let exact = self.exact.iter().filter(|(_, _, rule)| !is_deny(rule));
-        let exact = exact.filter_map(|(written, destination, _)| match policy.judge(destination) {
-            Err(Denial::Rule(deny)) => Some(written.never_reached(deny)),
-            _ => None,
+        let exact = exact.filter_map(|(written, destination, _)| {
+            policy.judge(destination).err().map(|denial| written.never_reached(&denial.to_string()))
         });
+        let denies: Vec<_> = self.listed.iter().map(|(_, rule)| rule).filter(|rule| is_deny(rule)).collect();
         let allows: Vec<_> = self.listed.iter().filter(|(_, rule)| !is_deny(rule)).collect();
         let few = denies.len().saturating_mul(allows.len()) <= MAX_COMPARISONS;
         let listed = allows.into_iter().filter(|_| few).filter_map(|(written, allow)| {
-            denies.iter().find(|deny| covers(deny, allow)).map(|deny| written.never_reached(deny))
+            denies
+                .iter()
+                .find(|deny| covers(deny, allow))
+                .map(|deny| written.never_reached(&format!("denied by {deny}")))
         });
         exact.chain(listed).collect()
     }
 
     /// As the policy takes them.
-    pub(super) fn into_vec(self) -> Vec<Rule> {
-        let exact = self.exact.into_iter().map(|(_, _, rule)| rule);
-        exact.chain(self.listed.into_iter().map(|(_, rule)| rule)).collect()
+    pub(super) fn to_vec(&self) -> Vec<Rule> {
+        let exact = self.exact.iter().map(|(_, _, rule)| rule);
+        exact.chain(self.listed.iter().map(|(_, rule)| rule)).cloned().collect()
     }
 }
 
@@ -69,8 +69,8 @@ impl Written {
         format!("{} (line {})", self.path, self.place.line).into_boxed_str()
     }
 
-    fn never_reached(&self, deny: &Rule) -> Mistake {
-        self.place.mistake(&self.path, format!("is never reached, {deny}"))
+    fn never_reached(&self, why: &str) -> Mistake {
+        self.place.mistake(&self.path, format!("is never reached: {why}"))
     }
 }
 

@@ -237,7 +237,7 @@ fn two_plugins_may_name_one_destination_when_they_mean_the_same() {
 }
 
 #[test]
-fn what_a_deny_rule_makes_unreachable_is_a_warning() {
+fn what_is_never_reached_is_a_warning() {
     let warnings = |allow: &str, deny: &str| {
         let manifest =
             parse(&format!("version: v1\negress:\n  allow: ['{allow}']\n  deny: ['{deny}']\n")).unwrap();
@@ -253,6 +253,9 @@ fn what_a_deny_rule_makes_unreachable_is_a_warning() {
     ] {
         assert_eq!(warnings(allow, deny), 1, "{allow} {deny}");
     }
+    let manifest = parse("- { fqdn: 0.0.0.0, port: 1 }").unwrap();
+    let never = "1:3: [0]: is never reached: 0.0.0.0 is no unicast address, and no rule can allow it";
+    assert_eq!(manifest.warnings.iter().map(Mistake::to_string).collect::<Vec<_>>(), [never]);
     for (allow, deny) in [
         ("a.example", "a.example:443"),
         ("a.b.example", "*.example"),

@@ -3,7 +3,9 @@
 mod address;
 mod dial;
 mod listen;
+mod race;
 
 pub use address::{TransportError, parse_vsock};
 pub use dial::{Address, Dial, DialError, MAX_ADDRESSES, Stream};
 pub use listen::{Listen, Listener};
+pub use race::connect_first;

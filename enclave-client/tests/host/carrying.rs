@@ -232,7 +232,9 @@ async fn a_stop_lets_what_is_open_end() {
         options.drain = Duration::from_secs(3600);
     })
     .await;
-    let mut stream = open(&rig.egress(&["host"]), &destination).await;
+    // It keeps connections open ahead, and they keep nobody waiting.
+    let egress = rig.egress(&["host"]);
+    let mut stream = open(&egress, &destination).await;
     let (mut upstream, _) = listener.accept().await.unwrap();
     rig.stop.cancel();
     stream.write_all(b"late").await.unwrap();
@@ -243,5 +245,19 @@ async fn a_stop_lets_what_is_open_end() {
     drop(upstream);
     stream.read_to_end(&mut Vec::new()).await.unwrap();
     drop(stream);
+    rig.running.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_cut() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let destination = format!("host:{}", listener.local_addr().unwrap().port());
+    let rig = Rig::unlimited(FakeNames::of(&[])).await;
+    let (mut application, relayed) = application(&rig.egress(&["host"]), &destination).await;
+    let (mut upstream, _) = listener.accept().await.unwrap();
+    rig.stop.cancel();
+    assert_eq!(upstream.read_u8().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(application.read_u8().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(matches!(relayed.await.unwrap(), End::Far(_)));
     rig.running.await.unwrap();
 }

@@ -96,8 +96,8 @@ fn log_lines_come_out_of_standard_output() {
     let (egress, at) = (format!("unix:{}", dir.socket().display()), format!("unix:{}", logs.display()));
     let (mut child, _log) = serving(&mut host(&["--egress", &egress, "--logs", &at]));
     let mut enclave = UnixStream::connect(&logs).unwrap();
-    enclave.write_all(b"{\"message\":\"started\"}\n\x1b[2Jx\nlast").unwrap();
-    drop(enclave);
+    enclave.write_all(b"{\"message\":\"started\"}\n\x1b[2Jx\nlast\n").unwrap();
+    // It stays open, as the enclave's does, and the stop does not wait for it.
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || lines.next().unwrap().unwrap();
     assert_eq!([next(), next(), next()], ["{\"message\":\"started\"}", "\\u{1b}[2Jx", "last"]);

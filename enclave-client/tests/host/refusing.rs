@@ -1,10 +1,10 @@
 //! What must not pass does not, and the caller is told why.
 
-use std::{io::ErrorKind, net::SocketAddr};
+use std::net::SocketAddr;
 
 use countersign_enclave::{
     egress::{Egress, EgressError},
-    host::{Rules, wire::HostCode},
+    host::Rules,
     transport::Dial,
 };
 use countersign_protocol::Destination;
@@ -100,16 +100,8 @@ async fn the_address_that_was_judged_is_the_one_that_is_dialled() {
     let connection = egress.open(&format!("a.example:{port}").parse().unwrap()).await.unwrap();
     judged.accept().await.unwrap();
     drop(connection);
-    let nobody = futures_poll_once(trap.accept()).await;
-    assert!(nobody.is_none(), "the trap was dialled");
-}
-
-async fn futures_poll_once<F: Future>(future: F) -> Option<F::Output> {
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        () = std::future::ready(()) => None,
-    }
+    // Had it been dialled, that would have been before the open was answered.
+    trap.into_std().unwrap().accept().unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,6 +194,5 @@ async fn a_proxy_is_dialled_under_its_name() {
     assert_eq!(back, "hello");
     let elsewhere = address.with_port(1).unwrap().connect().await.unwrap_err();
     let why = std::error::Error::source(&elsewhere).unwrap().to_string();
-    assert!(why.contains("no rule allows it"), "{why} {:?}", ErrorKind::Other);
-    assert_eq!(HostCode::EgressRuleSet.as_str(), "egress-rule-set");
+    assert!(why.contains("EgressRuleSets"), "{why}");
 }

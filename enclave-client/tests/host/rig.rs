@@ -23,7 +23,7 @@ use countersign_enclave::{
 use countersign_protocol::egress::{Action, EgressPolicy, Rule};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, UnixStream},
+    net::{TcpSocket, UnixStream},
     sync::watch,
     task::JoinHandle,
 };
@@ -157,7 +157,10 @@ pub(crate) fn egress(socket: &Path, allowed: &[&str]) -> Egress {
 
 /// Says back everything, and ends when its caller has.
 pub(crate) async fn echo(address: &str) -> SocketAddr {
-    let listener = TcpListener::bind(address).await.unwrap();
+    // Room for everybody who comes at once: a full queue is another test's.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(address.parse().unwrap()).unwrap();
+    let listener = socket.listen(4096).unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {

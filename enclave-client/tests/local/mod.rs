@@ -43,7 +43,7 @@ impl Local {
             ports: Ports::Any,
             origin: "test".into(),
         };
-        let policy = EgressPolicy::new(allowed.iter().map(rule).collect());
+        let policy = EgressPolicy::new(allowed.iter().map(rule).collect()).unwrap();
         let proxy = LocalProxy::bind(0, limits).await.unwrap();
         let address = proxy.address();
         assert!(address.ip().is_loopback());

@@ -32,6 +32,9 @@ fn a_pattern_that_takes_in_the_parent_machine() {
     }
     assert_eq!(judged(&policy(&["allow host", "deny host:22"]), "host:22"), "deny host:22");
     assert_eq!(judged(&policy(&["allow host", "deny **"]), "host:80"), "allow host");
+    // Nor is it taken away by rules for what it is not.
+    assert_eq!(judged(&policy(&["allow host", "deny 127.0.0.0/8"]), "host:80"), "allow host");
+    assert_eq!(resolved(&policy(&["allow host", "deny 127.0.0.0/8"]), "host:80", "127.0.0.1"), "ok");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,6 +26,7 @@ use super::{
     tls,
 };
 use crate::{
+    accept::back_off,
     config::ServerIdentity,
     handshakes::Handshakes,
     log::{Sample, Sampler},
@@ -72,7 +73,7 @@ impl AdminApi {
                         };
                         tasks.spawn(knock.answer(tcp, place));
                     }
-                    Err(error) => pause(&error, &lines).await,
+                    Err(error) => back_off(&error, "admin").await,
                 }
             }
         };
@@ -183,17 +184,6 @@ fn builder(two: bool) -> auto::Builder<TokioExecutor> {
             .max_buf_size(MAX_HEAD);
         builder.http1_only()
     }
-}
-
-/// accept(2) fails when descriptors or memory run out: wait for some to come back.
-async fn pause(error: &io::Error, lines: &Sampler) {
-    if let Sample::Write { suppressed } = lines.take("accept-failed") {
-        tracing::error!(code = "accept-failed", suppressed, reason = %error, "the admin port cannot accept connections");
-    }
-    let mut jitter = [0];
-    let _ = aws_lc_rs::rand::fill(&mut jitter);
-    let [jitter] = jitter;
-    sleep(Duration::from_millis(50 + u64::from(jitter) / 4)).await;
 }
 
 /// A handshake takes a round trip and a few milliseconds.

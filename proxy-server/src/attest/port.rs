@@ -11,7 +11,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, sleep_until, timeout},
+    time::{sleep_until, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,6 +26,7 @@ use super::{
     tls,
 };
 use crate::{
+    accept::back_off,
     config::ServerIdentity,
     handshakes::Handshakes,
     log::{Sample, Sampler},
@@ -89,7 +90,7 @@ impl AttestationPort {
                         };
                         tasks.spawn(knock.answer(tcp, place));
                     }
-                    Err(error) => pause(&error, &lines).await,
+                    Err(error) => back_off(&error, "attestation").await,
                 }
             }
         };
@@ -236,17 +237,6 @@ impl Http {
             }
         }
     }
-}
-
-/// accept(2) fails when descriptors or memory run out: wait for some to come back.
-async fn pause(error: &io::Error, lines: &Sampler) {
-    if let Sample::Write { suppressed } = lines.take("accept-failed") {
-        tracing::error!(code = "accept-failed", suppressed, reason = %error, "cannot accept connections");
-    }
-    let mut jitter = [0];
-    let _ = aws_lc_rs::rand::fill(&mut jitter);
-    let [jitter] = jitter;
-    sleep(Duration::from_millis(50 + u64::from(jitter) / 4)).await;
 }
 
 /// A handshake takes a round trip and a few milliseconds.

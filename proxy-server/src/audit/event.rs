@@ -12,9 +12,9 @@ use crate::store::UnixMs;
 pub struct Event {
     /// When it was decided.
     pub at: UnixMs,
-    /// `admission`, `refusal`, `session` or `policy`.
+    /// `admission`, `refusal`, `end`, `policy` or `access`.
     pub kind: Cow<'static, str>,
-    /// What was decided: `admitted`, `measurement-revoked`, a refusal's code.
+    /// What was decided: `admitted`, `measurement-revoked` (why a session ended), a refusal's code.
     pub code: Cow<'static, str>,
     /// The policy it was decided by; for a change of policy, the one it made.
     pub epoch: Epoch,

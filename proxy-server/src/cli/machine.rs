@@ -74,10 +74,7 @@ pub(super) async fn open_store(
     store: StorePlace,
     writer: AuditWriter,
 ) -> Result<SqlStore, Failure> {
-    let place = match store {
-        StorePlace::File => StoreConfig::Sqlite { directory: state_directory },
-        StorePlace::Postgres { url, hints } => StoreConfig::Postgres { url, hints },
-    };
+    let place = StoreConfig::new(&store, &state_directory);
     let opened = timeout(PATIENCE, SqlStore::open(&place, writer, Missing::Fail)).await;
     let late =
         || Failure::wrong(config, format_args!("its store did not open within {} s", PATIENCE.as_secs()));

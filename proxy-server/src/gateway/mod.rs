@@ -42,9 +42,8 @@ mod tests;
 mod tls;
 mod tunnel;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use aws_lc_rs::rand;
 pub use config::{GatewayConfig, GatewayTls};
 use handshake::{Accepted, HandshakeError, HttpVersion};
 use refusal::{Refusal, RequestId};
@@ -60,6 +59,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tunnel::Rates;
 
 use crate::{
+    accept::back_off,
     handshakes::Handshakes,
     policy::PolicyHandle,
     replica::Elsewhere,
@@ -126,7 +126,7 @@ impl Gateway {
                 () = shutdown.cancelled() => break,
                 accepted = listener.accept() => match accepted {
                     Ok((tcp, peer)) => shared.take(tcp, peer),
-                    Err(error) => back_off(&error).await,
+                    Err(error) => back_off(&error, "gateway").await,
                 },
             }
         }
@@ -203,16 +203,6 @@ fn refused(request: RequestId, session: Option<&Arc<Session>>, refusal: &Refusal
     tracing::info!(
         code = refusal.code().as_str(), %request, session, cause = refusal.cause(), "refused: {refusal}"
     );
-}
-
-/// An accept fails for want of files or memory: trying again at once would only
-/// burn the CPU that others need to give some back.
-async fn back_off(error: &io::Error) {
-    tracing::warn!(code = "accept-failed", %error, "cannot accept a connection");
-    let mut jitter = [0];
-    // Without randomness all replicas wait alike, which is worse but not wrong.
-    let _ = rand::fill(&mut jitter);
-    tokio::time::sleep(Duration::from_millis(20 + u64::from(jitter[0]) / 4)).await;
 }
 
 /// How long cut tunnels have to notice.

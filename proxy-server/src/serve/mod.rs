@@ -9,6 +9,7 @@
 
 mod admin;
 mod background;
+mod ends;
 mod error;
 mod housekeeping;
 mod lock;

@@ -4,7 +4,9 @@ use countersign_verifier::{CacheCapacity, Verifier};
 use time::OffsetDateTime;
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 
-use super::{ServeError, admin::AdminPort, background::Background, lock::lock, witness::Outside};
+use super::{
+    ServeError, admin::AdminPort, background::Background, ends::audit_ends, lock::lock, witness::Outside,
+};
 use crate::{
     attest::{Admitter, AdmitterParts, AttestationPort, PortLimits},
     audit::AuditKey,
@@ -41,7 +43,8 @@ impl Parts {
         let audit_key = Arc::new(AuditKey::open(&config.state_directory).map_err(ServeError::AuditKey)?);
         let audit = audit_key.public();
         let writer = AuditWriter::new(identity.id.to_bytes(), audit_key);
-        let store = store::open(&place(config), writer, Missing::Make).await?;
+        let place = StoreConfig::new(&config.store, &config.state_directory);
+        let store = store::open(&place, writer, Missing::Make).await?;
         // Before anything is written by what may be an old copy.
         let outside = Outside::compare(Arc::clone(&store), &config.state_directory, identity.id.to_bytes());
         let outside = outside.await?;
@@ -72,6 +75,7 @@ impl Parts {
         let listeners = Listeners::bind(config).await?;
         let gateway = gateway(config, &ca, &sessions, &policy, elsewhere.clone(), listeners.addresses)?;
         let (journal, writing) = Journal::start(Arc::clone(&store));
+        audit_ends(&sessions, &journal, &policy);
         let admin = listeners.addresses.admin.map(|address| {
             AdminPort::new(config, address, Arc::clone(&store), policy.clone(), journal.clone())
         });
@@ -153,14 +157,6 @@ impl Addresses {
         let unfinished = path.with_extension("unfinished");
         fs::write(&unfinished, format!("{json}\n"))?;
         fs::rename(&unfinished, path)
-    }
-}
-
-/// Where the store is.
-fn place(config: &Config) -> StoreConfig {
-    match &config.store {
-        StorePlace::File => StoreConfig::Sqlite { directory: config.state_directory.clone() },
-        StorePlace::Postgres { url, hints } => StoreConfig::Postgres { url: url.clone(), hints: *hints },
     }
 }
 

@@ -21,6 +21,7 @@ mod cut;
 mod deadlines;
 mod elsewhere;
 mod end;
+mod ends;
 mod epitaphs;
 mod error;
 mod instances;
@@ -32,6 +33,7 @@ mod watchers;
 
 pub use census::{Census, Holding};
 pub use end::{EndReason, Ended};
+pub use ends::SessionEnd;
 pub use error::{AdmitError, RegisterError};
 pub use instances::Instance;
 pub use lapse::{LastLook, NobodyElse};

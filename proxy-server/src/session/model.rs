@@ -366,11 +366,11 @@ fn permit_lives(permit: &TunnelPermit) -> bool {
     permit.still_allowed().is_ok()
 }
 
-fn registry(max_sessions: usize) -> Sessions {
+pub(super) fn registry(max_sessions: usize) -> Sessions {
     Sessions::new(SessionsLimits { max_sessions, max_per_instance: 2 })
 }
 
-fn admission(key: u8, sequence: u64, lease: u64) -> Admission {
+pub(super) fn admission(key: u8, sequence: u64, lease: u64) -> Admission {
     Admission {
         workload: workload("demo", Limits::default()),
         measurement: "release-1".into(),

@@ -13,6 +13,7 @@ use super::{
     AdmitError, EndReason, Ended, Instance, Session, SessionView,
     cut::Cut,
     deadlines::Deadlines,
+    ends::Witness,
     epitaphs::{Epitaph, Epitaphs},
     instances::Instances,
     record::Renewed,
@@ -86,6 +87,7 @@ pub(super) struct Registry {
     /// Ends whose tunnels are not all gone. Each is in here before its first
     /// session leaves the tables.
     cuts: Mutex<Vec<Arc<Cut>>>,
+    pub(super) witness: Witness,
     /// Told when a deadline comes before all others.
     pub(super) sooner: Notify,
 }
@@ -107,6 +109,7 @@ impl Sessions {
             book: Mutex::default(),
             epitaphs: Mutex::default(),
             cuts: Mutex::default(),
+            witness: Witness::default(),
             sooner: Notify::new(),
         }))
     }
@@ -353,12 +356,16 @@ impl Sessions {
     /// Outside every lock: a waker may run anything.
     pub(super) fn finish(&self, sessions: Vec<Arc<Session>>, reason: EndReason, cut: &Arc<Cut>) -> Ended {
         let mut ended = Ended::default();
+        let mut ends = Vec::new();
         for session in sessions {
             let sequence = session.state().sequence;
             self.epitaphs().write(session.id(), Epitaph { reason, sequence });
-            ended += Ended { sessions: 1, tunnels: session.finish(reason, cut) };
+            let tunnels = session.finish(reason, cut);
+            ended += Ended { sessions: 1, tunnels };
+            ends.extend(self.0.witness.note(&session, reason, tunnels));
         }
         cut.told();
+        self.0.witness.tell(ends);
         ended
     }
 

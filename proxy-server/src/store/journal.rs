@@ -64,9 +64,35 @@ impl Journal {
         }
     }
 
+    /// A handle for whoever lives longer than the writer should.
+    pub fn weak(&self) -> WeakJournal {
+        WeakJournal(self.entries.downgrade())
+    }
+
     /// Rows of refusals dropped so far because the queue was full.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// A handle that does not keep the writer going.
+#[derive(Clone, Debug)]
+pub struct WeakJournal(mpsc::WeakSender<Entry>);
+
+impl WeakJournal {
+    /// Leaves rows and does not wait: what finds no room now is written in its turn, so
+    /// that a list longer than the queue is kept whole. Once the writer stops, nothing is.
+    pub fn note_all(&self, events: Vec<AuditEvent>) {
+        let Some(entries) = self.0.upgrade() else {
+            return;
+        };
+        tokio::spawn(async move {
+            for event in events {
+                if entries.send(Entry { event, session: None, done: None }).await.is_err() {
+                    return;
+                }
+            }
+        });
     }
 }
 

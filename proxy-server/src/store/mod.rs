@@ -28,7 +28,7 @@ pub use change::{
     MeasurementEdit, Mode, NewMeasurement, Precondition, Standing,
 };
 pub use error::StoreError;
-pub use journal::{Journal, JournalError};
+pub use journal::{Journal, JournalError, WeakJournal};
 pub use query::{
     AuditFilter, AuditPage, AuditRow, ChainRow, CheckpointRow, Load, MeasurementFilter, MeasurementRow,
     Origin, Page, Paged, PendingValidity, ReplicaRow, SessionFilter, TokenRow, TombstoneRow, Visible,

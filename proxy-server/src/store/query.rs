@@ -232,10 +232,11 @@ pub struct ReplicaRow {
 }
 
 impl ReplicaRow {
-    /// A replica that has not been heard of for so long serves nobody: one that is
-    /// strict has cut everything by itself [15 s](crate::policy::CUT_AFTER)
-    /// after its store last answered, or its machine is gone. Until then whoever waits for a
-    /// revocation is told that it lags. Milliseconds.
+    /// A replica that has not been heard of for so long is not waited for: a strict one
+    /// has cut everything by itself [15 s](crate::policy::CUT_AFTER) after its store last
+    /// answered, or its machine is gone. One configured as `best-effort` may hold tunnels
+    /// on, each to the end of its lease. Until then whoever waits for a revocation is told
+    /// that it lags. Milliseconds.
     pub const GONE_AFTER: u64 = 16_000;
 
     /// Whether it counts: it has not stopped, and was heard of lately.

@@ -147,6 +147,14 @@ impl fmt::Display for Server {
     }
 }
 
+/// User and system time of all of them.
+///
+/// # Errors
+/// One has ended.
+pub(crate) fn cpu_of(servers: &[Server]) -> Result<Duration, Failure> {
+    servers.iter().map(Server::cpu).sum()
+}
+
 /// proc(5): fields 14 and 15 of /proc/PID/stat. The name before them may hold anything but ends with the last parenthesis.
 fn ticks(stat: &str) -> Option<u32> {
     let (_, rest) = stat.rsplit_once(") ")?;

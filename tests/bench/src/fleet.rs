@@ -132,14 +132,25 @@ pub(crate) async fn own_connection(
     to: SocketAddr,
     first: u8,
 ) -> Result<TlsStream<TcpStream>, Failure> {
-    let mut http = Http1::new(tls::connect(gateway, client).await?);
+    let mut stream = connect_request(tls::connect(gateway, client).await?, to).await?;
+    echo(&mut stream, first).await?;
+    Ok(stream)
+}
+
+/// Asks for a tunnel with CONNECT.
+///
+/// # Errors
+/// A refusal, or the connection's.
+pub(crate) async fn connect_request<S>(stream: S, to: SocketAddr) -> Result<S, Failure>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let mut http = Http1::new(stream);
     let answer = http.exchange(format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n").as_bytes()).await?;
     if answer.status != 200 {
         return Err(refused("CONNECT", &answer));
     }
-    let mut stream = http.into_stream()?;
-    echo(&mut stream, first).await?;
-    Ok(stream)
+    http.into_stream()
 }
 
 /// Opens a tunnel of a proxy that needs no request: one handshake, and `first` echoed.

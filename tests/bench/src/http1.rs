@@ -104,7 +104,9 @@ fn take_answer(read: &mut BytesMut) -> Result<Option<Answer>, Failure> {
 fn head_of(head: &[u8]) -> Option<(u16, usize)> {
     let head = std::str::from_utf8(head).ok()?;
     let (first, fields) = head.split_once("\r\n").unwrap_or((head, ""));
-    let status = first.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    // tinyproxy answers as HTTP/1.0.
+    let rest = first.strip_prefix("HTTP/1.1 ").or_else(|| first.strip_prefix("HTTP/1.0 "))?;
+    let status = rest.get(..3)?.parse().ok()?;
     let length = fields.split("\r\n").find_map(|field| {
         let (name, value) = field.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())

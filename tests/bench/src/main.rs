@@ -17,6 +17,7 @@
 mod attest;
 mod child;
 mod competitor;
+mod egress;
 mod egress_policy;
 mod enclave;
 mod failure;
@@ -86,6 +87,7 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
             Part::Herd => herd::run(settings, &mut report).await,
             Part::Memory => memory::run(settings, &mut report).await,
             Part::Store => store::run(settings, &mut report).await,
+            Part::Egress => egress::run(settings, &mut report).await,
             Part::EgressPolicy => egress_policy::run(settings, &mut report),
         };
         // What a part measured before it failed is as good as any.

@@ -1,7 +1,7 @@
 //! What the proxy holds for sessions and tunnels that do nothing: growth of its private anonymous memory
 //! (`/proc/PID/smaps_rollup`), divided by their number. Kernel memory (socket buffers) is nobody's choice here and not in it.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use countersign_protocol::Lease;
 use tokio::{task::JoinSet, time::sleep};
@@ -50,7 +50,7 @@ async fn sessions(settings: &Settings) -> Result<(f64, usize, usize), Failure> {
     // the middle between just doubled and about to double.
     let count = settings.pick(20_000, 30);
     println!("{count} sessions");
-    let growth = Growth::begin(&proxy.server).await?;
+    let growth = Growth::begin(slice::from_ref(&proxy.server)).await?;
     open_sessions(&proxy, count).await?;
     Ok((growth.of(count).await?, 1, count))
 }
@@ -78,7 +78,7 @@ async fn streams(settings: &Settings) -> Result<(f64, usize, usize), Failure> {
         }
         standing.push(connection);
     }
-    let growth = Growth::begin(&proxy.server).await?;
+    let growth = Growth::begin(slice::from_ref(&proxy.server)).await?;
     for connection in &standing {
         for _ in 0..each {
             held.push(connection.open().await?);
@@ -97,7 +97,7 @@ async fn own(settings: &Settings, count: usize) -> Result<f64, Failure> {
     let session = Session::open(&proxy, Lease::MAX).await?;
     let client = session.client(&proxy, b"http/1.1")?;
     let (gateway, to) = (proxy.gateway, upstream.address);
-    held(&proxy.server, count, || {
+    held(slice::from_ref(&proxy.server), count, || {
         let client = client.clone();
         async move { own_connection(gateway, &client, to, ECHO).await }
     })
@@ -111,7 +111,7 @@ async fn competitor(kind: Kind, settings: &Settings, count: usize) -> Result<Opt
     else {
         return Ok(None);
     };
-    let bytes = held(&server, count, || {
+    let bytes = held(slice::from_ref(&server), count, || {
         let client = client.clone();
         async move { handshake_only(address, &client, ECHO).await }
     })
@@ -120,14 +120,14 @@ async fn competitor(kind: Kind, settings: &Settings, count: usize) -> Result<Opt
 }
 
 /// Opens tunnels, keeps them, and says what each costs.
-async fn held<T, F>(server: &Server, count: usize, open: impl Fn() -> F) -> Result<f64, Failure>
+pub(crate) async fn held<T, F>(servers: &[Server], count: usize, open: impl Fn() -> F) -> Result<f64, Failure>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Failure>> + Send + 'static,
 {
     let mut held = Vec::with_capacity(WARM_UP + count);
     open_some(WARM_UP, &open, &mut held).await?;
-    let growth = Growth::begin(server).await?;
+    let growth = Growth::begin(servers).await?;
     open_some(count, &open, &mut held).await?;
     growth.of(count).await
 }
@@ -154,23 +154,27 @@ async fn next<T: 'static>(opening: &mut JoinSet<Result<T, Failure>>) -> Result<O
     opening.join_next().await.transpose().context("task")?.transpose()
 }
 
-/// A server's memory before something was opened.
+/// Servers' memory before something was opened.
 struct Growth<'a> {
-    server: &'a Server,
+    servers: &'a [Server],
     before: u64,
 }
 
 impl<'a> Growth<'a> {
-    async fn begin(server: &'a Server) -> Result<Self, Failure> {
+    async fn begin(servers: &'a [Server]) -> Result<Self, Failure> {
         sleep(SETTLE).await;
-        Ok(Self { server, before: server.anonymous_bytes()? })
+        Ok(Self { servers, before: anonymous(servers)? })
     }
 
     async fn of(self, count: usize) -> Result<f64, Failure> {
         sleep(SETTLE).await;
-        let grown = self.server.anonymous_bytes()? as f64 - self.before as f64;
+        let grown = anonymous(self.servers)? as f64 - self.before as f64;
         Ok(grown / count as f64)
     }
+}
+
+fn anonymous(servers: &[Server]) -> Result<u64, Failure> {
+    servers.iter().map(Server::anonymous_bytes).sum()
 }
 
 /// Until what was used for opening has been given back.

@@ -12,6 +12,9 @@ pub(crate) struct Settings {
     /// The `countersign-proxy` to measure, built with the feature `simulator`.
     #[arg(long, value_name = "FILE")]
     pub(crate) proxy: PathBuf,
+    /// The `countersign-enclave` to measure.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) enclave: PathBuf,
     /// The checkout: templates of the competitors' configurations, the built `peer-verify`.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) checkout: PathBuf,
@@ -50,6 +53,8 @@ pub(crate) enum Part {
     Memory,
     /// Rows, changes and lists, on each database.
     Store,
+    /// The enclave's way out.
+    Egress,
     /// Decisions of the egress policy.
     EgressPolicy,
 }
@@ -103,6 +108,9 @@ impl Part {
             Self::Replicas => "from one revocation to the last tunnel cut on three replicas",
             Self::Herd => "10,000 enclaves attest again after an outage",
             Self::Memory => "what idle sessions, tunnels and streams hold",
+            Self::Egress => {
+                "connections out of an enclave, through client and host half, beside what is used today"
+            }
             Self::EgressPolicy => "decisions of the egress policy by the number of its rules",
             Self::Store => "admissions written, policies changed, long lists paged, on each database",
         }
@@ -121,6 +129,7 @@ impl fmt::Display for Part {
             Self::Herd => "herd",
             Self::Memory => "memory",
             Self::Store => "store",
+            Self::Egress => "egress",
             Self::EgressPolicy => "egress-policy",
         })
     }

@@ -17,6 +17,7 @@
 
 mod attestation;
 mod client;
+mod far_end;
 mod forwarder;
 pub mod gateway;
 mod h2_attestation;
@@ -32,6 +33,7 @@ mod upstream;
 
 pub use attestation::{Attester, Claim, now_ms};
 pub use client::RealClient;
+pub use far_end::{Errand, Kind, serve_errands};
 pub use forwarder::Forwarder;
 pub use h2_attestation::H2Attester;
 pub use http1::{Answer, Closed, Wire};

@@ -89,7 +89,7 @@ fn line(recipe: &mut Recipe<'_>) -> Line {
         }
         2 => {
             let address = unmap(address(recipe));
-            let limit = if address.is_ipv4() { 32 } else { 128 };
+            let limit = if address.is_ipv4() { 32_u8 } else { 128 };
             let prefix = recipe.number(0..=u64::from(limit)) as u8;
             Whom::Network(truncated(address, prefix), prefix)
         }

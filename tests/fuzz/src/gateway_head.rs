@@ -1,6 +1,6 @@
 //! The head of a request to the gateway, and whether the enclave's local proxy reads the same one likewise.
 
-use countersign_enclave::local::{MAX_HEAD, parse};
+use countersign_enclave::local::{Head, MAX_HEAD, Request, parse};
 use countersign_protocol::Destination;
 use countersign_proxy::gateway::fuzzing::connect_target;
 
@@ -42,7 +42,7 @@ fn is_plain(head: &[u8], target: &str) {
     assert_eq!(hosts, 1, "Host fields");
 }
 
-/// The enclave's reader takes HTTP/1.0, more fields and more empty lines at the start, and reads the target as a
+/// The enclave's reader takes requests for URLs, HTTP/1.0, more fields and more empty lines at the start, and reads the target as a
 /// destination. What lies inside of both readers' bounds is read by both, and likewise.
 fn agrees(bytes: &[u8], target: Option<&str>) {
     let local = parse(bytes);
@@ -50,7 +50,8 @@ fn agrees(bytes: &[u8], target: Option<&str>) {
         (Some(head), Some(target)) if head.len() <= MAX_HEAD => match target.parse::<Destination>() {
             Ok(destination) => {
                 let local = local.expect("the gateway accepts it").expect("the gateway found its end");
-                assert_eq!((&local.destination, local.head_len), (&destination, head.len()));
+                let expected = Head { request: Request::Connect(destination), head_len: head.len() };
+                assert_eq!(local, expected);
             }
             Err(_) => assert!(local.is_err(), "a target that is no destination"),
         },
@@ -59,7 +60,8 @@ fn agrees(bytes: &[u8], target: Option<&str>) {
             let applies = !head.starts_with(b"\r\n") && fields <= FIELDS && head.ends_with(b"\r\n\r\n");
             let version = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
             if applies && version.ends_with(b" HTTP/1.1") {
-                assert!(!matches!(local, Ok(Some(_))), "the enclave's reader accepts it");
+                let tunnel = matches!(local, Ok(Some(Head { request: Request::Connect(_), .. })));
+                assert!(!tunnel, "the enclave's reader accepts it");
             }
         }
         _ => {}

@@ -77,7 +77,8 @@ pub fn rule_sets(bytes: &[u8]) {
             return mistakes.iter().for_each(|mistake| plain(&mistake.to_string()));
         }
     };
-    let lines = text.lines().count() as u64;
+    // YAML 1.2 section 5.4: a carriage return ends a line too.
+    let lines = text.matches(['\n', '\r']).count() as u64 + 1;
     for set in &sets {
         assert!(!set.name.is_empty());
         for (target, line) in &set.targets {

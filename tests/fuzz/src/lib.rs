@@ -35,6 +35,8 @@ pub mod gateway_head;
 #[cfg(feature = "programs")]
 pub mod host;
 #[cfg(feature = "programs")]
+pub mod local_content;
+#[cfg(feature = "programs")]
 pub mod local_head;
 #[cfg(feature = "programs")]
 pub mod manifest;
@@ -87,6 +89,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("host_answer_raw", host::answer),
     #[cfg(feature = "programs")]
     ("rule_sets_raw", host::rule_sets),
+    #[cfg(feature = "programs")]
+    ("local_content_raw", local_content::raw),
     #[cfg(feature = "programs")]
     ("local_head_raw", local_head::raw),
     #[cfg(feature = "programs")]

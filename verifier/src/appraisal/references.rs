@@ -73,9 +73,16 @@ impl ReferenceValues {
     }
 
     /// Every measurement that these PCRs match, the one that [`Self::appraise`] gives first, and the `limit` nearest of
-    /// the others, each with what differs. For people: it looks at every measurement, and sorts them.
-    pub fn explain(&self, pcrs: &PcrSet, limit: usize) -> Explanation<'_> {
-        Explanation::new(self.matching(pcrs).collect(), self.iter(), pcrs, limit)
+    /// the others, each with what differs; of those that `among` picks, since not everybody may see all. For people: it
+    /// looks at every measurement, and sorts them.
+    pub fn explain(
+        &self,
+        pcrs: &PcrSet,
+        limit: usize,
+        among: impl Fn(&Measurement) -> bool,
+    ) -> Explanation<'_> {
+        let matching = self.matching(pcrs).filter(|one| among(one)).collect();
+        Explanation::new(matching, self.iter().filter(|one| among(one)), pcrs, limit)
     }
 
     /// Every measurement that these PCRs match, the most specific first.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Line, Link};
+use super::{line::Line, link::Link};
 
 /// Connections to the host half that wait for a request, so that opening one
 /// more is a single round trip. They are refilled after each use and not

@@ -121,10 +121,7 @@ impl Document {
         }
         let Some(spec) = self.spec else { return wrong(place, "spec is missing".to_owned()) };
         for other in spec.value.others.keys() {
-            wrong(
-                Some(spec.referenced),
-                format!("spec.{}: unknown field; known is targets", other.escape_debug()),
-            );
+            wrong(Some(spec.referenced), format!("spec.{}: unknown field; known is targets", other));
         }
         let Some(targets) = spec.value.targets else {
             return wrong(
@@ -143,10 +140,7 @@ impl Document {
                 Ok(rule) => parsed.push((rule, target.referenced.line())),
                 Err(why) => {
                     let why = crate::attest::chain(&why);
-                    wrong(
-                        Some(target.referenced),
-                        format!("target \"{}\" {why}", target.value.escape_debug()),
-                    );
+                    wrong(Some(target.referenced), format!("target \"{}\" {why}", target.value));
                 }
             }
         }
@@ -180,8 +174,17 @@ pub struct FileMistake {
 
 impl FileMistake {
     fn at(place: Option<Location>, message: String) -> Self {
-        Self { line: place.map_or(0, |place| place.line()), message }
+        Self { line: place.map_or(0, |place| place.line()), message: plain(&message) }
     }
+}
+
+/// A message quotes the file, and ends in a log: control characters are escaped.
+fn plain(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for char in message.chars() {
+        if char.is_control() { text.extend(char.escape_default()) } else { text.push(char) }
+    }
+    text
 }
 
 /// `4: what is wrong`
@@ -257,6 +260,12 @@ spec:
         assert_eq!(
             mistakes("apiVersion: v1\nkind: ConfigMap\n"),
             ["2: expected apiVersion zalando.org/v1, kind EgressRuleSet; found v1, ConfigMap"]
+        );
+        assert_eq!(
+            mistakes("apiVersion: zalando.org/v1\nkind: \"Egress\\e[2J\"\n"),
+            [
+                "2: expected apiVersion zalando.org/v1, kind EgressRuleSet; found zalando.org/v1, Egress\\u{1b}[2J"
+            ]
         );
         let head = "apiVersion: zalando.org/v1\nkind: EgressRuleSet\n";
         assert_eq!(mistakes(&format!("{head}metadata: {{ name: a }}\n")), ["2: spec is missing"]);

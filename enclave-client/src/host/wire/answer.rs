@@ -80,11 +80,18 @@ impl AnswerHead {
         if head.len() > MAX_HEAD {
             return Err(AnswerError::TooLong);
         }
+        // httparse takes a status line without the space behind the status (RFC 9112 section 4).
+        if head.len() < MIN_ANSWER {
+            return Err(AnswerError::NotHttp(httparse::Error::Status));
+        }
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         match response.parse(head).map_err(AnswerError::NotHttp)? {
             httparse::Status::Complete(len) if len == head.len() && ends_in_crlf_only(head) => {}
             _ => return Err(AnswerError::NotHttp(httparse::Error::NewLine)),
+        }
+        if response.version != Some(1) {
+            return Err(AnswerError::NotHttp(httparse::Error::Version));
         }
         let one = |name: &'static str| {
             let mut values = response.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
@@ -227,9 +234,11 @@ mod tests {
     fn heads_that_are_none() {
         use AnswerError::*;
         for (head, error) in [
-            ("SSH-2.0-x\r\n\r\n", NotHttp(httparse::Error::Version)),
-            ("HTTP/1.1 200 OK\n\n", NotHttp(httparse::Error::NewLine)),
-            ("HTTP/1.1 200 OK\r\n", NotHttp(httparse::Error::NewLine)),
+            ("SSH-2.0-OpenSSH_9.9\r\n\r\n", NotHttp(httparse::Error::Version)),
+            ("HTTP/1.1 200\r\n\r\n", NotHttp(httparse::Error::Status)),
+            ("HTTP/1.0 200 OK\r\n\r\n", NotHttp(httparse::Error::Version)),
+            ("HTTP/1.1 200 Okay\n\n", NotHttp(httparse::Error::NewLine)),
+            ("HTTP/1.1 200 Okay\r\n", NotHttp(httparse::Error::NewLine)),
             ("HTTP/1.1 100 Continue\r\n\r\n", Status),
             ("HTTP/1.1 999 X\r\n\r\n", Status),
             ("HTTP/1.1 200 OK\r\nContent-Length: 4097\r\n\r\n", Field("content-length")),

@@ -229,11 +229,30 @@ fn both_words_in_one() {
             ],
             ingress: vec![8443],
             warnings: vec![
-                "14:5: outboundConnections[1]: is never reached, egress.deny[0] (line 5): deny auth.mycorp.com",
+                "14:5: outboundConnections[1]: is never reached: denied by egress.deny[0] (line 5): deny auth.mycorp.com",
             ],
             ..Meaning::NOTHING
         },
     );
     let names = ["payments.example", "10.0.0.1"].map(str::to_owned);
     assert_eq!(manifest.ingress[0].tls, IngressTls::Attested { names: names.into() });
+}
+
+/// The fixtures are the pages' examples word for word.
+#[test]
+fn the_fixtures_are_the_seeds() {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let shared = std::env::var_os("COUNTERSIGN_SHARED").map_or_else(beside, PathBuf::from);
+    if !shared.join("seeds").is_dir() {
+        println!("skipped: no {}", shared.join("seeds").display());
+        return;
+    }
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (fixture, page) in [
+        (include_str!("../fixtures/enclaver-manifest.yaml"), "enclaver-manifest.txt"),
+        (include_str!("../fixtures/oblv-user-plugins.yaml"), "oblv-outbound-connections.txt"),
+    ] {
+        let page = std::fs::read_to_string(shared.join("seeds").join(page)).unwrap();
+        assert!(words(&page).contains(&words(fixture)), "{fixture}");
+    }
 }

@@ -8,7 +8,7 @@ use crate::egress::{NamePattern, PolicyError, pattern::Label};
 ///
 /// ```text
 ///   a.**.b.**.c.d   =   a   **  b  **   c.d
-///                       │       │       └── from the right, to the last `**`: a path in `names`
+///                       │       │       └── from the right, to the last `**`: a path in the tree
 ///                       │       └────────── between the first and the last: a list, usually empty
 ///                       └────────────────── from the left, to the first `**`: a path in a tree at that place
 /// ```

@@ -37,6 +37,7 @@ enum Next {
     #[default]
     Nowhere,
     Single(Box<str>, PlaceId),
+    #[expect(clippy::box_collection, reason = "a map takes 48 bytes, and most places need none")]
     Several(Box<HashMap<Box<str>, PlaceId>>),
 }
 

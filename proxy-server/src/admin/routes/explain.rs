@@ -3,7 +3,8 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Json, extract::State, response::IntoResponse};
 use countersign_verifier::{
-    Evidence, Expectations, Expected, Freshness, Pcr, PcrIndex, PcrSet, Refusal, UnverifiedDocument,
+    Evidence, Expectations, Expected, Explanation, Freshness, Measurement, PcrSet, Refusal,
+    UnverifiedDocument,
 };
 use tokio::task::spawn_blocking;
 
@@ -19,7 +20,7 @@ use crate::{
         problem::ApiError,
         state::{Api, Shared},
     },
-    policy::{Admitting, Policy},
+    policy::Policy,
 };
 
 /// Explains an attestation document: what it says, whether it holds, which
@@ -132,50 +133,38 @@ struct Compared {
     nearest: Option<Nearest>,
 }
 
-/// Compares with every measurement that `sees` shows. Among the same number of
-/// differences, the one that differs in fewer of PCR0, 1 and 2 is nearer: the
-/// same image with another signer is closer than another image.
+/// Compares with every measurement that `sees` shows.
 fn compare(policy: &Policy, actual: &PcrSet, sees: impl Fn(&str) -> bool) -> Compared {
-    let mut matches = Vec::new();
-    let mut nearest: Option<((usize, usize), &Admitting)> = None;
-    for admitting in policy.all_admitting().filter(|admitting| sees(admitting.workload.name.as_str())) {
-        let all = differences(&admitting.pcrs, actual).count();
-        if all == 0 {
-            matches.push(Match {
-                workload: admitting.workload.name.to_string(),
-                measurement: admitting.name.to_string(),
-            });
-            continue;
-        }
-        let of_the_image = differences(&admitting.pcrs, actual).filter(|(index, ..)| index.get() < 3).count();
-        if nearest.as_ref().is_none_or(|(least, _)| (all, of_the_image) < *least) {
-            nearest = Some(((all, of_the_image), admitting));
-        }
-    }
+    let known = |measurement: &Measurement| policy.admitting(measurement.name());
+    let among = |measurement: &Measurement| {
+        known(measurement).is_some_and(|admitting| sees(admitting.workload.name.as_str()))
+    };
+    let Explanation { matching, nearest } = policy.references().explain(actual, 1, among);
+    let mut matches: Vec<_> = matching
+        .into_iter()
+        .filter_map(known)
+        .map(|one| Match { workload: one.workload.name.to_string(), measurement: one.name.to_string() })
+        .collect();
     matches.sort_by(|a, b| (&a.workload, &a.measurement).cmp(&(&b.workload, &b.measurement)));
-    let nearest = nearest.filter(|_| matches.is_empty()).map(|(_, admitting)| Nearest {
-        workload: admitting.workload.name.to_string(),
-        measurement: admitting.name.to_string(),
-        differences: differences(&admitting.pcrs, actual)
-            .map(|(index, expected, actual)| Difference {
-                pcr: index.get(),
-                of: meaning(index),
-                expected: expected.to_string(),
-                actual: actual.map(ToString::to_string),
-            })
-            .collect(),
+    let nearest = nearest.into_iter().next().filter(|_| matches.is_empty());
+    let nearest = nearest.and_then(|near| {
+        known(near.measurement).map(|one| Nearest {
+            workload: one.workload.name.to_string(),
+            measurement: one.name.to_string(),
+            differences: near.differences.into_iter().map(difference).collect(),
+        })
     });
     Compared { matches, nearest }
 }
 
-fn differences<'a>(
-    expected: &'a PcrSet,
-    actual: &'a PcrSet,
-) -> impl Iterator<Item = (PcrIndex, &'a Pcr, Option<&'a Pcr>)> {
-    expected.iter().filter_map(|(index, expected)| {
-        let actual = actual.get(index);
-        (actual != Some(expected)).then_some((index, expected, actual))
-    })
+fn difference(found: countersign_verifier::Difference) -> Difference {
+    let countersign_verifier::Difference { index, expected, actual } = found;
+    Difference {
+        pcr: index.get(),
+        of: meaning(index),
+        expected: expected.to_string(),
+        actual: actual.map(|actual| actual.to_string()),
+    }
 }
 
 fn words(document: &model::DocumentView, holds: bool, revoked: Option<&str>, compared: &Compared) -> String {

@@ -9,7 +9,9 @@ use tokio_util::io::SyncIoBridge;
 
 use super::audit::export;
 use crate::{
-    audit::{AuditKey, AuditPublicKey, Known, KnownHeads, Report, TrustedKeys, verify_export},
+    audit::{
+        AuditKey, AuditPublicKey, Distrust, Finding, Known, KnownHeads, Report, TrustedKeys, verify_export,
+    },
     cli::{
         client::Client,
         failure::Failure,
@@ -53,8 +55,19 @@ pub(in crate::cli) async fn verify(verify: AuditVerify, reach: Reach) -> Result<
     };
     if no_keys && report.checkpoints > 0 {
         show::note(NO_KEYS);
+    } else if report.findings.iter().any(names_an_unknown_key) {
+        show::note(OTHER_KEYS);
     }
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Every replica signs with a key of its own, and a machine knows only its own.
+fn names_an_unknown_key(finding: &Finding) -> bool {
+    let (Finding::CheckpointDistrusted { reason, .. } | Finding::AnchorDistrusted { reason, .. }) = finding
+    else {
+        return false;
+    };
+    matches!(reason, Distrust::UnknownKey { .. })
 }
 
 /// Reads the export while it comes, in memory that does not grow with it.
@@ -120,6 +133,10 @@ fn of_file(failure: Failure, path: &Path) -> Failure {
 
 const NO_KEYS: &str = "no --key was named, so no checkpoint is believed: replica list --output json has each replica's \
                        key (audit_key); keep them where whoever writes to the store does not come";
+
+const OTHER_KEYS: &str = "a checkpoint names a key that was not given. Other replicas sign with keys of their own: replica \
+                          list --output json shows what each says its key is (audit_key); name those you trust, --key \
+                          FILE for each";
 
 /// A key is a line, known heads are some KiB.
 const SMALL: usize = 64 * 1024;

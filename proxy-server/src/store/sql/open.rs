@@ -1,11 +1,15 @@
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokio::sync::Mutex;
 
 use super::{SqlStore, append::OwnChain, postgres, sqlite};
 use crate::{
     audit::{AuditKey, ChainName},
-    config::Hints,
+    config::{Hints, StorePlace},
     store::{Store, StoreError},
 };
 
@@ -25,6 +29,16 @@ pub enum StoreConfig {
         /// Whether it is asked to tell of changes.
         hints: Hints,
     },
+}
+
+impl StoreConfig {
+    /// As a configuration says it.
+    pub fn new(place: &StorePlace, state_directory: &Path) -> Self {
+        match place {
+            StorePlace::File => Self::Sqlite { directory: state_directory.to_owned() },
+            StorePlace::Postgres { url, hints } => Self::Postgres { url: url.clone(), hints: *hints },
+        }
+    }
 }
 
 /// A URL may hold a password.

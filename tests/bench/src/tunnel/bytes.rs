@@ -5,7 +5,7 @@ use socket2::Socket;
 use tokio::time::{Instant, sleep};
 
 use super::way::Way;
-use crate::child::Server;
+use crate::child::{Server, cpu_of};
 use crate::failure::{Context, Failure};
 use crate::report::{Goal, Report};
 use crate::settings::Settings;
@@ -14,7 +14,7 @@ use crate::upstream::{SINK, SOURCE, Upstream};
 
 /// Where bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     /// To the upstream.
     Up,
     /// From it.
@@ -22,29 +22,46 @@ pub(super) enum Direction {
 }
 
 /// One way to move bytes, and what was seen of it.
-pub(super) struct Contestant<'a> {
-    name: &'static str,
+pub(crate) struct Contestant<'a> {
+    /// For the report.
+    pub(crate) name: &'static str,
     way: Way,
-    server: Option<&'a Server>,
+    servers: &'a [Server],
 }
 
 impl<'a> Contestant<'a> {
-    pub(super) fn new(name: &'static str, way: Way, server: Option<&'a Server>) -> Self {
-        Self { name, way, server }
+    /// The servers on the way, none of them for a direct connection.
+    pub(crate) fn new(name: &'static str, way: Way, servers: &'a [Server]) -> Self {
+        Self { name, way, servers }
     }
 }
 
-/// Moves bytes one way through one tunnel that has its connection to itself, in turns; the first is ours.
+/// Measures, and reports beside the goals of the gate; the first is ours.
 ///
 /// # Errors
 /// A tunnel that does not carry.
 pub(super) async fn run(
-    contestants: &mut [Contestant<'_>],
+    contestants: &[Contestant<'_>],
     direction: Direction,
     upstream: &Upstream,
     settings: &Settings,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    let turns = measure(contestants, direction, upstream, settings).await?;
+    summarise(contestants, &turns, direction, report);
+    Ok(())
+}
+
+/// Moves bytes one way through one tunnel that has its connection to itself, in turns: those of each contestant.
+///
+/// # Errors
+/// A tunnel that does not carry.
+pub(crate) async fn measure(
+    contestants: &[Contestant<'_>],
+    direction: Direction,
+    upstream: &Upstream,
+    settings: &Settings,
+) -> Result<Vec<Turns>, Failure> {
     let mut turns = vec![Turns::default(); contestants.len()];
     for round in 1..=settings.rounds() {
         for (contestant, turns) in contestants.iter().zip(&mut turns) {
@@ -52,8 +69,7 @@ pub(super) async fn run(
             turns.push(turn(contestant, direction, upstream, settings).await.context(contestant.name)?);
         }
     }
-    summarise(contestants, &turns, direction, report);
-    Ok(())
+    Ok(turns)
 }
 
 async fn turn(
@@ -71,7 +87,7 @@ async fn turn(
         Direction::Down => receive(&socket),
     });
     sleep(SETTLE).await;
-    let cpu = || contestant.server.map_or(Ok(Default::default()), Server::cpu);
+    let cpu = || cpu_of(contestant.servers);
     let (began, bytes, before) = (Instant::now(), upstream.bytes(), cpu()?);
     sleep(settings.turn()).await;
     let (wall, bytes, cpu) = (began.elapsed(), upstream.bytes() - bytes, cpu()?.saturating_sub(before));
@@ -121,14 +137,14 @@ fn summarise(contestants: &[Contestant<'_>], turns: &[Turns], direction: Directi
     report.add(&format!("tunnel-gbit-{word}-wall"), ours.per_wall_second(), "Gbit/s");
     for (contestant, theirs) in all {
         let name = contestant.name;
-        let (gbit, unit) = match contestant.server {
-            Some(_) => rate(theirs),
-            None => (theirs.per_wall_second(), "Gbit/s".to_owned()),
-        };
+        let served = !contestant.servers.is_empty();
+        let (gbit, unit) =
+            if served { rate(theirs) } else { (theirs.per_wall_second(), "Gbit/s".to_owned()) };
         report.add(&format!("tunnel-gbit-{word}-{name}"), gbit, unit);
-        let (ratio, unit) = match contestant.server {
-            Some(_) => (ours.per_cpu_second() / theirs.per_cpu_second(), "times its bytes a CPU-second"),
-            None => (ours.per_wall_second() / theirs.per_wall_second(), "times its bytes, wall"),
+        let (ratio, unit) = if served {
+            (ours.per_cpu_second() / theirs.per_cpu_second(), "times its bytes a CPU-second")
+        } else {
+            (ours.per_wall_second() / theirs.per_wall_second(), "times its bytes, wall")
         };
         let name = format!("tunnel-bytes-{word}-vs-{name}");
         match name.as_str() {
@@ -147,7 +163,8 @@ impl Direction {
         }
     }
 
-    fn word(self) -> &'static str {
+    /// For the report.
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Up => "up",
             Self::Down => "down",

@@ -2,9 +2,11 @@
 //!
 //! All proxies run at the same time but work one after the other; the load and the upstream share the other core.
 
-mod bytes;
-mod opens;
-mod way;
+pub(crate) mod bytes;
+pub(crate) mod opens;
+pub(crate) mod way;
+
+use std::slice;
 
 use countersign_protocol::Lease;
 
@@ -37,26 +39,27 @@ pub(crate) async fn run(settings: &Settings, report: &mut Report) -> Result<(), 
     let own = Way::own(&proxy, session.client(&proxy, b"http/1.1")?, upstream.address);
     let competitors =
         [("haproxy-mtls", haproxy.as_ref()), ("nginx-mtls", nginx.as_ref())].map(|(name, competitor)| {
-            competitor.map(|competitor| (name, Way::handshake(competitor), &competitor.server))
+            competitor
+                .map(|competitor| (name, Way::handshake(competitor), slice::from_ref(&competitor.server)))
         });
     let direct = Way::Direct { upstream: upstream.address };
 
     let mut opening = vec![
-        opens::Contestant::new("ours", Way::Standing(standing), Some(&proxy.server)),
-        opens::Contestant::new("ours-fresh-mtls", own.clone(), Some(&proxy.server)),
+        opens::Contestant::new("ours", Way::Standing(standing), slice::from_ref(&proxy.server)),
+        opens::Contestant::new("ours-fresh-mtls", own.clone(), slice::from_ref(&proxy.server)),
     ];
-    let mut moving = vec![bytes::Contestant::new("ours", own, Some(&proxy.server))];
+    let mut moving = vec![bytes::Contestant::new("ours", own, slice::from_ref(&proxy.server))];
     for (name, way, server) in competitors.into_iter().flatten() {
-        opening.push(opens::Contestant::new(name, way.clone(), Some(server)));
-        moving.push(bytes::Contestant::new(name, way, Some(server)));
+        opening.push(opens::Contestant::new(name, way.clone(), server));
+        moving.push(bytes::Contestant::new(name, way, server));
     }
-    opening.push(opens::Contestant::new("direct", direct.clone(), None));
-    moving.push(bytes::Contestant::new("direct", direct, None));
+    opening.push(opens::Contestant::new("direct", direct.clone(), &[]));
+    moving.push(bytes::Contestant::new("direct", direct, &[]));
 
     opens::run(&mut opening, settings, report).await?;
     upstream.settle(0, crate::tls::PATIENCE).await?;
     for direction in [Direction::Up, Direction::Down] {
-        bytes::run(&mut moving, direction, &upstream, settings, report).await?;
+        bytes::run(&moving, direction, &upstream, settings, report).await?;
     }
     Ok(())
 }

@@ -3,29 +3,42 @@ use std::sync::Arc;
 use tokio::{task::JoinSet, time::Instant};
 
 use super::way::Way;
-use crate::child::Server;
+use crate::child::{Server, cpu_of};
 use crate::failure::{Context, Failure};
 use crate::report::{Goal, Report};
 use crate::settings::Settings;
 use crate::stats::{Latencies, Turn, Turns, median};
 
 /// One way to open tunnels, and what was seen of it.
-pub(super) struct Contestant<'a> {
-    name: &'static str,
+pub(crate) struct Contestant<'a> {
+    /// For the report.
+    pub(crate) name: &'static str,
+    /// Many at once.
+    pub(crate) turns: Turns,
     way: Arc<Way>,
-    server: Option<&'a Server>,
-    turns: Turns,
+    servers: &'a [Server],
     p50: Vec<f64>,
     p99: Vec<f64>,
 }
 
 impl<'a> Contestant<'a> {
-    pub(super) fn new(name: &'static str, way: Way, server: Option<&'a Server>) -> Self {
-        Self { name, way: Arc::new(way), server, turns: Turns::default(), p50: Vec::new(), p99: Vec::new() }
+    /// The servers on the way, none of them for a direct connection.
+    pub(crate) fn new(name: &'static str, way: Way, servers: &'a [Server]) -> Self {
+        Self { name, way: Arc::new(way), servers, turns: Turns::default(), p50: Vec::new(), p99: Vec::new() }
+    }
+
+    /// Median over the rounds of the median, one at a time, in microseconds.
+    pub(crate) fn p50(&self) -> f64 {
+        median(self.p50.iter().copied())
+    }
+
+    /// The same of the 99th percentile.
+    pub(crate) fn p99(&self) -> f64 {
+        median(self.p99.iter().copied())
     }
 }
 
-/// Opens tunnels, one at a time for the latency and many at once for the rate, in turns; the first is ours.
+/// Measures, and reports beside the goals of the gate; the first is ours.
 ///
 /// # Errors
 /// A tunnel that does not open.
@@ -34,6 +47,16 @@ pub(super) async fn run(
     settings: &Settings,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    measure(contestants, settings).await?;
+    summarise(contestants, report);
+    Ok(())
+}
+
+/// Opens tunnels, one at a time for the latency and many at once for the rate, in turns.
+///
+/// # Errors
+/// A tunnel that does not open.
+pub(crate) async fn measure(contestants: &mut [Contestant<'_>], settings: &Settings) -> Result<(), Failure> {
     for round in 1..=settings.rounds() {
         for contestant in &mut *contestants {
             println!("opens, round {round} of {}: {}", settings.rounds(), contestant.name);
@@ -44,7 +67,6 @@ pub(super) async fn run(
             contestant.turns.push(many);
         }
     }
-    summarise(contestants, report);
     Ok(())
 }
 
@@ -53,7 +75,7 @@ async fn turn(
     at_once: usize,
     settings: &Settings,
 ) -> Result<(Turn, Latencies), Failure> {
-    let cpu = || contestant.server.map_or(Ok(Default::default()), Server::cpu);
+    let cpu = || cpu_of(contestant.servers);
     let (began, before) = (Instant::now(), cpu()?);
     let deadline = began + settings.turn();
     let mut tasks = JoinSet::new();
@@ -81,22 +103,20 @@ async fn turn(
 
 fn summarise(contestants: &[Contestant<'_>], report: &mut Report) {
     let Some((ours, others)) = contestants.split_first() else { return };
-    let p50 = median(ours.p50.iter().copied());
-    report.judge("tunnel-open-p50-us", p50, "µs, one at a time", Goal::AtMost(170.0));
-    report.add("tunnel-open-p99-us", median(ours.p99.iter().copied()), "µs, one at a time");
+    report.judge("tunnel-open-p50-us", ours.p50(), "µs, one at a time", Goal::AtMost(170.0));
+    report.add("tunnel-open-p99-us", ours.p99(), "µs, one at a time");
     let (rate, unit) = ours.turns.per_second_core();
     report.judge("tunnel-opens-per-second-core", rate, unit, Goal::AtLeast(20_000.0));
     report.add("tunnel-opens-per-wall-second", ours.turns.per_wall_second(), "1/s");
     for other in others {
         let name = other.name;
-        let p50 = median(other.p50.iter().copied());
-        report.add(&format!("tunnel-open-p50-{name}-us"), p50, "µs, one at a time");
-        let Some(_) = other.server else {
+        report.add(&format!("tunnel-open-p50-{name}-us"), other.p50(), "µs, one at a time");
+        if other.servers.is_empty() {
             let ratio = ours.turns.per_wall_second() / other.turns.per_wall_second();
             report.add(&format!("tunnel-opens-{name}-per-wall-second"), other.turns.per_wall_second(), "1/s");
             report.add(&format!("tunnel-open-vs-{name}"), ratio, "times its opens, wall");
             continue;
-        };
+        }
         let (rate, unit) = other.turns.per_second_core();
         match name {
             "ours-fresh-mtls" => {

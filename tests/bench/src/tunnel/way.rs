@@ -5,26 +5,28 @@ use tokio::net::TcpStream;
 
 use crate::competitor::Competitor;
 use crate::failure::{Context, Failure};
-use crate::fleet::{Standing, StreamTunnel, echo, handshake_only, own_connection};
+use crate::fleet::{Standing, StreamTunnel, connect_request, echo, handshake_only, own_connection};
 use crate::proxy::Proxy;
 use crate::tls;
 use crate::upstream::ECHO;
 
 /// A way to the upstream.
 #[derive(Clone)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// Ours, a stream on a standing connection.
     Standing(Vec<Standing>),
     /// Ours, a connection to itself.
     Own { gateway: SocketAddr, client: Arc<ClientConfig>, upstream: SocketAddr },
     /// A proxy that takes the handshake for the request.
     Handshake { address: SocketAddr, client: Arc<ClientConfig> },
-    /// No proxy.
+    /// An HTTP proxy in the clear, asked with CONNECT.
+    Connect { proxy: SocketAddr, upstream: SocketAddr },
+    /// No proxy, or one that takes the connection for the request.
     Direct { upstream: SocketAddr },
 }
 
 /// A tunnel that has its connection to itself, and its TLS state if there is any.
-pub(super) type OwnConnection = (TcpStream, Option<ClientConnection>);
+pub(crate) type OwnConnection = (TcpStream, Option<ClientConnection>);
 
 impl Way {
     pub(super) fn own(proxy: &Proxy, client: Arc<ClientConfig>, upstream: SocketAddr) -> Self {
@@ -39,13 +41,13 @@ impl Way {
     ///
     /// # Errors
     /// It does not open.
-    pub(super) async fn open(&self, index: usize) -> Result<Open, Failure> {
+    pub(crate) async fn open(&self, index: usize) -> Result<Open, Failure> {
         Ok(match self {
             Self::Standing(connections) => {
                 let at = index.checked_rem(connections.len()).and_then(|at| connections.get(at));
                 Open::Stream(at.context("no standing connection")?.open().await?)
             }
-            Self::Own { .. } | Self::Handshake { .. } | Self::Direct { .. } => {
+            Self::Own { .. } | Self::Handshake { .. } | Self::Connect { .. } | Self::Direct { .. } => {
                 Open::Connection(Box::new(self.open_own(ECHO).await?))
             }
         })
@@ -55,17 +57,19 @@ impl Way {
     ///
     /// # Errors
     /// It does not open.
-    pub(super) async fn open_own(&self, first: u8) -> Result<OwnConnection, Failure> {
+    pub(crate) async fn open_own(&self, first: u8) -> Result<OwnConnection, Failure> {
         let stream = match self {
             Self::Standing(_) => return Err(Failure::new("a stream has no connection to itself")),
             Self::Own { gateway, client, upstream } => {
                 own_connection(*gateway, client, *upstream, first).await?
             }
             Self::Handshake { address, client } => handshake_only(*address, client, first).await?,
+            Self::Connect { proxy, upstream } => {
+                let stream = connect_request(tls::dial(*proxy).await?, *upstream).await?;
+                return Ok((echoed(stream, first).await?, None));
+            }
             Self::Direct { upstream } => {
-                let mut stream = tls::dial(*upstream).await?;
-                echo(&mut stream, first).await?;
-                return Ok((stream, None));
+                return Ok((echoed(tls::dial(*upstream).await?, first).await?, None));
             }
         };
         let (stream, tls) = stream.into_inner();
@@ -73,8 +77,13 @@ impl Way {
     }
 }
 
+async fn echoed(mut stream: TcpStream, first: u8) -> Result<TcpStream, Failure> {
+    echo(&mut stream, first).await?;
+    Ok(stream)
+}
+
 /// An open tunnel.
-pub(super) enum Open {
+pub(crate) enum Open {
     /// On a standing connection.
     Stream(StreamTunnel),
     /// On its own.
@@ -83,7 +92,7 @@ pub(super) enum Open {
 
 impl Open {
     /// A stream ends in order; a connection is reset, which spares both ends the wait for stragglers.
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         match self {
             Self::Stream(stream) => stream.close().await,
             Self::Connection(connection) => drop(connection),

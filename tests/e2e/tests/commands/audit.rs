@@ -32,6 +32,28 @@ async fn the_audit_holds_both_ways_and_as_a_file() {
     assert!(piped.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{piped}");
 }
 
+/// A revocation ends sessions of enclaves; each end leaves a row of its own, with its reason.
+#[tokio::test]
+async fn each_end_of_a_session_leaves_a_row() {
+    let proxy = Proxy::program(Setup::default(), PROXY).await;
+    let (machine, server) = (Way::machine(proxy.directory()), Way::admin(&proxy).await);
+    let admitted = proxy.admitted("payments-1.0").await;
+    server.say(&["measurement", "revoke", "payments/1.0", "--wait", "5s"]).await.good();
+    let list = ["audit", "list", "--kind", "end", "--output", "json"];
+    // The row is written in its turn, after the tunnels were cut.
+    let mut rows = Value::Null;
+    for _ in 0..100 {
+        rows = machine.say(&list).await.json();
+        if rows.as_array().is_some_and(|rows| !rows.is_empty()) {
+            break;
+        }
+    }
+    let found: Vec<_> = rows.as_array().unwrap().iter().map(|row| (&row["session"], &row["code"])).collect();
+    let session = Value::from(admitted.grant.session.to_string());
+    assert_eq!(found, [(&session, &Value::from("measurement-revoked"))]);
+    machine.say(&["audit", "verify"]).await.good();
+}
+
 #[tokio::test]
 async fn what_somebody_changed_is_found() {
     let proxy = Proxy::program(Setup::default(), PROXY).await;

@@ -1,78 +1,28 @@
-//! Learning, for development: what no rule allows passes, and is written down.
-//!
-//! A deny rule holds all the same: somebody has decided it.
-
 use std::{
     collections::{BTreeMap, HashSet, btree_map},
-    fmt::Write as _,
     fs, io,
     net::IpAddr,
-    num::NonZeroU16,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use countersign_protocol::{
-    AddressClass, Destination, Host,
+    AddressClass, Destination,
     egress::{Action, Denial, EgressPolicy, Entry, PolicyError, Rule},
-    unmap,
 };
 use tokio::time::{Instant, interval};
 use tracing::{error, warn};
 
-use crate::transport::Stream;
-
-/// Whether the rules hold.
-#[derive(Clone, Debug, Default)]
-pub enum Enforcement {
-    /// They do.
-    #[default]
-    Enforce,
-    /// What no rule allows passes and is recorded.
-    Learn(Arc<Recorder>),
-}
-
-impl Enforcement {
-    /// What comes of the policy's judgement of a destination.
-    pub(super) fn settle<'p>(
-        &self,
-        destination: &Destination,
-        judged: Result<&Rule, Denial<'p>>,
-    ) -> Result<(), Denial<'p>> {
-        match self {
-            Self::Enforce => judged.map(drop),
-            Self::Learn(recorder) => recorder.settle(destination, judged),
-        }
-    }
-
-    /// The policy for the addresses that a name leads to: while learning, the deny rules alone.
-    pub(super) fn for_addresses<'a>(&'a self, policy: &'a EgressPolicy) -> &'a EgressPolicy {
-        match self {
-            Self::Enforce => policy,
-            Self::Learn(recorder) => &recorder.permissive,
-        }
-    }
-
-    /// Notes an address that somebody has connected to and `policy` would not have allowed. Where the host half
-    /// dials, the address is not known.
-    pub(super) fn connected(&self, destination: &Destination, stream: &Stream, policy: &EgressPolicy) {
-        if let (Self::Learn(recorder), Stream::Tcp(stream)) = (self, stream)
-            && let Ok(peer) = stream.peer_addr()
-            && matches!(destination.host(), Host::Name(name) if &**name != HOST)
-            && policy.judge_address(destination, peer.ip()).is_err()
-        {
-            recorder.add_address(destination, peer.ip());
-        }
-    }
-}
+use super::{HOST, written};
 
 /// What was asked for, at most [`MAX_DESTINATIONS`] destinations.
 #[derive(Debug)]
 pub struct Recorder {
     started: Instant,
     gated: HashSet<Destination>,
-    permissive: EgressPolicy,
+    /// Everything but what a deny rule names.
+    pub(super) permissive: EgressPolicy,
     state: Mutex<State>,
 }
 
@@ -86,16 +36,17 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Seen {
-    count: u64,
-    first: Duration,
-    verdict: Verdict,
+pub(super) struct Seen {
+    pub(super) count: u64,
+    /// Since the start.
+    pub(super) first: Duration,
+    pub(super) verdict: Verdict,
     /// Special addresses that the name led to and somebody connected to, at most [`MAX_ADDRESSES`].
-    special: Vec<IpAddr>,
+    pub(super) special: Vec<IpAddr>,
 }
 
 #[derive(Debug)]
-enum Verdict {
+pub(super) enum Verdict {
     /// No rule allows it: this is what is learnt.
     Learnt,
     /// A rule of the manifest does.
@@ -118,7 +69,7 @@ impl Recorder {
         Ok(Self { started: Instant::now(), gated, permissive, state: Mutex::default() })
     }
 
-    fn settle<'p>(
+    pub(super) fn settle<'p>(
         &self,
         destination: &Destination,
         judged: Result<&Rule, Denial<'p>>,
@@ -143,7 +94,7 @@ impl Recorder {
         settled
     }
 
-    fn add_address(&self, destination: &Destination, address: IpAddr) {
+    pub(super) fn add_address(&self, destination: &Destination, address: IpAddr) {
         let mut state = self.state();
         if let Some(seen) = state.seen.get_mut(destination)
             && seen.special.len() < MAX_ADDRESSES
@@ -192,64 +143,13 @@ impl Recorder {
     /// The manifest that would allow what was asked for, and nothing else; how often, in comments.
     pub fn manifest(&self) -> String {
         let state = self.state();
-        let mut entries = String::new();
-        for (destination, seen) in &state.seen {
-            seen.describe(destination, &mut entries);
-        }
-        for (address, names) in special_addresses(&state.seen) {
-            let _ = writeln!(entries, "  # {} led to it", names.join(" and "));
-            entries.push_str(&entry(&address));
-        }
-        let mut text = String::from(HEADER);
-        if state.more > 0 {
-            let more = state.more;
-            let _ = writeln!(
-                text,
-                "# {more} connections went to others than these {MAX_DESTINATIONS} destinations."
-            );
-        }
-        let is_empty = entries.lines().all(|line| line.trim_start().starts_with('#'));
-        let _ = writeln!(text, "version: v1\noutboundConnections:{}", if is_empty { " []" } else { "" });
-        text + &entries
+        written::manifest(&state.seen, state.more)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No panic can leave it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Seen {
-    fn describe(&self, destination: &Destination, text: &mut String) {
-        let Self { count, first, verdict, .. } = self;
-        let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
-        let _ = write!(text, "  # {times}, first after {} s", first.as_secs());
-        let _ = match verdict {
-            Verdict::Learnt => writeln!(text),
-            Verdict::Allowed(rule) => writeln!(text, "; was allowed by {}", one_line(rule)),
-            Verdict::Gated => {
-                writeln!(text, ": {destination}, through its proxy; keep its entry of type proxy")
-            }
-            Verdict::Denied(why) => writeln!(text, ": {destination}, and did not pass: {}", one_line(why)),
-        };
-        if matches!(verdict, Verdict::Learnt | Verdict::Allowed(_)) {
-            text.push_str(&entry(destination));
-        }
-    }
-}
-
-/// By address and port, the names that led there; without those that were asked for by their address.
-fn special_addresses(seen: &BTreeMap<Destination, Seen>) -> BTreeMap<Destination, Vec<String>> {
-    let mut found: BTreeMap<Destination, Vec<String>> = BTreeMap::new();
-    for (name, address) in seen.iter().flat_map(|(name, seen)| seen.special.iter().map(move |ip| (name, *ip)))
-    {
-        let Some(port) = NonZeroU16::new(name.port()) else { continue };
-        let address = Destination::new(Host::Address(unmap(address)), port);
-        if !seen.contains_key(&address) {
-            found.entry(address).or_default().push(name.to_string());
-        }
-    }
-    found
 }
 
 /// Whether a rule could allow it: not against a deny rule, and no rule ever opens a multicast address.
@@ -259,15 +159,6 @@ fn can_be_learnt(denial: &Denial<'_>) -> bool {
         Denial::Special { class, .. } => *class != AddressClass::NotUnicast,
         Denial::Rule(_) | Denial::Elsewhere { .. } => false,
     }
-}
-
-fn entry(destination: &Destination) -> String {
-    format!("  - type: default\n    fqdn: \"{}\"\n    port: {}\n", destination.host(), destination.port())
-}
-
-/// A rule's origin holds words of the manifest, which may hold anything.
-fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
 }
 
 /// Every name and address, special ones too.
@@ -280,22 +171,10 @@ fn anything() -> impl Iterator<Item = Rule> {
 /// Networks that no larger one opens.
 const SPECIAL: [&str; 5] = ["127.0.0.0/8", "::1", "169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"];
 
-/// The parent's loopback.
-const HOST: &str = "host";
-
-const HEADER: &str = "\
-# What the application asked for while countersign-enclave was learning. Read it before you use it: whatever
-# stands here may leave the enclave.
-";
-
-const MAX_DESTINATIONS: usize = 10_000;
+pub(super) const MAX_DESTINATIONS: usize = 10_000;
 
 const MAX_ADDRESSES: usize = 16;
 
-const WRITE_EVERY: Duration = Duration::from_secs(5);
+pub(super) const WRITE_EVERY: Duration = Duration::from_secs(5);
 
 const WRITES_TO_A_WARNING: u64 = 12;
-
-#[cfg(test)]
-#[path = "learn_tests.rs"]
-mod tests;

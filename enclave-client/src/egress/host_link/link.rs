@@ -1,0 +1,248 @@
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use countersign_protocol::{Destination, Host, egress::EgressPolicy};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    cache::Cache,
+    line::{Line, Trouble},
+    spares::Spares,
+};
+use crate::{
+    egress::EgressError,
+    host::{
+        backoff,
+        wire::{Accepted, Addresses, Answer, AnswerError, HostCode, Request},
+    },
+    random::Fraction,
+    transport::{Dial, DialError, Stream},
+};
+
+/// The way to the host half. Clones share what it knows.
+#[derive(Clone, Debug)]
+pub struct HostLink(pub(super) Arc<Link>);
+
+#[derive(Debug)]
+pub(super) struct Link {
+    at: Dial,
+    cache: Cache,
+    pub(super) spares: Spares,
+    /// When the host half was last found to be away.
+    away: Mutex<Option<Instant>>,
+}
+
+impl HostLink {
+    /// Knows where the host half listens; connects when asked to.
+    pub fn new(at: Dial) -> Self {
+        let (cache, spares) = (Cache::default(), Spares::default());
+        Self(Arc::new(Link { at, cache, spares, away: Mutex::default() }))
+    }
+
+    /// Has the host half resolve the name, judges the addresses here, has it dial
+    /// one of those that pass. For an address, and for the word `host`, the
+    /// judgement of the destination, which the caller made, was the whole one.
+    ///
+    /// # Errors
+    /// [`EgressError`].
+    pub async fn open(
+        &self,
+        destination: &Destination,
+        policy: &EgressPolicy,
+    ) -> Result<Stream, EgressError> {
+        let open = async {
+            if !is_resolved(destination) {
+                return self.0.connect(destination, Accepted::Itself).await;
+            }
+            let judged = judge(policy, destination, &self.0.addresses(destination).await?)?;
+            match self.0.connect(destination, Accepted::These(judged)).await {
+                // The name has moved since it was asked for.
+                Err(EgressError::Host(problem)) if HostCode::AddressesDiffer.is(&problem) => {
+                    self.0.cache.forget(destination);
+                    let judged = judge(policy, destination, &self.0.addresses(destination).await?)?;
+                    self.0.connect(destination, Accepted::These(judged)).await
+                }
+                other => other,
+            }
+        };
+        timeout(OPEN_DEADLINE, open).await.unwrap_or(Err(EgressError::Deadline))
+    }
+
+    /// The addresses that the host half's resolver knows for a destination, with its port;
+    /// never none. An address is itself, and nobody is asked.
+    ///
+    /// # Errors
+    /// [`EgressError`].
+    pub async fn resolve(&self, destination: &Destination) -> Result<Vec<SocketAddr>, EgressError> {
+        let with_port = |ip: &IpAddr| SocketAddr::new(*ip, destination.port());
+        match destination.host() {
+            Host::Address(ip) => Ok(vec![with_port(ip)]),
+            Host::Name(name) if &**name == "host" => Err(EgressError::NoAddress),
+            Host::Name(_) => {
+                let asked = timeout(OPEN_DEADLINE, self.0.addresses(destination)).await;
+                let addresses = asked.unwrap_or(Err(EgressError::Deadline))?;
+                Ok(addresses.as_slice().iter().map(with_port).collect())
+            }
+        }
+    }
+
+    /// Has the host half dial one address of a destination, which the caller
+    /// judged. The name goes along, for the rule sets of the parent name names.
+    ///
+    /// # Errors
+    /// [`EgressError`].
+    pub async fn dial(&self, destination: &Destination, address: IpAddr) -> Result<Stream, EgressError> {
+        let accepted = match Addresses::first_of([address]) {
+            Some(address) if is_resolved(destination) => Accepted::These(address),
+            _ => Accepted::Itself,
+        };
+        let dial = timeout(OPEN_DEADLINE, self.0.connect(destination, accepted));
+        dial.await.unwrap_or(Err(EgressError::Deadline))
+    }
+}
+
+fn is_resolved(destination: &Destination) -> bool {
+    matches!(destination.host(), Host::Name(name) if &**name != "host")
+}
+
+/// Those addresses that the enclave's policy lets pass.
+fn judge(policy: &EgressPolicy, to: &Destination, addresses: &Addresses) -> Result<Addresses, EgressError> {
+    let mut denied = None;
+    let mut passing = Vec::new();
+    for &address in addresses.as_slice() {
+        match policy.judge_address(to, address) {
+            Ok(()) => passing.push(address),
+            Err(denial) => denied = Some(EgressError::denied(to, &denial)),
+        }
+    }
+    Addresses::first_of(passing).ok_or(denied.unwrap_or(EgressError::NoAddress))
+}
+
+impl Link {
+    async fn addresses(self: &Arc<Self>, destination: &Destination) -> Result<Addresses, EgressError> {
+        if let Some(known) = self.cache.get(destination) {
+            return Ok(known);
+        }
+        let (line, answer) = self.ask(&Request::Resolve(destination.clone())).await?;
+        match answer {
+            Answer::Resolved(resolved) => {
+                // The host half takes the next request on the same connection.
+                self.spares.put(line);
+                let addresses = resolved.addresses().ok_or(EgressError::NoAddress)?;
+                self.cache.put(destination, &addresses, resolved.lifetime_seconds);
+                Ok(addresses)
+            }
+            Answer::Refused(problem) => Err(EgressError::Host(problem)),
+            Answer::Connected(_) => Err(invalid(&AnswerError::Body)),
+        }
+    }
+
+    async fn connect(self: &Arc<Self>, to: &Destination, accepted: Accepted) -> Result<Stream, EgressError> {
+        let request = Request::Connect { destination: to.clone(), accepted };
+        let (line, answer) = self.ask(&request).await?;
+        let Request::Connect { accepted, .. } = &request else { return Err(EgressError::Deadline) };
+        match (answer, accepted, to.host()) {
+            (Answer::Refused(problem), ..) => Err(EgressError::Host(problem)),
+            // A host half that lies says what was asked for; this finds one that errs.
+            (Answer::Connected(address), Accepted::These(these), _)
+                if !these.as_slice().contains(&address) =>
+            {
+                Err(invalid(&AnswerError::Field("Countersign-Address")))
+            }
+            (Answer::Connected(address), Accepted::Itself, Host::Address(asked)) if address != *asked => {
+                Err(invalid(&AnswerError::Field("Countersign-Address")))
+            }
+            (Answer::Connected(_), ..) => Ok(line.into_stream()),
+            (Answer::Resolved(_), ..) => Err(invalid(&AnswerError::Body)),
+        }
+    }
+
+    /// Asks over a connection that was opened ahead, or else over a new one. One
+    /// that the host half closed meanwhile is no answer: the next one is tried.
+    async fn ask(self: &Arc<Self>, request: &Request) -> Result<(Line, Answer), EgressError> {
+        while let Some(line) = self.spares.take() {
+            match line.ask(request).await {
+                Err(Trouble::Gone(_)) => {}
+                answered => return self.answered(answered),
+            }
+        }
+        let answered = self.line().await?.ask(request).await;
+        self.answered(answered)
+    }
+
+    fn answered(
+        self: &Arc<Self>,
+        answered: Result<(Line, Answer), Trouble>,
+    ) -> Result<(Line, Answer), EgressError> {
+        let answer = answered.map_err(|trouble| match trouble {
+            Trouble::Gone(why) => self.is_away(&why.to_string()),
+            Trouble::Invalid(why) => invalid(&why),
+        })?;
+        Spares::refill(self);
+        Ok(answer)
+    }
+
+    /// A new connection. A host half that was there a moment ago is waited for,
+    /// with pauses: it may be restarting.
+    async fn line(&self) -> Result<Line, EgressError> {
+        let begun = Instant::now();
+        let patience = if self.is_known_away(begun) { Duration::ZERO } else { PATIENCE };
+        let mut failures = 0;
+        loop {
+            match self.dial().await {
+                Ok(stream) => {
+                    *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    return Ok(Line::new(stream));
+                }
+                Err(why) if begun.elapsed() >= patience => {
+                    return Err(self.is_away(&crate::attest::chain(&why)));
+                }
+                Err(_) => sleep(backoff(failures, Fraction::random())).await,
+            }
+            failures += 1;
+        }
+    }
+
+    pub(super) async fn dial(&self) -> Result<Stream, DialError> {
+        let mut last = None;
+        for address in self.at.resolve().await? {
+            match address.connect().await {
+                Ok(stream) => return Ok(stream),
+                Err(why) => last = Some(why),
+            }
+        }
+        Err(last.unwrap_or(DialError::Resolve {
+            name: "the host half".to_owned(),
+            why: std::io::ErrorKind::NotFound.into(),
+        }))
+    }
+
+    fn is_known_away(&self, now: Instant) -> bool {
+        let away = *self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        away.is_some_and(|away| now.duration_since(away) < AWAY)
+    }
+
+    fn is_away(&self, why: &str) -> EgressError {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        EgressError::Host(HostCode::HostAway.problem(format!(
+            "the host half is away: {why}; is `countersign-enclave host` running on the parent?"
+        )))
+    }
+}
+
+fn invalid(why: &AnswerError) -> EgressError {
+    EgressError::Host(HostCode::HostAnswerInvalid.problem(format!("the host half's answer is wrong: {why}")))
+}
+
+/// To open a connection, every attempt included. The host half's own deadlines
+/// (5 s to resolve, 10 s to connect) end before it.
+pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long a host half that was not known to be away is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long it is known to be away without asking twice.
+pub(super) const AWAY: Duration = Duration::from_secs(5);

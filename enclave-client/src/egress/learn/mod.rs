@@ -1,0 +1,71 @@
+//! Learning, for development: what no rule allows passes, and is written down.
+//!
+//! ```text
+//!   judgement ──► Enforcement ──► recorder.rs ──► written.rs: a manifest
+//! ```
+//!
+//! A deny rule holds all the same: somebody has decided it.
+
+mod recorder;
+mod written;
+
+use std::sync::Arc;
+
+use countersign_protocol::{
+    Destination, Host,
+    egress::{Denial, EgressPolicy, Rule},
+};
+
+pub use recorder::Recorder;
+
+use crate::transport::Stream;
+
+/// Whether the rules hold.
+#[derive(Clone, Debug, Default)]
+pub enum Enforcement {
+    /// They do.
+    #[default]
+    Enforce,
+    /// What no rule allows passes and is recorded.
+    Learn(Arc<Recorder>),
+}
+
+impl Enforcement {
+    /// What comes of the policy's judgement of a destination.
+    pub(super) fn settle<'p>(
+        &self,
+        destination: &Destination,
+        judged: Result<&Rule, Denial<'p>>,
+    ) -> Result<(), Denial<'p>> {
+        match self {
+            Self::Enforce => judged.map(drop),
+            Self::Learn(recorder) => recorder.settle(destination, judged),
+        }
+    }
+
+    /// The policy for the addresses that a name leads to: while learning, the deny rules alone.
+    pub(super) fn for_addresses<'a>(&'a self, policy: &'a EgressPolicy) -> &'a EgressPolicy {
+        match self {
+            Self::Enforce => policy,
+            Self::Learn(recorder) => &recorder.permissive,
+        }
+    }
+
+    /// Notes an address that somebody has connected to and `policy` would not have allowed. Where the host half
+    /// dials, the address is not known.
+    pub(super) fn connected(&self, destination: &Destination, stream: &Stream, policy: &EgressPolicy) {
+        if let (Self::Learn(recorder), Stream::Tcp(stream)) = (self, stream)
+            && let Ok(peer) = stream.peer_addr()
+            && matches!(destination.host(), Host::Name(name) if &**name != HOST)
+            && policy.judge_address(destination, peer.ip()).is_err()
+        {
+            recorder.add_address(destination, peer.ip());
+        }
+    }
+}
+
+/// The word for the parent's loopback.
+const HOST: &str = "host";
+
+#[cfg(test)]
+mod tests;

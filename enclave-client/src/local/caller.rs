@@ -1,0 +1,212 @@
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use countersign_protocol::{Destination, Problem};
+use http::Method;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::OwnedSemaphorePermit,
+    time::timeout,
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    HeadError, Request,
+    answer::{self, With},
+    forward::{Forwarder, Next},
+    head,
+};
+use crate::{
+    egress::{Connection as Way, Egress},
+    relay::{Early, End, Report, Side, relay},
+    transport::Stream,
+};
+
+/// One caller's connection.
+pub(super) struct Caller {
+    pub(super) egress: Arc<Egress>,
+    pub(super) head_deadline: Duration,
+    /// Its place among the connections there may be.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Caller {
+    /// Answers until the caller or a tunnel ends.
+    pub(super) async fn serve(self, stream: TcpStream) {
+        // Boxed: a tunnel, which may be idle for days, must not hold room for what came before.
+        if let Some(tunnel) = Box::pin(self.until_tunnel(stream)).await {
+            tunnel.carry().await;
+        }
+    }
+
+    /// Answers requests until one becomes a tunnel, or there are no more.
+    async fn until_tunnel(&self, mut stream: TcpStream) -> Option<Tunnel> {
+        let _ = stream.set_nodelay(true);
+        let mut buffer = BytesMut::new();
+        let mut kept = None;
+        let mut patience = self.head_deadline;
+        loop {
+            let head = timeout(patience, read_head(&mut stream, &mut buffer)).await;
+            let request = match head {
+                Ok(Ok(Some(request))) => request,
+                Ok(Ok(None)) => return None,
+                Ok(Err(error)) => {
+                    refuse(stream, None, &answer::bad_head(&error), With::Content).await;
+                    return None;
+                }
+                // Whoever was answered before and asks nothing more is not told off.
+                Err(_) if buffer.is_empty() && patience == IDLE => return None,
+                Err(_) => {
+                    refuse(stream, None, &answer::slow_head(), With::Content).await;
+                    return None;
+                }
+            };
+            let request = match request {
+                Request::Connect(destination) => {
+                    drop(kept);
+                    return self.tunnel(stream, buffer, destination).await;
+                }
+                Request::Forward(request) => *request,
+            };
+            let destination = request.target.destination.clone();
+            let with = if request.method == Method::HEAD { With::HeadOnly } else { With::Content };
+            debug!(%destination, method = %request.method, code = "request", "request");
+            let forwarder = Forwarder { egress: &self.egress };
+            match forwarder.exchange(&mut stream, &mut buffer, request, &mut kept).await {
+                Next::Again => {}
+                Next::Close => {
+                    farewell(stream).await;
+                    return None;
+                }
+                Next::Refused(problem) => {
+                    refuse(stream, Some(&destination), &problem, with).await;
+                    return None;
+                }
+                Next::Abort => {
+                    Stream::Tcp(stream).abort();
+                    return None;
+                }
+                Next::Upgraded(way, early) => {
+                    let early = Early { up: buffer.freeze(), ..early };
+                    return Some(Tunnel { stream, way, early, destination });
+                }
+            }
+            patience = IDLE;
+        }
+    }
+
+    async fn tunnel(
+        &self,
+        mut stream: TcpStream,
+        buffer: BytesMut,
+        destination: Destination,
+    ) -> Option<Tunnel> {
+        let way = match self.egress.open(&destination).await {
+            Ok(way) => way,
+            Err(error) => {
+                let problem = answer::not_opened(&error);
+                refuse(stream, Some(&destination), &problem, With::Content).await;
+                return None;
+            }
+        };
+        debug!(%destination, code = "tunnel-opened", "tunnel {way:?}");
+        stream.write_all(answer::ESTABLISHED).await.ok()?;
+        let early = Early { up: buffer.freeze(), ..Early::default() };
+        Some(Tunnel { stream, way, early, destination })
+    }
+}
+
+/// What is open on both sides.
+struct Tunnel {
+    stream: TcpStream,
+    way: Way,
+    early: Early,
+    destination: Destination,
+}
+
+impl Tunnel {
+    async fn carry(self) {
+        let Self { stream, way, early, destination } = self;
+        let cut = way.cut().cloned();
+        let Report { end, up, down } = relay(Stream::Tcp(stream), way, early, cut.as_ref()).await;
+        match end {
+            End::Finished => debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended"),
+            End::Near(_) | End::Far(_) => {
+                info!(%destination, code = "tunnel-broke", up, down, "tunnel broke: {end}")
+            }
+            End::Cut => {
+                warn!(%destination, code = "tunnel-cut", up, down, "tunnel cut: the session's lease lapsed")
+            }
+        }
+    }
+}
+
+/// The request, with its head taken off the buffer; `None` when the other end left
+/// before it had said anything whole.
+async fn read_head(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Option<Request>, HeadError> {
+    loop {
+        if let Some(head) = head::parse(buffer)? {
+            let _head = buffer.split_to(head.head_len);
+            if buffer.is_empty() {
+                // The rest of a buffer would hold the whole of it.
+                *buffer = BytesMut::new();
+            }
+            return Ok(Some(head.request));
+        }
+        // Nothing is held for a caller that says nothing.
+        if stream.readable().await.is_err() {
+            return Ok(None);
+        }
+        buffer.reserve(READ);
+        match stream.try_read_buf(buffer) {
+            Ok(0) => return Ok(None),
+            Err(why) if why.kind() != io::ErrorKind::WouldBlock => return Ok(None),
+            _ => {}
+        }
+    }
+}
+
+/// Answers, and waits a moment for the other end to read.
+pub(super) async fn refuse(
+    mut stream: TcpStream,
+    destination: Option<&Destination>,
+    problem: &Problem,
+    with: With,
+) {
+    log_refusal(destination, problem);
+    let answer = answer::encode(problem, with);
+    if let Ok(Ok(())) = timeout(FAREWELL, stream.write_all(&answer)).await {
+        farewell(stream).await;
+    }
+}
+
+/// Closing on unread bytes would reset the connection and take the answer with it:
+/// so we say that no more comes, and read for a moment.
+async fn farewell(mut stream: TcpStream) {
+    let farewell = async {
+        stream.shutdown().await?;
+        let mut unread = (&mut stream).take(MAX_UNREAD);
+        tokio::io::copy(&mut unread, &mut tokio::io::sink()).await
+    };
+    // The other end may be gone already; then nobody misses the answer.
+    let _ = timeout(FAREWELL, farewell).await;
+}
+
+fn log_refusal(destination: Option<&Destination>, problem: &Problem) {
+    let Problem { status, code, detail, request_id } = problem;
+    let destination = destination.map(Destination::to_string).unwrap_or_default();
+    warn!(%destination, status, %code, %request_id, "refused: {detail}");
+}
+
+/// How long a caller that was answered may think about its next request.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// Bytes of a head read at once: most heads.
+const READ: usize = 2 * 1024;
+
+/// For the other end to read a refusal.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Bytes of it that are read meanwhile.
+const MAX_UNREAD: u64 = 64 * 1024;

@@ -82,8 +82,10 @@ impl Parent {
             let done = Command::new("ip").args(words.split(' ')).status().unwrap();
             assert!(done.success(), "ip {words}");
         }
-        // With their dot: the host half asks for absolute names, and glibc compares letter by letter.
-        let hosts = "127.0.0.1 localhost\n10.1.2.3 web.example.\n2001:db8::7 v6.example.\n";
+        // Also with a dot: a host half that asks for absolute names finds no others, since glibc
+        // compares letter by letter.
+        let hosts =
+            "127.0.0.1 localhost\n10.1.2.3 web.example web.example.\n2001:db8::7 v6.example v6.example.\n";
         mount_over(&scratch.file("hosts", hosts), "/etc/hosts");
         mount_over(&scratch.file("nsswitch.conf", "hosts: files\n"), "/etc/nsswitch.conf");
         web_server((Ipv4Addr::new(10, 1, 2, 3), 80).into(), "hello").await;

@@ -25,6 +25,7 @@ pub mod cli;
 pub mod device;
 pub mod egress;
 pub mod key;
+pub mod kms;
 pub mod local;
 pub mod log;
 pub mod manifest;

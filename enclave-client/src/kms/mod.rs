@@ -1,0 +1,4 @@
+//! KMS inside the enclave.
+
+pub mod cms;
+pub mod recipient;

@@ -1,0 +1,5 @@
+//! For whom KMS encrypts: an RSA key made here, and documents that show it.
+
+mod key;
+
+pub use key::{RecipientKey, RecipientKeyError};

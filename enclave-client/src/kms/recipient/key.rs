@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use aws_lc_rs::{
     digest,
@@ -6,6 +6,7 @@ use aws_lc_rs::{
     error::Unspecified,
     rsa::{KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey},
 };
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// An RSA key to which KMS encrypts its answers.
@@ -16,6 +17,7 @@ pub struct RecipientKey {
     private: OaepPrivateDecryptingKey,
     spki: Vec<u8>,
     identifier: [u8; 32],
+    made: Instant,
 }
 
 impl RecipientKey {
@@ -34,7 +36,7 @@ impl RecipientKey {
         let mut identifier = [0; 32];
         identifier.copy_from_slice(digest::digest(&digest::SHA256, &spki).as_ref());
         let private = OaepPrivateDecryptingKey::new(private).map_err(|_| RecipientKeyError)?;
-        Ok(Self { private, spki, identifier })
+        Ok(Self { private, spki, identifier, made: Instant::now() })
     }
 
     /// A key that somebody else made, for envelopes that were published with their key.
@@ -53,6 +55,11 @@ impl RecipientKey {
     /// SHA-256 of the SPKI: how KMS names the recipient in an envelope.
     pub fn identifier(&self) -> &[u8; 32] {
         &self.identifier
+    }
+
+    /// Since when it exists.
+    pub(super) fn age(&self) -> Duration {
+        self.made.elapsed()
     }
 
     /// Bytes of the modulus: 256.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make bench`: builds ours and the competitors, measures them in one run. tests/bench/run.sh [NAME] measures one part:
-# verify, attest, junk, tunnel, revocation, replicas, herd, memory or store. BENCH_EFFORT=smoke only shows that everything works.
+# verify, attest, junk, tunnel, revocation, replicas, herd, memory, kms or store. BENCH_EFFORT=smoke only shows that everything works.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/common.sh

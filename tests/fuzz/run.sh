@@ -35,7 +35,7 @@ build() {
 dictionary_of() {
     case $1 in
     document_raw | message_raw) echo cbor ;;
-    certificate_raw) echo der ;;
+    certificate_raw | kms_envelope_raw) echo der ;;
     eif_raw) echo eif ;;
     audit_export_raw | measurement_raw | problem_raw) echo json ;;
     destination_raw | dial_raw) echo destination ;;
@@ -50,7 +50,7 @@ longest() {
     case $1 in
     audit_export_raw | document_raw | message_raw) echo 20000 ;;
     gateway_head_raw | local_head_raw) echo 9000 ;;
-    eif_raw) echo 6000 ;;
+    eif_raw | kms_envelope_raw) echo 6000 ;;
     certificate_raw | measurement_raw | config_raw | manifest_raw) echo 4096 ;;
     destination_raw) echo 1100 ;;
     *) echo 1024 ;;

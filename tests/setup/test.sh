@@ -5,12 +5,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/common.sh
-need_packages curl gcc g++ make ca-certificates python3 python3-venv haproxy postgresql
+need_packages curl gcc g++ make ca-certificates python3 python3-venv haproxy postgresql openssl
 need_cargo
 need_cargo_tool cargo-deny 0.20.2
 need_cargo_tool cargo-fuzz 0.13.2
 venv=target/venv
-if ! "$venv/bin/python" -c 'import cbor2, cryptography, moto, waitress, flask, schemathesis' 2>/dev/null; then
+if ! "$venv/bin/python" -c 'import awscli, boto3, cbor2, cryptography, moto, waitress, flask, schemathesis' 2>/dev/null; then
     say "installing the Python packages of tests/python/requirements.txt into $venv"
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/python/requirements.txt

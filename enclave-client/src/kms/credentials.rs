@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{sync::watch, time::timeout};
 use zeroize::Zeroizing;
@@ -9,6 +13,7 @@ pub struct Credentials {
     access_key_id: String,
     secret_access_key: Zeroizing<String>,
     session_token: Option<Zeroizing<String>>,
+    expires: Option<SystemTime>,
 }
 
 impl Credentials {
@@ -18,7 +23,19 @@ impl Credentials {
             access_key_id,
             secret_access_key: Zeroizing::new(secret_access_key),
             session_token: session_token.map(Zeroizing::new),
+            expires: None,
         }
+    }
+
+    /// The same, with the moment from which AWS refuses them.
+    pub fn expiring(mut self, at: SystemTime) -> Self {
+        self.expires = Some(at);
+        self
+    }
+
+    /// From when on AWS refuses them; `None` where nobody said.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
     }
 
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, if there is one, `AWS_SESSION_TOKEN`, as `lookup`

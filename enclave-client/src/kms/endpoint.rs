@@ -1,22 +1,19 @@
 use std::{
-    convert::Infallible,
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
-};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
 
-use super::{KmsConfig, KmsLimits, exchange::Exchange, recipient::Recipient, upstream::Upstream};
+use super::{
+    KmsConfig, KmsLimits,
+    exchange::Exchange,
+    loopback::{self, Bounds},
+    recipient::Recipient,
+    upstream::Upstream,
+};
 use crate::{device::Device, egress::Egress};
 
 /// The local endpoint that looks like plain KMS.
@@ -57,61 +54,18 @@ impl KmsEndpoint {
 
     /// Answers until `stop`, and keeps a document ready meanwhile.
     pub async fn serve(self, stop: CancellationToken) {
-        let recipient = self.recipient.clone();
-        let ahead = tokio::spawn({
-            let stop = stop.clone();
-            async move { recipient.maintain(stop).await }
-        });
-        let room = Arc::new(Semaphore::new(self.limits.connections));
-        while let Some(accepted) = stop.run_until_cancelled(self.accept(&room)).await {
-            match accepted {
-                Ok((stream, permit)) => {
-                    let connection = serve_connection(stream, self.exchange.clone(), self.limits, permit);
-                    let stop = stop.clone();
-                    tokio::spawn(async move { stop.run_until_cancelled(connection).await });
-                }
-                Err(why) => {
-                    // Out of descriptors, most likely: they come back when connections end.
-                    warn!("accept failed: {why}");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-        // It stops with the same token; a join error means that the runtime stops.
-        let _ = ahead.await;
-    }
-
-    /// The next connection, once there is room for it: others wait in the listener's queue.
-    async fn accept(&self, room: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-        let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _) = self.listener.accept().await?;
-        Ok((stream, permit))
+        let Self { listener, limits, recipient, exchange, .. } = self;
+        let bounds = Bounds { connections: limits.connections, head_deadline: limits.head_deadline };
+        let answer = move |request| {
+            let exchange = exchange.clone();
+            async move { exchange.answer(request).await }
+        };
+        tokio::join!(
+            recipient.maintain(stop.clone()),
+            loopback::serve(listener, bounds, answer, stop.clone())
+        );
     }
 }
-
-async fn serve_connection(
-    stream: TcpStream,
-    exchange: Arc<Exchange>,
-    limits: KmsLimits,
-    permit: OwnedSemaphorePermit,
-) {
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let exchange = exchange.clone();
-        async move { Ok::<_, Infallible>(exchange.answer(request).await) }
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_deadline)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(why) = served {
-        debug!("connection to the KMS endpoint ended: {why}");
-    }
-    drop(permit);
-}
-
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why there is no endpoint.
 #[derive(Debug)]

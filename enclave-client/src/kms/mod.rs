@@ -14,7 +14,9 @@
 //!                  upstream.rs   TLS that ends here, kept connections ──► Egress::open (the only way out)
 //!                    region.rs   which host: by partition, or as configured
 //!
-//!   object.rs (JSON objects, other members byte for byte)   refusal.rs (answers of our own)   config.rs
+//!   credentials.rs ─► offer.rs   the same credentials for the application's SDKs, on loopback
+//!   loopback.rs (the HTTP/1.1 server of both)   object.rs (JSON objects, other members byte for byte)
+//!   refusal.rs (answers of our own)   config.rs
 //! ```
 //!
 //! What it never does: let a plaintext pass that crossed the network outside an
@@ -25,7 +27,9 @@ mod config;
 mod credentials;
 mod endpoint;
 mod exchange;
+mod loopback;
 mod object;
+mod offer;
 mod operation;
 pub mod recipient;
 mod refusal;
@@ -38,6 +42,7 @@ pub use config::{Callers, KmsConfig, KmsLimits};
 pub use credentials::{CredentialError, CredentialSource, Credentials};
 pub use endpoint::{KmsEndpoint, KmsError};
 pub use object::{Object, ObjectError};
+pub use offer::CredentialsEndpoint;
 pub use operation::{Attested, Operation, OperationError};
 pub use region::{Endpoints, Region, RegionError, Site, SiteError, Standard};
 pub use rules::{Allow, KeyArn, KeyArnError, RuleError, Rules};

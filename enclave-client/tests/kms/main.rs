@@ -8,10 +8,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attested;
-mod callers;
 mod ciphertext_only;
 mod failures;
 mod moto;
-mod rust_sdk;
+mod offer;
 mod setup;
 mod upstream;

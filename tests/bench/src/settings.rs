@@ -48,6 +48,8 @@ pub(crate) enum Part {
     Herd,
     /// What idle sessions and tunnels hold.
     Memory,
+    /// What the KMS endpoint adds to a call.
+    Kms,
     /// Rows, changes and lists, on each database.
     Store,
 }
@@ -101,6 +103,7 @@ impl Part {
             Self::Replicas => "from one revocation to the last tunnel cut on three replicas",
             Self::Herd => "10,000 enclaves attest again after an outage",
             Self::Memory => "what idle sessions, tunnels and streams hold",
+            Self::Kms => "Decrypt through the enclave's KMS endpoint, and without it",
             Self::Store => "admissions written, policies changed, long lists paged, on each database",
         }
     }
@@ -117,6 +120,7 @@ impl fmt::Display for Part {
             Self::Replicas => "replicas",
             Self::Herd => "herd",
             Self::Memory => "memory",
+            Self::Kms => "kms",
             Self::Store => "store",
         })
     }

@@ -30,6 +30,8 @@ pub mod dial;
 #[cfg(feature = "programs")]
 pub mod gateway_head;
 #[cfg(feature = "programs")]
+pub mod kms_envelope;
+#[cfg(feature = "programs")]
 pub mod local_head;
 #[cfg(feature = "programs")]
 pub mod manifest;
@@ -72,6 +74,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("dial_raw", dial::raw),
     #[cfg(feature = "programs")]
     ("gateway_head_raw", gateway_head::raw),
+    #[cfg(feature = "programs")]
+    ("kms_envelope_raw", kms_envelope::raw),
+    #[cfg(feature = "programs")]
+    ("kms_envelope_structured", kms_envelope::structured),
     #[cfg(feature = "programs")]
     ("local_head_raw", local_head::raw),
     #[cfg(feature = "programs")]

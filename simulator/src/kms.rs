@@ -25,9 +25,8 @@ pub fn seal_for_recipient(spki: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Simu
         .map_err(|_| SimulatorError::Crypto { operation: "reading the recipient's RSA key" })?;
     let public = OaepPublicEncryptingKey::new(public).map_err(failed("RSA-OAEP"))?;
     let mut room = vec![0; public.ciphertext_size()];
-    let encrypted_key = public
-        .encrypt(&OAEP_SHA256_MGF1SHA256, &content_key, &mut room, None)
-        .map_err(failed("RSA-OAEP"))?;
+    let encrypted_key =
+        public.encrypt(&OAEP_SHA256_MGF1SHA256, &content_key, &mut room, None).map_err(failed("RSA-OAEP"))?;
     let sealing = UnboundCipherKey::new(&AES_256, &content_key).map_err(failed("AES-256"))?;
     let mut content = plaintext.to_vec();
     let context = PaddedBlockEncryptingKey::cbc_pkcs7(sealing)

@@ -18,7 +18,9 @@ pub(super) enum Refusal {
     /// Not `POST /`.
     Path,
     /// Too large.
-    TooLarge { limit: usize },
+    TooLarge {
+        limit: usize,
+    },
     /// The body did not come whole.
     Body,
     Operation(OperationError),
@@ -55,8 +57,7 @@ impl Refusal {
         }
         let (status, code) = self.status_and_code();
         let body = Body { __type: code, message: format!("countersign: {self}") };
-        let mut response =
-            Response::new(Full::new(serde_json::to_vec(&body).unwrap_or_default().into()));
+        let mut response = Response::new(Full::new(serde_json::to_vec(&body).unwrap_or_default().into()));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(super::exchange::JSON));
         response

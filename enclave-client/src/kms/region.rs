@@ -155,7 +155,9 @@ impl fmt::Display for SiteError {
         match self {
             Self::Scheme => f.write_str("an endpoint of KMS is https://host[:port]"),
             Self::Destination(why) => why.fmt(f),
-            Self::Partition => f.write_str("this partition's endpoint must be configured (kms_proxy.endpoints)"),
+            Self::Partition => {
+                f.write_str("this partition's endpoint must be configured (kms_proxy.endpoints)")
+            }
         }
     }
 }

@@ -210,7 +210,10 @@ impl fmt::Display for RuleError {
                 write!(f, "kms_proxy.encryption_context requires the entry {entry:?} with its value")
             }
             Self::AnsweredKey { key } => {
-                write!(f, "KMS says that it used the key {key:?}, which is not the one asked for or not in kms_proxy.keys")
+                write!(
+                    f,
+                    "KMS says that it used the key {key:?}, which is not the one asked for or not in kms_proxy.keys"
+                )
             }
             Self::Request(why) => write!(f, "the request cannot be judged: {why}"),
             Self::Answer(why) => write!(f, "the answer cannot be judged: {why}"),
@@ -320,7 +323,9 @@ mod tests {
 
     #[test]
     fn what_is_no_arn_is_not_listed() {
-        for text in ["", "alias/x", "arn:aws:s3:eu-west-1:111122223333:key/a", "arn:aws:kms:eu-west-1:1:key/a"] {
+        for text in
+            ["", "alias/x", "arn:aws:s3:eu-west-1:111122223333:key/a", "arn:aws:kms:eu-west-1:1:key/a"]
+        {
             assert_eq!(text.parse::<KeyArn>(), Err(KeyArnError), "{text}");
         }
         assert!("arn:aws-us-gov:kms:us-gov-west-1:111122223333:key/mrk-1".parse::<KeyArn>().is_ok());

@@ -12,7 +12,7 @@ use aws_sigv4::{
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{AUTHORIZATION, HOST},
+    header::{AUTHORIZATION, HOST, USER_AGENT},
 };
 use time::{PrimitiveDateTime, macros::format_description};
 
@@ -84,7 +84,8 @@ impl Authorization {
         if self.access_key_id != credentials.access_key_id() {
             return Err(AuthorizationError::AccessKey);
         }
-        let at = signed_at(headers).filter(|_| stamp(headers).is_some_and(|text| text.starts_with(&self.day)));
+        let at =
+            signed_at(headers).filter(|_| stamp(headers).is_some_and(|text| text.starts_with(&self.day)));
         let at = at.ok_or(AuthorizationError::Date)?;
         if at.max(now).duration_since(at.min(now)).unwrap_or_default() > SKEW {
             return Err(AuthorizationError::Date);
@@ -101,11 +102,8 @@ impl Authorization {
             }
         }
         // The token is one of the signed headers, if at all: added to the credentials it would be signed twice.
-        let bare = Credentials::new(
-            self.access_key_id.clone(),
-            credentials.secret_access_key().to_owned(),
-            None,
-        );
+        let bare =
+            Credentials::new(self.access_key_id.clone(), credentials.secret_access_key().to_owned(), None);
         let (_, signature) = signed(&bare, &self.region, at, "http://localhost/", covered, body)
             .ok_or(AuthorizationError::Mismatch)?;
         verify_slices_are_equal(signature.as_bytes(), self.signature.as_bytes())
@@ -124,8 +122,12 @@ pub(super) fn sign_for_kms(
     now: SystemTime,
 ) -> Option<()> {
     headers.insert(HOST, HeaderValue::from_str(authority).ok()?);
-    let covered: Option<Vec<_>> =
-        headers.iter().map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
+    // No SDK signs the user agent: proxies change it, and botocore's checker leaves it out.
+    let covered: Option<Vec<_>> = headers
+        .iter()
+        .filter(|(name, _)| **name != USER_AGENT)
+        .map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+        .collect();
     let (added, _) = signed(credentials, region, now, &format!("https://{authority}/"), covered?, body)?;
     for (name, value) in added {
         let mut value = HeaderValue::from_str(&value).ok()?;
@@ -234,7 +236,9 @@ impl fmt::Display for AuthorizationError {
             Self::Malformed { part } => write!(f, "the Authorization header's {part} cannot be read"),
             Self::Service => f.write_str("the request is signed for another service than kms"),
             Self::Region(why) => write!(f, "the credential scope: {why}"),
-            Self::AccessKey => f.write_str("the request is signed with another access key than this endpoint's"),
+            Self::AccessKey => {
+                f.write_str("the request is signed with another access key than this endpoint's")
+            }
             Self::Date => write!(f, "X-Amz-Date is absent or over {} minutes away", SKEW.as_secs() / 60),
             Self::Unsigned { header } => write!(f, "the header {header} is not signed"),
             Self::Mismatch => f.write_str("the signature does not match the request"),
@@ -302,7 +306,11 @@ mod tests {
 
     #[test]
     fn a_token_is_signed_along() {
-        let temporary = Credentials::new("AKIDEXAMPLE".into(), credentials().secret_access_key().into(), Some("t".into()));
+        let temporary = Credentials::new(
+            "AKIDEXAMPLE".into(),
+            credentials().secret_access_key().into(),
+            Some("t".into()),
+        );
         let mut headers = request(&temporary);
         assert_eq!(headers["x-amz-security-token"], "t");
         assert_eq!(check(&headers, b"{}", noon()), Ok(()));
@@ -329,7 +337,11 @@ mod tests {
         assert_eq!(Authorization::read(&HeaderMap::new()), Err(AuthorizationError::Missing));
         assert_eq!(read("Basic eDp5"), AuthorizationError::Algorithm);
         assert_eq!(read("AWS4-HMAC-SHA256 Credential=a/b/c, Signature=0"), malformed("Credential"));
-        let scope = |scope: &str| format!("AWS4-HMAC-SHA256 Credential=A/20250812/{scope}/aws4_request, SignedHeaders=host, Signature=0");
+        let scope = |scope: &str| {
+            format!(
+                "AWS4-HMAC-SHA256 Credential=A/20250812/{scope}/aws4_request, SignedHeaders=host, Signature=0"
+            )
+        };
         assert_eq!(read(&scope("eu-west-1/s3")), AuthorizationError::Service);
         assert_eq!(read(&scope("evil.example/kms")), malformed_region());
         assert_eq!(read("AWS4-HMAC-SHA256 Signature=0, Signature=0"), malformed("list"));

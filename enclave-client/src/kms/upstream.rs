@@ -66,10 +66,16 @@ impl Upstream {
     }
 
     /// Sends `POST /` with these headers, the host among them.
-    pub(super) async fn send(&self, site: &Site, headers: HeaderMap, body: Bytes) -> Result<Answer, SendError> {
+    pub(super) async fn send(
+        &self,
+        site: &Site,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, SendError> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = format!("https://{}/", site.destination()).parse().map_err(|_| SendError::Uri)?;
+        *request.uri_mut() =
+            format!("https://{}/", site.destination()).parse().map_err(|_| SendError::Uri)?;
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
         let response = self.client.request(request).await.map_err(SendError::Http)?;
@@ -152,7 +158,11 @@ impl Cuttable {
 }
 
 impl AsyncRead for Cuttable {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.poll_cut(cx)?;
         match &mut self.raw {
             Raw::Tunnel(tunnel) => Pin::new(tunnel).poll_read(cx, buf),
@@ -186,7 +196,11 @@ impl AsyncWrite for Cuttable {
 }
 
 impl AsyncRead for Way {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }

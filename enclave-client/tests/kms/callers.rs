@@ -20,10 +20,12 @@ async fn a_caller_without_the_secret_is_refused() {
     let random = client(&endpoint, "AKIDAPP", SECRET).generate_random().number_of_bytes(16).send().await;
     assert_eq!(random.unwrap().plaintext.unwrap().as_ref().len(), 16);
 
-    for (access_key, secret, code) in
-        [("AKIDAPP", "guess", "InvalidSignatureException"), ("AKIDOTHER", SECRET, "UnrecognizedClientException")]
-    {
-        let refused = client(&endpoint, access_key, secret).generate_random().number_of_bytes(16).send().await;
+    for (access_key, secret, code) in [
+        ("AKIDAPP", "guess", "InvalidSignatureException"),
+        ("AKIDOTHER", SECRET, "UnrecognizedClientException"),
+    ] {
+        let refused =
+            client(&endpoint, access_key, secret).generate_random().number_of_bytes(16).send().await;
         assert_eq!(refused.unwrap_err().into_service_error().code(), Some(code), "{access_key}");
     }
     let unsigned = endpoint.call("GenerateRandom", json!({"NumberOfBytes": 16})).await;

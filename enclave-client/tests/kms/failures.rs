@@ -60,7 +60,7 @@ async fn a_malformed_answer_is_refused_with_its_reason() {
         (|_| json!([1]), "the answer: invalid type: sequence, expected an object at line 1 column 0"),
         (
             |_| Value::from(r#"{"KeyId":"a","KeyId":"b"}"#),
-            "the answer: \"KeyId\" comes twice at line 1 column 24",
+            "the answer: \"KeyId\" comes twice at line 1 column 25",
         ),
         (
             |_| json!({"KeyId": KEY, "CiphertextForRecipient": "!"}),
@@ -96,10 +96,15 @@ async fn a_malformed_answer_is_refused_with_its_reason() {
 
 #[tokio::test]
 async fn a_swapped_key_is_found_out() {
-    let (status, code, message) =
-        decrypt_of(|asked| json!({"KeyId": OTHER_KEY, "CiphertextForRecipient": asked.envelope(b"a secret")})).await;
+    let (status, code, message) = decrypt_of(
+        |asked| json!({"KeyId": OTHER_KEY, "CiphertextForRecipient": asked.envelope(b"a secret")}),
+    )
+    .await;
     assert_eq!((status, code.as_str()), (400, "AccessDeniedException"));
-    assert!(message.starts_with(&format!("countersign: KMS says that it used the key {OTHER_KEY:?}")), "{message}");
+    assert!(
+        message.starts_with(&format!("countersign: KMS says that it used the key {OTHER_KEY:?}")),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -110,11 +115,8 @@ async fn rules_refuse_before_anything_is_sent() {
         keys: Allow::Only([KEY.parse().unwrap()].into()),
         encryption_context: [("app".to_owned(), "payments".to_owned())].into(),
     };
-    let endpoint = Running::start(countersign_enclave::kms::KmsConfig {
-        rules,
-        ..config(&kms.site, &kms.anchor)
-    })
-    .await;
+    let endpoint =
+        Running::start(countersign_enclave::kms::KmsConfig { rules, ..config(&kms.site, &kms.anchor) }).await;
     let denied = |rule: &str| (400, "AccessDeniedException".to_owned(), format!("countersign: {rule}"));
     let answer = endpoint.call("Encrypt", json!({"KeyId": KEY})).await;
     assert_eq!(answer.refusal(), denied("kms_proxy.operations does not list Encrypt"));
@@ -137,12 +139,15 @@ async fn requests_that_are_not_kms_requests_are_refused() {
     let message = "countersign: this endpoint adds Recipient itself: leave it out";
     assert_eq!(answer.refusal(), (400, "ValidationException".into(), message.into()));
     let answer = endpoint.raw("Decrypt", b"{\"KeyId\":\"a\",\"KeyId\":\"b\"}".to_vec(), AUTHORIZATION).await;
-    let message = "countersign: the request: \"KeyId\" comes twice at line 1 column 24";
+    let message = "countersign: the request: \"KeyId\" comes twice at line 1 column 25";
     assert_eq!(answer.refusal(), (400, "SerializationException".into(), message.into()));
     let answer = endpoint.raw("Decrypt", b"{}".to_vec(), "Basic eDp5").await;
     assert_eq!(answer.refusal().1, "IncompleteSignatureException");
     let elsewhere = AUTHORIZATION.replace("eu-west-1", "evil.example#");
-    assert_eq!(endpoint.raw("Decrypt", b"{}".to_vec(), &elsewhere).await.refusal().1, "InvalidSignatureException");
+    assert_eq!(
+        endpoint.raw("Decrypt", b"{}".to_vec(), &elsewhere).await.refusal().1,
+        "InvalidSignatureException"
+    );
     let huge = vec![b' '; 1024 * 1024 + 1];
     assert_eq!(endpoint.raw("Encrypt", huge, AUTHORIZATION).await.status, 413);
     assert!(kms.asked.lock().unwrap().is_empty());

@@ -8,9 +8,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attested;
+mod callers;
 mod ciphertext_only;
 mod failures;
 mod moto;
 mod offer;
+mod rust_sdk;
 mod setup;
 mod upstream;

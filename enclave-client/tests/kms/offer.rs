@@ -26,9 +26,7 @@ async fn whoever_has_the_token_gets_the_newest_credentials() {
     let stop = CancellationToken::new();
     let serving = tokio::spawn(endpoint.serve(CredentialSource::published(newest), stop.clone()));
 
-    let offered = |id: &str, expiration: &str| {
-        json!({"AccessKeyId": id, "SecretAccessKey": "secret", "Token": "token", "Expiration": expiration})
-    };
+    let offered = |id: &str, expiration: &str| json!({"AccessKeyId": id, "SecretAccessKey": "secret", "Token": "token", "Expiration": expiration});
     assert_eq!(ask(&uri, &token).await.json(), offered("one", "2025-08-12T12:00:00Z"));
     publish.send(Some(made("two", 1_755_003_600))).unwrap();
     assert_eq!(ask(&uri, &token).await.json(), offered("two", "2025-08-12T13:00:00Z"));

@@ -28,8 +28,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) const REGION: &str = "eu-west-1";
-pub(crate) const KEY: &str =
-    "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+pub(crate) const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
 /// A document that is nothing but the public key it shows: the endpoint does not look into documents, and
 /// the stand-in takes the key out of it.

@@ -55,12 +55,13 @@ impl FakeKms {
     pub(crate) async fn start(behaviour: Behaviour) -> Self {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let tls = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
+        let tls =
+            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![made.cert.der().clone()], key)
+                .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let site = format!("https://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -93,12 +94,18 @@ pub(crate) fn honest(asked: &Asked) -> (u16, Value) {
             // `Encrypt` below only turns bytes round.
             let plaintext: Vec<u8> = plaintext.into_iter().rev().collect();
             let envelope = asked.envelope(&plaintext);
-            (200, json!({"KeyId": KEY, "Plaintext": null, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT", "CiphertextForRecipient": envelope}))
+            (
+                200,
+                json!({"KeyId": KEY, "Plaintext": null, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT", "CiphertextForRecipient": envelope}),
+            )
         }
         "GenerateDataKey" => {
             let key = random(32);
             let blob: Vec<u8> = key.iter().rev().copied().collect();
-            (200, json!({"CiphertextBlob": base64_encode(&blob), "CiphertextForRecipient": asked.envelope(&key), "KeyId": KEY, "Plaintext": ""}))
+            (
+                200,
+                json!({"CiphertextBlob": base64_encode(&blob), "CiphertextForRecipient": asked.envelope(&key), "KeyId": KEY, "Plaintext": ""}),
+            )
         }
         "GenerateRandom" => {
             let count = asked.body["NumberOfBytes"].as_u64().unwrap() as usize;
@@ -106,14 +113,22 @@ pub(crate) fn honest(asked: &Asked) -> (u16, Value) {
         }
         "GenerateDataKeyPair" => {
             let envelope = asked.envelope(&[7; 1200]);
-            (200, json!({"PublicKey": "cHVibGlj", "PrivateKeyCiphertextBlob": "c2VhbGVk", "KeyPairSpec": "RSA_2048", "KeyId": KEY, "CiphertextForRecipient": envelope}))
+            (
+                200,
+                json!({"PublicKey": "cHVibGlj", "PrivateKeyCiphertextBlob": "c2VhbGVk", "KeyPairSpec": "RSA_2048", "KeyId": KEY, "CiphertextForRecipient": envelope}),
+            )
         }
-        "DeriveSharedSecret" => {
-            (200, json!({"KeyId": KEY, "SharedSecret": null, "CiphertextForRecipient": asked.envelope(&[9; 32])}))
-        }
+        "DeriveSharedSecret" => (
+            200,
+            json!({"KeyId": KEY, "SharedSecret": null, "CiphertextForRecipient": asked.envelope(&[9; 32])}),
+        ),
         "Encrypt" => {
-            let blob: Vec<u8> = base64_decode(asked.body["Plaintext"].as_str().unwrap()).into_iter().rev().collect();
-            (200, json!({"CiphertextBlob": base64_encode(&blob), "KeyId": KEY, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}))
+            let blob: Vec<u8> =
+                base64_decode(asked.body["Plaintext"].as_str().unwrap()).into_iter().rev().collect();
+            (
+                200,
+                json!({"CiphertextBlob": base64_encode(&blob), "KeyId": KEY, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}),
+            )
         }
         _ => (400, json!({"__type": "NotFoundException", "message": "Invalid keyId"})),
     }

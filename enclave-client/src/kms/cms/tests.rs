@@ -15,7 +15,8 @@ fn what_the_openssl_command_made_opens() {
     let key = RecipientKey::from_pem(&fixture("openssl_made.pem"));
     let long = fixture("bc.plain");
     let short = b"Hello, World".as_slice();
-    for (name, plain) in [("bc.ber", &long[..]), ("out.ber", short), ("out3.der", short), ("prim.ber", short)] {
+    for (name, plain) in [("bc.ber", &long[..]), ("out.ber", short), ("out3.der", short), ("prim.ber", short)]
+    {
         let bytes = fixture(name);
         let envelope = Envelope::read(&bytes).unwrap();
         assert_eq!(envelope.recipient(), RecipientId::KeyIdentifier(key.identifier()), "{name}");
@@ -26,7 +27,8 @@ fn what_the_openssl_command_made_opens() {
 #[test]
 fn what_kms_made_opens_with_its_published_key() {
     for (name, plain) in [("enclaver", Some("Hello, World")), ("gocms", None), ("ethsigner", None)] {
-        let (Some(bytes), Some(pem)) = (shared(&format!("{name}.ber")), shared(&format!("{name}.pem"))) else {
+        let (Some(bytes), Some(pem)) = (shared(&format!("{name}.ber")), shared(&format!("{name}.pem")))
+        else {
             continue;
         };
         let opened = Envelope::read(&bytes).unwrap().open(&RecipientKey::from_pem(&pem)).unwrap();

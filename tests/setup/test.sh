@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What `make test` needs beyond `make run`: Python for the independent verifiers, the stand-in for KMS and schemathesis, PostgreSQL
 # (tests start servers of their own; the one that the package may start is not used), HAProxy, a real OpenID provider
-# (node), cargo tools.
+# and AWS's SDK for JavaScript (node), cargo tools.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/common.sh
@@ -17,9 +17,11 @@ if ! "$venv/bin/python" -c 'import awscli, boto3, cbor2, cryptography, moto, wai
 fi
 # Node's own packages bring npm along, and Debian's npm does not go beside them.
 command -v node >/dev/null && command -v npm >/dev/null || need_packages nodejs npm
-oidc=tests/oidc
-if ! cmp -s "$oidc/package-lock.json" "$oidc/node_modules/.installed"; then
-    say "installing the OpenID provider of $oidc/package-lock.json"
-    (cd "$oidc" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
-    cp "$oidc/package-lock.json" "$oidc/node_modules/.installed"
-fi
+# An OpenID provider, and AWS's KMS client for JavaScript.
+for folder in tests/oidc tests/kms-js; do
+    if ! cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed"; then
+        say "installing what $folder/package-lock.json lists"
+        (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+        cp "$folder/package-lock.json" "$folder/node_modules/.installed"
+    fi
+done

@@ -16,8 +16,10 @@ use crate::{
 
 const OTHER_KEY: &str = "arn:aws:kms:eu-west-1:999999999999:key/00000000-0000-0000-0000-000000000000";
 
+type Answers = fn(&Asked) -> Value;
+
 /// What one stand-in answers to Decrypt, and what the caller gets.
-async fn decrypt_of(answer: fn(&Asked) -> Value) -> (u16, String, String) {
+async fn decrypt_of(answer: Answers) -> (u16, String, String) {
     let kms = FakeKms::start(Arc::new(move |asked| (200, answer(asked)))).await;
     let endpoint = Running::start(config(&kms.site, &kms.anchor)).await;
     let answer = endpoint.call("Decrypt", json!({"CiphertextBlob": "AA==", "KeyId": KEY})).await;
@@ -30,7 +32,7 @@ const SECRET: &str = "YSBzZWNyZXQ=";
 
 #[tokio::test]
 async fn an_answer_with_plaintext_is_refused() {
-    let plaintext: [fn(&Asked) -> Value; 3] = [
+    let plaintext: [Answers; 3] = [
         |_| json!({"KeyId": KEY, "Plaintext": SECRET}),
         |asked| json!({"KeyId": KEY, "Plaintext": SECRET, "CiphertextForRecipient": asked.envelope(b"a secret")}),
         |_| json!({"KeyId": KEY, "Plaintext": SECRET, "CiphertextForRecipient": null}),
@@ -43,7 +45,7 @@ async fn an_answer_with_plaintext_is_refused() {
 
 #[tokio::test]
 async fn an_answer_without_an_envelope_is_refused() {
-    let without: [fn(&Asked) -> Value; 3] = [
+    let without: [Answers; 3] = [
         |_| json!({"KeyId": KEY}),
         |_| json!({"KeyId": KEY, "Plaintext": null, "CiphertextForRecipient": ""}),
         |_| json!({"KeyId": KEY, "Plaintext": "", "CiphertextForRecipient": null}),
@@ -56,7 +58,7 @@ async fn an_answer_without_an_envelope_is_refused() {
 
 #[tokio::test]
 async fn a_malformed_answer_is_refused_with_its_reason() {
-    let cases: [(fn(&Asked) -> Value, &str); 6] = [
+    let cases: [(Answers, &str); 6] = [
         (|_| json!([1]), "the answer: invalid type: sequence, expected an object at line 1 column 0"),
         (
             |_| Value::from(r#"{"KeyId":"a","KeyId":"b"}"#),

@@ -40,6 +40,28 @@ async fn boto3_and_the_command_line_use_it_as_plain_kms() {
     assert_eq!(decoded(stdout(&opened).trim()), b"from the command line", "{}", stderr(&opened));
 }
 
+#[tokio::test]
+async fn the_sdk_for_javascript_uses_it_as_plain_kms() {
+    let script = repository().join("tests/kms-js/client.mjs");
+    if !script.with_file_name("node_modules").exists() {
+        println!("SKIPPED: no tests/kms-js/node_modules; `make setup-test` installs them");
+        return;
+    }
+    // The SDK's own limit.
+    let version = Command::new("node").arg("--version").output().unwrap();
+    let major =
+        stdout(&version).trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+    if major.is_none_or(|major: u32| major < 20) {
+        println!("SKIPPED: node is older than 20: {}", stdout(&version).trim());
+        return;
+    }
+    let Some(shim) = Shim::start(&[]) else { return };
+    let endpoint = shim.endpoint().await;
+    let arguments = [script.to_str().unwrap(), &shim.key];
+    let client = shim.run(Path::new("node"), &endpoint, &arguments).await;
+    assert_eq!(stdout(&client), "ok\n", "{}", stderr(&client));
+}
+
 /// moto ignores `Recipient` and answers with the plaintext.
 #[tokio::test]
 async fn a_kms_that_ignores_the_document_is_refused() {
@@ -135,6 +157,7 @@ impl Shim {
             .env("AWS_ACCESS_KEY_ID", &self.access_key)
             .env("AWS_SECRET_ACCESS_KEY", &self.secret)
             .env("AWS_DEFAULT_REGION", REGION)
+            .env("AWS_REGION", REGION)
             .env("AWS_CONFIG_FILE", self.directory.join("none"))
             .env("AWS_SHARED_CREDENTIALS_FILE", self.directory.join("none"))
             .kill_on_drop(true)

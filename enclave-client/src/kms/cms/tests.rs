@@ -51,7 +51,7 @@ fn what_kms_made_for_other_keys_is_read_and_not_opened() {
 
 #[test]
 fn every_shape_of_our_own_making_opens() {
-    let shapes: [(&str, fn(&mut Parts)); 6] = [
+    let shapes: [(&str, Change); 6] = [
         ("as KMS", |_| {}),
         ("one piece", |parts| parts.content_form = Form::Piece),
         ("definite lengths", |parts| parts.lengths = Lengths::Definite),
@@ -75,7 +75,7 @@ fn every_shape_of_our_own_making_opens() {
 
 #[test]
 fn each_defect_has_its_error() {
-    let cases: [(fn(&mut Parts), ReadError); 30] = [
+    let cases: [(Change, ReadError); 30] = [
         (|p| p.after = vec![0], ReadError::Trailing { what: "the envelope" }),
         (|p| p.data_type = DATA.into(), wrong_id("the content type", "id-envelopedData")),
         (|p| p.version = vec![0], ReadError::Version { what: "EnvelopedData" }),
@@ -156,7 +156,7 @@ fn a_refusal_before_decryption_is_precise() {
 /// OAEP, Vaudenay 2002 for the padding): here all failures look alike.
 #[test]
 fn every_failure_to_decrypt_is_the_same_one() {
-    let failures: [(&str, fn(&mut Parts)); 5] = [
+    let failures: [(&str, Change); 5] = [
         ("OAEP", |parts| parts.encrypted_key[100] ^= 1),
         ("not below the modulus", |parts| parts.encrypted_key = vec![0xff; 256]),
         ("a content key of 16 bytes", |parts| parts.encrypted_key = wrap(&[9; 16])),
@@ -183,6 +183,8 @@ fn wrong_id(what: &'static str, expected: &'static str) -> ReadError {
 fn tag(what: &'static str, expected: u8, actual: u8) -> ReadError {
     ReadError::Tag { what, expected, actual }
 }
+
+type Change = fn(&mut Parts);
 
 /// An envelope in its parts, to be broken one at a time.
 #[derive(Clone)]

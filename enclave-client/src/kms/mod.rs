@@ -11,10 +11,10 @@
 //!                    │ operation.rs    the five attested operations and where their plaintext stands
 //!                    │ cms/            CiphertextForRecipient, read strictly, opened without an oracle
 //!                    ▼
-//!                  upstream.rs   TLS that ends here, kept connections ──► Egress::open (the only way out)
+//!                  upstream.rs   TLS that ends here, kept connections, cut with the session (cuttable.rs) ──► Egress::open (the only way out)
 //!                    region.rs   which host: by partition, or as configured
 //!
-//!   credentials.rs ─► offer.rs   the same credentials for the application's SDKs, on loopback
+//!   imds.rs ─► renewal.rs ─► credentials.rs ─► offer.rs   the same credentials for the application's SDKs, on loopback
 //!   loopback.rs (the HTTP/1.1 server of both)   object.rs (JSON objects, other members byte for byte)
 //!   refusal.rs (answers of our own)   config.rs
 //! ```
@@ -25,8 +25,10 @@
 pub mod cms;
 mod config;
 mod credentials;
+mod cuttable;
 mod endpoint;
 mod exchange;
+mod imds;
 mod loopback;
 mod object;
 mod offer;
@@ -34,6 +36,7 @@ mod operation;
 pub mod recipient;
 mod refusal;
 mod region;
+mod renewal;
 mod rules;
 mod signature;
 mod upstream;
@@ -41,9 +44,11 @@ mod upstream;
 pub use config::{Callers, KmsConfig, KmsLimits};
 pub use credentials::{CredentialError, CredentialSource, Credentials};
 pub use endpoint::{KmsEndpoint, KmsError};
+pub use imds::{Imds, ImdsError};
 pub use object::{Object, ObjectError};
 pub use offer::CredentialsEndpoint;
 pub use operation::{Attested, Operation, OperationError};
 pub use region::{Endpoints, Region, RegionError, Site, SiteError, Standard};
+pub use renewal::{Issuer, keep_issued};
 pub use rules::{Allow, KeyArn, KeyArnError, RuleError, Rules};
 pub use signature::{Authorization, AuthorizationError};

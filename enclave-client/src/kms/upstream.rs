@@ -25,11 +25,10 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::{KmsLimits, Site};
+use super::{KmsLimits, Site, cuttable::Cuttable};
 use crate::{
-    egress::{self, Egress, EgressError},
+    egress::{Egress, EgressError},
     tls::{self, Anchors},
 };
 
@@ -117,13 +116,8 @@ async fn connect(egress: &Egress, tls: &TlsConnector, uri: &Uri) -> Result<Way, 
     let destination = authority.parse().map_err(|_| ConnectError::Name)?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(host).map_err(|_| ConnectError::Name)?;
-    let connection = egress.open(&destination).await.map_err(ConnectError::Egress)?;
-    let cut = connection.cut().map(|cut| Box::pin(cut.clone().cancelled_owned()));
-    let raw = match connection {
-        egress::Connection::Tunnel(tunnel) => Raw::Tunnel(Box::new(tunnel)),
-        egress::Connection::Plain(stream) => Raw::Plain(stream),
-    };
-    tls.connect(name, Cuttable { raw, cut }).await.map(|tls| Way(Box::new(tls))).map_err(ConnectError::Tls)
+    let connection = Cuttable::new(egress.open(&destination).await.map_err(ConnectError::Egress)?);
+    tls.connect(name, connection).await.map(|tls| Way(Box::new(tls))).map_err(ConnectError::Tls)
 }
 
 /// TLS to KMS.
@@ -132,66 +126,6 @@ struct Way(Box<TlsStream<Cuttable>>);
 impl Connection for Way {
     fn connected(&self) -> Connected {
         Connected::new()
-    }
-}
-
-/// Bytes that stop when the session ends, whatever the other end says.
-struct Cuttable {
-    raw: Raw,
-    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-}
-
-enum Raw {
-    Tunnel(Box<crate::pool::Tunnel>),
-    Plain(crate::transport::Stream),
-}
-
-impl Cuttable {
-    fn poll_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.cut.as_mut().map(|cut| cut.as_mut().poll(cx)) {
-            Some(Poll::Ready(())) => {
-                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the session's lease lapsed"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl AsyncRead for Cuttable {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.poll_cut(cx)?;
-        match &mut self.raw {
-            Raw::Tunnel(tunnel) => Pin::new(tunnel).poll_read(cx, buf),
-            Raw::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Cuttable {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_cut(cx)?;
-        match &mut self.raw {
-            Raw::Tunnel(tunnel) => Pin::new(tunnel).poll_write(cx, data),
-            Raw::Plain(stream) => Pin::new(stream).poll_write(cx, data),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.raw {
-            Raw::Tunnel(tunnel) => Pin::new(tunnel).poll_flush(cx),
-            Raw::Plain(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.raw {
-            Raw::Tunnel(tunnel) => Pin::new(tunnel).poll_shutdown(cx),
-            Raw::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }
 

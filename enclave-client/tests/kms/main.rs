@@ -11,6 +11,7 @@ mod attested;
 mod callers;
 mod ciphertext_only;
 mod failures;
+mod imds;
 mod moto;
 mod offer;
 mod rust_sdk;

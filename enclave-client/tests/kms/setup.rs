@@ -129,7 +129,7 @@ pub(crate) fn credentials() -> Credentials {
 
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
-fn loopback_only() -> EgressPolicy {
+pub(crate) fn loopback_only() -> EgressPolicy {
     let target = "127.0.0.1".parse().unwrap();
     EgressPolicy::new(vec![Rule { action: Action::Allow, target, ports: Ports::Any, origin: "test".into() }])
 }

@@ -7,6 +7,7 @@
 //!                          ├─► pool/    warm connections, tunnels ──► gateway port
 //!                          │      ▲
 //!                          ├─► local/   HTTP CONNECT proxy on loopback ◄── application
+//!                          ├─► kms/     a local KMS that attests each call ◄── application's AWS SDKs
 //!                          └─► child/   the application: environment, signals, exit code
 //!
 //!   key (K)   tls (1.3 only)   transport/ (TCP, UNIX, vsock)   random   log: under all of them

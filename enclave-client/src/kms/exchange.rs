@@ -102,8 +102,10 @@ impl Exchange {
         let shown = self.recipient.shown().await.map_err(Refusal::Recipient)?;
         request.set(RECIPIENT, &RecipientInfo::new(&shown));
         let answer = self.send(head, region, request.write()).await?;
-        if answer.status != StatusCode::OK {
-            return Ok(plain(answer));
+        match answer.status {
+            StatusCode::OK => {}
+            status if status.is_client_error() || status.is_server_error() => return Ok(plain(answer)),
+            _ => return Err(Refusal::NotAttested("is neither a success nor an error of KMS")),
         }
         let mut object = Object::read(&answer.body).map_err(Refusal::Answer)?;
         // First of all, before anybody looks at anything else in it.

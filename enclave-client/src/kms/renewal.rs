@@ -52,9 +52,8 @@ async fn keep(issuer: &impl Issuer, publish: &watch::Sender<Option<Arc<Credentia
         match issued {
             Ok(credentials) => {
                 backoff.reset();
-                let left = credentials
-                    .expires()
-                    .map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+                let left =
+                    credentials.expires().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
                 info!(access_key_id = credentials.access_key_id(), "AWS credentials issued");
                 publish.send_replace(Some(Arc::new(credentials)));
                 let Some(left) = left else { return };

@@ -44,6 +44,18 @@ async fn an_answer_with_plaintext_is_refused() {
 }
 
 #[tokio::test]
+async fn a_success_that_kms_does_not_have_hides_no_plaintext() {
+    for status in [201, 206, 302] {
+        let kms =
+            FakeKms::start(Arc::new(move |_| (status, json!({"KeyId": KEY, "Plaintext": SECRET})))).await;
+        let endpoint = Running::start(config(&kms.site, &kms.anchor)).await;
+        let answer = endpoint.call("Decrypt", json!({"CiphertextBlob": "AA=="})).await;
+        let message = "countersign: the answer to an attested call is neither a success nor an error of KMS";
+        assert_eq!(answer.refusal(), (400, "PlaintextRefusedException".into(), message.into()));
+    }
+}
+
+#[tokio::test]
 async fn an_answer_without_an_envelope_is_refused() {
     let without: [Answers; 3] = [
         |_| json!({"KeyId": KEY}),

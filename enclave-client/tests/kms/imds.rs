@@ -28,7 +28,8 @@ async fn the_roles_credentials_are_fetched_and_published() {
     stop.cancel();
     keeping.await.unwrap();
 
-    let denied = Imds::new(Arc::new(egress()), format!("169.254.169.254:{}", address.port()).parse().unwrap());
+    let denied =
+        Imds::new(Arc::new(egress()), format!("169.254.169.254:{}", address.port()).parse().unwrap());
     assert!(matches!(denied.issue().await, Err(ImdsError::Egress(_))), "no rule names the metadata service");
 }
 
@@ -43,7 +44,8 @@ async fn start(role: &'static str) -> (Imds, SocketAddr) {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let service = service_fn(move |request| async move { Ok::<_, Infallible>(answer(&request, role)) });
+            let service =
+                service_fn(move |request| async move { Ok::<_, Infallible>(answer(&request, role)) });
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });

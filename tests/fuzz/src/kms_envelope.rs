@@ -37,7 +37,8 @@ fn check(bytes: &[u8]) -> Option<Envelope<'_>> {
     assert!(content > 0 && content % 16 == 0 && content < bytes.len());
     let longer = [bytes, &[0]].concat();
     let trailing = ReadError::Trailing { what: "the envelope" };
-    let expected = if longer.len() > MAX_ENVELOPE { ReadError::TooLarge { len: longer.len() } } else { trailing };
+    let expected =
+        if longer.len() > MAX_ENVELOPE { ReadError::TooLarge { len: longer.len() } } else { trailing };
     assert_eq!(Envelope::read(&longer), Err(expected));
     for end in [bytes.len() - 1, bytes.len() / 2] {
         let error = Envelope::read(&bytes[..end]).expect_err("a part of an envelope");

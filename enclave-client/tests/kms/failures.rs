@@ -191,6 +191,18 @@ async fn a_kms_that_the_anchors_do_not_vouch_for_is_not_spoken_to() {
 }
 
 #[tokio::test]
+async fn a_kms_that_says_nothing_ends_with_the_deadline() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let kms = FakeKms::honest().await;
+    let mut config = config(&format!("https://{}", silent.local_addr().unwrap()), &kms.anchor);
+    config.limits.call_deadline = std::time::Duration::from_millis(50);
+    let endpoint = Running::start(config).await;
+    let answer = endpoint.call("Encrypt", json!({"Plaintext": "AA=="})).await;
+    let message = "countersign: KMS did not answer in time";
+    assert_eq!(answer.refusal(), (503, "DependencyTimeoutException".into(), message.into()));
+}
+
+#[tokio::test]
 async fn without_a_device_attested_calls_fail_and_others_do_not() {
     struct Broken;
     impl Attestor for Broken {

@@ -75,6 +75,7 @@ impl Imds {
             .header(header.0, header.1)
             .body(Full::default())
             .map_err(|_| ImdsError::Token)?;
+        imds.ready().await.map_err(ImdsError::Http)?;
         let (head, body) = imds.send_request(request).await.map_err(ImdsError::Http)?.into_parts();
         if head.status != StatusCode::OK {
             return Err(ImdsError::Status { path: path.to_owned(), status: head.status });

@@ -186,6 +186,7 @@ async fn call(caller: &mut Caller) -> Result<(), Failure> {
         .header("authorization", AUTHORIZATION)
         .body(Full::new(body.into()))
         .context("request")?;
+    caller.ready().await.context("call")?;
     let answer = caller.send_request(request).await.context("call")?;
     let status = answer.status();
     let body = answer.into_body().collect().await.context("answer")?.to_bytes();

@@ -10,6 +10,7 @@
 //!                          │      ▲
 //!                          ├─► local/   HTTP proxy on loopback ◄── application
 //!                          ├─► transparent/  resolver and listeners on `lo` ◄── application that knows no proxy
+//!                          ├─► kms/     a local KMS that attests each call ◄── application's AWS SDKs
 //!                          ├─► ingress/ ports from outside ──► application, TLS ended here
 //!                          ├─► init/    process 1, entropy, health, log to the host half
 //!                          └─► child/   the application: environment, signals, exit code
@@ -36,6 +37,7 @@ pub mod host;
 pub mod ingress;
 pub mod init;
 pub mod key;
+pub mod kms;
 pub mod local;
 pub mod log;
 pub mod manifest;

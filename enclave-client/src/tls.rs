@@ -89,6 +89,22 @@ pub fn client_config(
     Ok(Arc::new(config))
 }
 
+/// A client configuration for a public service, which knows us by other means than a certificate.
+///
+/// TLS 1.2 as well: not every endpoint of AWS (FIPS, VPC, other partitions) speaks 1.3 for certain.
+///
+/// # Errors
+/// [`rustls::Error`] when the provider speaks neither.
+pub fn server_auth_config(anchors: &Anchors) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_root_certificates(anchors.0.clone())
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,6 +32,7 @@ mod document;
 mod error;
 mod fault;
 mod key;
+mod kms;
 mod module;
 mod nsm;
 mod pcrs;
@@ -39,6 +40,7 @@ mod root;
 
 pub use error::SimulatorError;
 pub use fault::{Fault, UnknownFault};
+pub use kms::seal_for_recipient;
 pub use module::{Module, PcrValue};
 pub use nsm::{AttestationRequest, SoftwareNsm};
 pub use pcrs::{PcrDescription, PcrLock};

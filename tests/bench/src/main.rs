@@ -27,6 +27,7 @@ mod herd;
 mod http1;
 mod identity;
 mod junk;
+mod kms;
 mod memory;
 mod proxy;
 mod replicas;
@@ -86,6 +87,7 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
             Part::Replicas => replicas::run(settings, &mut report).await,
             Part::Herd => herd::run(settings, &mut report).await,
             Part::Memory => memory::run(settings, &mut report).await,
+            Part::Kms => kms::run(settings, &mut report).await,
             Part::Store => store::run(settings, &mut report).await,
             Part::Egress => egress::run(settings, &mut report).await,
             Part::EgressPolicy => egress_policy::run(settings, &mut report),

@@ -51,6 +51,8 @@ pub(crate) enum Part {
     Herd,
     /// What idle sessions and tunnels hold.
     Memory,
+    /// What the KMS endpoint adds to a call.
+    Kms,
     /// Rows, changes and lists, on each database.
     Store,
     /// The enclave's way out.
@@ -112,6 +114,7 @@ impl Part {
                 "connections out of an enclave, through client and host half, beside what is used today"
             }
             Self::EgressPolicy => "decisions of the egress policy by the number of its rules",
+            Self::Kms => "Decrypt through the enclave's KMS endpoint, and without it",
             Self::Store => "admissions written, policies changed, long lists paged, on each database",
         }
     }
@@ -128,6 +131,7 @@ impl fmt::Display for Part {
             Self::Replicas => "replicas",
             Self::Herd => "herd",
             Self::Memory => "memory",
+            Self::Kms => "kms",
             Self::Store => "store",
             Self::Egress => "egress",
             Self::EgressPolicy => "egress-policy",

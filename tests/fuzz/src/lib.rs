@@ -36,6 +36,8 @@ pub mod gateway_head;
 pub mod host;
 #[cfg(feature = "programs")]
 pub mod local_content;
+    #[cfg(feature = "programs")]
+pub mod kms_envelope;
 #[cfg(feature = "programs")]
 pub mod local_head;
 #[cfg(feature = "programs")]
@@ -91,6 +93,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rule_sets_raw", host::rule_sets),
     #[cfg(feature = "programs")]
     ("local_content_raw", local_content::raw),
+    #[cfg(feature = "programs")]
+    ("kms_envelope_raw", kms_envelope::raw),
+    #[cfg(feature = "programs")]
+    ("kms_envelope_structured", kms_envelope::structured),
     #[cfg(feature = "programs")]
     ("local_head_raw", local_head::raw),
     #[cfg(feature = "programs")]

@@ -1,0 +1,159 @@
+use std::{
+    error::Error,
+    future::Future,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Credentials;
+use crate::{attest::Backoff, random::Fraction};
+
+/// Who issues credentials that last a while: the metadata service, a proxy that asks STS.
+pub trait Issuer: Send + Sync + 'static {
+    /// Why it issued none.
+    type Error: Error + Send;
+
+    /// New credentials, or the same ones while they are the newest. Within a deadline of its own.
+    fn issue(&self) -> impl Future<Output = Result<Credentials, Self::Error>> + Send;
+}
+
+/// Publishes an issuer's credentials and renews them ahead, until `stop`: at half of what is left of them.
+/// What has lapsed is taken back, so that a call says "no credentials" and not what AWS says of old ones.
+pub async fn keep_issued(
+    issuer: impl Issuer,
+    publish: watch::Sender<Option<Arc<Credentials>>>,
+    stop: CancellationToken,
+) {
+    stop.run_until_cancelled(keep(&issuer, &publish)).await;
+}
+
+async fn keep(issuer: &impl Issuer, publish: &watch::Sender<Option<Arc<Credentials>>>) {
+    let mut backoff = Backoff::default();
+    let mut lapses: Option<Instant> = None;
+    loop {
+        let issued = match lapses {
+            // Even while the issuer is slow, nothing that has lapsed stays published.
+            Some(at) => match timeout_at(at, issuer.issue()).await {
+                Ok(issued) => issued,
+                Err(_) => {
+                    take_back(publish, &mut lapses);
+                    continue;
+                }
+            },
+            None => issuer.issue().await,
+        };
+        match issued {
+            Ok(credentials) => {
+                backoff.reset();
+                let left =
+                    credentials.expires().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+                info!(access_key_id = credentials.access_key_id(), "AWS credentials issued");
+                publish.send_replace(Some(Arc::new(credentials)));
+                let Some(left) = left else { return };
+                let now = Instant::now();
+                lapses = Some(now + left);
+                let jitter = 0.9 + 0.2 * Fraction::random().get();
+                sleep(left.div_f64(2.0).mul_f64(jitter).max(SPACING)).await;
+            }
+            Err(why) => {
+                let wait = backoff.fail(Fraction::random());
+                warn!(code = "no-credentials", "no AWS credentials issued: {}", chain(&why));
+                let again = Instant::now() + wait;
+                if let Some(at) = lapses.filter(|at| *at <= again) {
+                    sleep_until(at).await;
+                    take_back(publish, &mut lapses);
+                }
+                sleep_until(again).await;
+            }
+        }
+    }
+}
+
+fn take_back(publish: &watch::Sender<Option<Arc<Credentials>>>, lapses: &mut Option<Instant>) {
+    warn!(code = "credentials-lapsed", "the AWS credentials lapsed before new ones came");
+    publish.send_replace(None);
+    *lapses = None;
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(why) = source {
+        text = format!("{text}: {why}");
+        source = why.source();
+    }
+    text
+}
+
+/// The least time between two renewals that succeed.
+const SPACING: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fmt,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+
+    /// Issues for an hour, as long as it has some to give.
+    struct Finite {
+        issued: Arc<AtomicUsize>,
+        stock: usize,
+    }
+
+    #[derive(Debug)]
+    struct Empty;
+
+    impl fmt::Display for Empty {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("empty")
+        }
+    }
+
+    impl Error for Empty {}
+
+    impl Issuer for Finite {
+        type Error = Empty;
+
+        async fn issue(&self) -> Result<Credentials, Empty> {
+            let number = self.issued.fetch_add(1, Ordering::SeqCst);
+            let credentials = Credentials::new(number.to_string(), "secret".into(), None);
+            let hour = SystemTime::now() + Duration::from_secs(3600);
+            if number < self.stock { Ok(credentials.expiring(hour)) } else { Err(Empty) }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_are_renewed_at_half_their_life_and_taken_back_when_they_lapse() {
+        let issued = Arc::new(AtomicUsize::new(0));
+        let (publish, mut newest) = watch::channel(None);
+        let stop = CancellationToken::new();
+        let issuer = Finite { issued: issued.clone(), stock: 2 };
+        let keeping = tokio::spawn(keep_issued(issuer, publish, stop.clone()));
+        let began = Instant::now();
+        let id = |found: &Option<Arc<Credentials>>| found.as_ref().map(|it| it.access_key_id().to_owned());
+
+        newest.changed().await.unwrap();
+        assert_eq!((id(&newest.borrow_and_update()), began.elapsed().as_secs()), (Some("0".into()), 0));
+        newest.changed().await.unwrap();
+        let at = began.elapsed().as_secs();
+        assert_eq!(id(&newest.borrow_and_update()), Some("1".into()));
+        assert!((1_600..=2_000).contains(&at), "renewed after {at} s");
+        newest.changed().await.unwrap();
+        assert_eq!(id(&newest.borrow_and_update()), None);
+        let lasted = began.elapsed().as_secs() - at;
+        assert!((3_595..=3_600).contains(&lasted), "taken back after {lasted} s");
+        assert!(issued.load(Ordering::SeqCst) > 10, "asked again and again meanwhile");
+        stop.cancel();
+        keeping.await.unwrap();
+    }
+}

@@ -1,0 +1,333 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
+
+use super::{Attested, Object, ObjectError, Operation, Region};
+
+/// What the application may ask of KMS, beside what its credentials and the key policies allow.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Which operations: `kms_proxy.operations`.
+    pub operations: Allow<Operation>,
+    /// Which keys: `kms_proxy.keys`. With [`Allow::Only`], each call must name one of these, and the key
+    /// that KMS says it used must be one of them.
+    pub keys: Allow<KeyArn>,
+    /// Entries that every `EncryptionContext` must hold: `kms_proxy.encryption_context`.
+    pub encryption_context: BTreeMap<String, String>,
+}
+
+/// A list that allows, said aloud: there is no default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allow<T: Ord> {
+    /// Whatever KMS itself allows.
+    Any,
+    /// These, and nothing when it is empty.
+    Only(BTreeSet<T>),
+}
+
+impl Rules {
+    /// Judges a call.
+    ///
+    /// # Errors
+    /// [`RuleError`] names the rule that refuses.
+    pub fn judge(&self, operation: &Operation, region: &Region, request: &Object) -> Result<(), RuleError> {
+        if let Allow::Only(operations) = &self.operations
+            && !operations.contains(operation)
+        {
+            return Err(RuleError::Operation { operation: operation.clone() });
+        }
+        if let Allow::Only(keys) = &self.keys {
+            for member in KEY_MEMBERS {
+                let Some(key) = request.text(member).map_err(RuleError::Request)? else { continue };
+                if !keys.iter().any(|allowed| allowed.is_named(&key, region)) {
+                    return Err(RuleError::Key { member, key });
+                }
+            }
+        }
+        if operation_takes_context(operation) {
+            let members: &[_] =
+                if operation.as_str() == "ReEncrypt" { &RE_ENCRYPT_CONTEXTS } else { &[CONTEXT] };
+            for member in members {
+                self.judge_context(member, request)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_context(&self, member: &str, request: &Object) -> Result<(), RuleError> {
+        if self.encryption_context.is_empty() {
+            return Ok(());
+        }
+        let context = request.object(member).map_err(RuleError::Request)?.unwrap_or_default();
+        for (name, value) in &self.encryption_context {
+            if context.text(name).map_err(RuleError::Request)?.as_ref() != Some(value) {
+                return Err(RuleError::Context { entry: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the key that KMS says it used: a host that swaps one wrapped key for another, under a key of
+    /// its own, is found out here.
+    ///
+    /// # Errors
+    /// [`RuleError::AnsweredKey`], or that the answer is not understood. `GenerateRandom` uses no key.
+    pub fn judge_answer(
+        &self,
+        operation: Attested,
+        asked: Option<&str>,
+        answer: &Object,
+    ) -> Result<(), RuleError> {
+        if operation == Attested::GenerateRandom {
+            return Ok(());
+        }
+        let used = answer.text(KEY_MEMBERS[0]).map_err(RuleError::Answer)?.unwrap_or_default();
+        // Only a key's full ARN says which key it is: an alias or a bare id may be another's tomorrow.
+        let pinned = asked.filter(|asked| asked.parse::<KeyArn>().is_ok_and(|arn| arn.is_key()));
+        let listed = match &self.keys {
+            Allow::Any => !used.is_empty(),
+            Allow::Only(keys) => keys.iter().any(|key| *key.0 == *used),
+        };
+        if listed && pinned.is_none_or(|asked| asked == used) {
+            Ok(())
+        } else {
+            Err(RuleError::AnsweredKey { key: used })
+        }
+    }
+}
+
+/// The names under which requests name keys.
+const KEY_MEMBERS: [&str; 4] = ["KeyId", "SourceKeyId", "DestinationKeyId", "TargetKeyId"];
+const CONTEXT: &str = "EncryptionContext";
+const RE_ENCRYPT_CONTEXTS: [&str; 2] = ["SourceEncryptionContext", "DestinationEncryptionContext"];
+
+/// KMS Developer Guide, "Encryption context": the cryptographic operations with symmetric keys.
+fn operation_takes_context(operation: &Operation) -> bool {
+    matches!(
+        operation.as_str(),
+        "Encrypt"
+            | "Decrypt"
+            | "ReEncrypt"
+            | "GenerateDataKey"
+            | "GenerateDataKeyPair"
+            | "GenerateDataKeyWithoutPlaintext"
+            | "GenerateDataKeyPairWithoutPlaintext"
+    )
+}
+
+/// `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`, or `…:alias/NAME`.
+///
+/// An alias may be listed so that requests can name it; the key that an answer names must be listed by
+/// its own ARN.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyArn(Box<str>);
+
+impl KeyArn {
+    /// Whether a request's `KeyId` means this key: the ARN itself, or its last part in the ARN's own region.
+    fn is_named(&self, key: &str, region: &Region) -> bool {
+        let mut parts = self.0.splitn(6, ':').skip(3);
+        let (own_region, resource) = (parts.next(), parts.nth(1).unwrap_or_default());
+        let short = resource.strip_prefix("key/").unwrap_or(resource);
+        *self.0 == *key || (own_region == Some(region.as_str()) && short == key)
+    }
+
+    fn is_key(&self) -> bool {
+        self.0.contains(":key/")
+    }
+}
+
+impl FromStr for KeyArn {
+    type Err = KeyArnError;
+
+    fn from_str(text: &str) -> Result<Self, KeyArnError> {
+        let parts: Vec<_> = text.splitn(6, ':').collect();
+        let ["arn", partition, "kms", region, account, resource] = parts[..] else { return Err(KeyArnError) };
+        let name = resource.strip_prefix("key/").or_else(|| resource.strip_prefix("alias/"));
+        let named = name.is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic()));
+        let digits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+        let right = partition.starts_with("aws") && region.parse::<Region>().is_ok() && digits && named;
+        if right { Ok(Self(text.into())) } else { Err(KeyArnError) }
+    }
+}
+
+impl fmt::Display for KeyArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Not the ARN of a key or an alias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyArnError;
+
+impl fmt::Display for KeyArnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not arn:PARTITION:kms:REGION:ACCOUNT:key/ID (or :alias/NAME)")
+    }
+}
+
+impl std::error::Error for KeyArnError {}
+
+/// Which rule refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleError {
+    /// The operation is not listed.
+    Operation {
+        /// The one asked for.
+        operation: Operation,
+    },
+    /// The key is not listed.
+    Key {
+        /// Where the request names it.
+        member: &'static str,
+        /// As the request names it.
+        key: String,
+    },
+    /// A required entry of the encryption context is absent or has another value.
+    Context {
+        /// Its name. Its value is nobody's to be told.
+        entry: String,
+    },
+    /// KMS used a key that is not listed, or not the one that was asked for.
+    AnsweredKey {
+        /// The one it used.
+        key: String,
+    },
+    /// A member of the request that must be judged is not what it should be.
+    Request(ObjectError),
+    /// A member of the answer is not what it should be.
+    Answer(ObjectError),
+}
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operation { operation } => write!(f, "kms_proxy.operations does not list {operation}"),
+            Self::Key { member, key } => write!(f, "kms_proxy.keys does not list {key} ({member})"),
+            Self::Context { entry } => {
+                write!(f, "kms_proxy.encryption_context requires the entry {entry:?} with its value")
+            }
+            Self::AnsweredKey { key } => {
+                write!(
+                    f,
+                    "KMS says that it used the key {key:?}, which is not the one asked for or not in kms_proxy.keys"
+                )
+            }
+            Self::Request(why) => write!(f, "the request cannot be judged: {why}"),
+            Self::Answer(why) => write!(f, "the answer cannot be judged: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for RuleError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const OTHER: &str = "arn:aws:kms:eu-west-1:999999999999:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+    fn rules() -> Rules {
+        Rules {
+            operations: Allow::Only(["Decrypt", "ReEncrypt"].map(|name| name.parse().unwrap()).into()),
+            keys: Allow::Only([KEY, ALIAS].map(|arn| arn.parse().unwrap()).into()),
+            encryption_context: [("app".to_owned(), "payments".to_owned())].into(),
+        }
+    }
+
+    const ALIAS: &str = "arn:aws:kms:eu-west-1:111122223333:alias/payments";
+
+    fn judge(operation: &str, region: &str, request: &str) -> Result<(), String> {
+        let request = Object::read(request.as_bytes()).unwrap();
+        let (operation, region) = (operation.parse().unwrap(), region.parse().unwrap());
+        rules().judge(&operation, &region, &request).map_err(|why| why.to_string())
+    }
+
+    #[test]
+    fn a_listed_key_may_be_named_in_each_way() {
+        for key in [KEY, "1234abcd-12ab-34cd-56ef-1234567890ab", ALIAS, "alias/payments"] {
+            let request = format!(r#"{{"KeyId":"{key}","EncryptionContext":{{"app":"payments"}}}}"#);
+            assert_eq!(judge("Decrypt", "eu-west-1", &request), Ok(()), "{key}");
+        }
+        assert_eq!(judge("Decrypt", "eu-west-1", r#"{"EncryptionContext":{"app":"payments"}}"#), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_names_its_rule() {
+        let cases = [
+            ("Encrypt", "eu-west-1", "{}", "kms_proxy.operations does not list Encrypt".to_owned()),
+            (
+                "Decrypt",
+                "eu-west-1",
+                &format!(r#"{{"KeyId":"{OTHER}"}}"#),
+                format!("kms_proxy.keys does not list {OTHER} (KeyId)"),
+            ),
+            // The same id in another region is another key.
+            (
+                "Decrypt",
+                "us-east-1",
+                r#"{"KeyId":"1234abcd-12ab-34cd-56ef-1234567890ab"}"#,
+                "kms_proxy.keys does not list 1234abcd-12ab-34cd-56ef-1234567890ab (KeyId)".to_owned(),
+            ),
+            (
+                "ReEncrypt",
+                "eu-west-1",
+                &format!(r#"{{"SourceKeyId":"{KEY}","DestinationKeyId":"alias/evil"}}"#),
+                "kms_proxy.keys does not list alias/evil (DestinationKeyId)".to_owned(),
+            ),
+            (
+                "Decrypt",
+                "eu-west-1",
+                r#"{"EncryptionContext":{"app":"other"}}"#,
+                "kms_proxy.encryption_context requires the entry \"app\" with its value".to_owned(),
+            ),
+            (
+                "ReEncrypt",
+                "eu-west-1",
+                r#"{"SourceEncryptionContext":{"app":"payments"}}"#,
+                "kms_proxy.encryption_context requires the entry \"app\" with its value".to_owned(),
+            ),
+        ];
+        for (operation, region, request, message) in cases {
+            assert_eq!(judge(operation, region, request), Err(message), "{operation} {request}");
+        }
+        let twice = r#"{"EncryptionContext":{"app":"payments","app":"other"}}"#;
+        assert!(judge("Decrypt", "eu-west-1", twice).unwrap_err().contains("\"app\" comes twice"));
+    }
+
+    #[test]
+    fn the_key_that_was_used_must_be_the_one_that_was_meant() {
+        let answer = |key: &str| Object::read(format!(r#"{{"KeyId":"{key}"}}"#).as_bytes()).unwrap();
+        let any = Rules { keys: Allow::Any, ..rules() };
+        let (one, random) = (Attested::Decrypt, Attested::GenerateRandom);
+        assert_eq!(rules().judge_answer(one, None, &answer(KEY)), Ok(()));
+        assert_eq!(any.judge_answer(one, Some("alias/payments"), &answer(OTHER)), Ok(()));
+        let swapped = Err(RuleError::AnsweredKey { key: OTHER.to_owned() });
+        assert_eq!(rules().judge_answer(one, None, &answer(OTHER)), swapped);
+        assert_eq!(any.judge_answer(one, Some(KEY), &answer(OTHER)), swapped, "pinned by its ARN");
+        let unsaid = Err(RuleError::AnsweredKey { key: String::new() });
+        assert_eq!(any.judge_answer(one, None, &Object::default()), unsaid);
+        assert_eq!(rules().judge_answer(random, None, &Object::default()), Ok(()));
+    }
+
+    #[test]
+    fn an_empty_list_denies() {
+        let none = Rules { operations: Allow::Only(BTreeSet::new()), ..rules() };
+        let operation: Operation = "Decrypt".parse().unwrap();
+        let error = none.judge(&operation, &"eu-west-1".parse().unwrap(), &Object::default());
+        assert_eq!(error, Err(RuleError::Operation { operation }));
+    }
+
+    #[test]
+    fn what_is_no_arn_is_not_listed() {
+        for text in
+            ["", "alias/x", "arn:aws:s3:eu-west-1:111122223333:key/a", "arn:aws:kms:eu-west-1:1:key/a"]
+        {
+            assert_eq!(text.parse::<KeyArn>(), Err(KeyArnError), "{text}");
+        }
+        assert!("arn:aws-us-gov:kms:us-gov-west-1:111122223333:key/mrk-1".parse::<KeyArn>().is_ok());
+    }
+}

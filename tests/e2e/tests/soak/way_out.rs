@@ -45,7 +45,7 @@ impl WayOut {
         client.arg("--manifest").arg(manifest);
         // The application of this enclave says where its proxy is and does nothing more.
         client.args(["--", "sh", "-c", "echo ${http_proxy#http://}; exec sleep infinity"]);
-        client.stdout(Stdio::piped()).kill_on_drop(true);
+        client.env("COUNTERSIGN_LOG", "error").stdout(Stdio::piped()).kill_on_drop(true);
         let mut client = client.spawn().unwrap();
         let proxy = first_line(&mut client).await.parse().unwrap();
         Self { scratch, client, host, proxy, far_end, _input: input, _far: far }
@@ -95,7 +95,7 @@ async fn start_host(directory: &Path) -> Child {
     let mut host = Command::new(ENCLAVE);
     let socket = socket(directory);
     host.args(["host", "--outer-limit", "none", "--egress"]).arg(format!("unix:{}", socket.display()));
-    let mut host = host.kill_on_drop(true).spawn().unwrap();
+    let mut host = host.env("COUNTERSIGN_LOG", "error").kill_on_drop(true).spawn().unwrap();
     let ready = async {
         while UnixStream::connect(&socket).await.is_err() {
             assert!(host.try_wait().unwrap().is_none(), "the host half ended");

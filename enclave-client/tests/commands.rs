@@ -225,11 +225,11 @@ fn schema_prints_what_is_committed() {
 #[test]
 fn a_warning_is_logged_for_words_without_effect() {
     let directory =
-        Directory::new("warn", "version: v1\negress: { proxy_port: 0 }\nkms_proxy: { listen_port: 9999 }\n");
+        Directory::new("warn", "version: v1\negress: { proxy_port: 0 }\napi: { listen_port: 9999 }\n");
     let output = directory.run(&["run", "--manifest", "m.yaml", "--", "true"]);
     let log = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{log}");
-    assert!(log.contains("m.yaml:3:1: kms_proxy: has no effect in this version"), "{log}");
+    assert!(log.contains("m.yaml:3:1: api: has no effect in this version"), "{log}");
 }
 
 /// Only builds for development have the short word; a release build's is louder.

@@ -179,3 +179,41 @@ fn a_build_without_the_simulator_has_no_word_for_it() {
     assert!(text.contains("--wait-attested"), "{text}");
     assert!(!text.contains("danger-software-nsm"), "{text}");
 }
+
+/// A manifest with the KMS endpoint at a port that is free.
+fn with_kms(name: &str, rules: &str) -> Manifest {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text =
+        format!("version: v1\negress: {{ proxy_port: 0 }}\nkms_proxy:\n  listen_port: {port}\n{rules}");
+    Manifest::new(name, &text)
+}
+
+/// Nobody calls in another's name: whoever has no credentials is refused, before anything leaves.
+#[test]
+fn the_kms_endpoint_stands_in_the_environment_and_takes_no_unsigned_call() {
+    let manifest = with_kms("kms", "  operations: [Decrypt]\n");
+    let script = "test \"$AWS_ENDPOINT_URL_KMS\" = \"$AWS_KMS_ENDPOINT\" && \
+                  curl -s -w '%{http_code}' -H 'X-Amz-Target: TrentService.Decrypt' \
+                  -H 'Content-Type: application/x-amz-json-1.1' -d '{}' \"$AWS_ENDPOINT_URL_KMS/\"; \
+                  echo \" $AWS_CONTAINER_CREDENTIALS_FULL_URI\"";
+    let credentials = [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    let mut program = manifest.program("run");
+    let output = program.envs(credentials).args(["--", "sh", "-c", script]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("MissingAuthenticationToken") && text.ends_with("400 \n"), "{text}");
+}
+
+#[test]
+fn without_credentials_the_application_is_offered_those_of_the_instance() {
+    let manifest = with_kms("offered", "");
+    let script = "curl -s -o /dev/null -w '%{http_code}' \"$AWS_CONTAINER_CREDENTIALS_FULL_URI\"";
+    let mut program = manifest.program("run");
+    program.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    let output = program.args(["--", "sh", "-c", script]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "403", "whoever has no token gets none");
+    let half = manifest.program("run").env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE").args(["--", "true"]).output();
+    let half = half.unwrap();
+    assert_eq!(half.status.code(), Some(71));
+    let said = String::from_utf8(half.stderr).unwrap();
+    assert!(said.contains("AWS_SECRET_ACCESS_KEY is not set"), "{said}");
+}

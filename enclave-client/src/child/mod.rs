@@ -118,11 +118,18 @@ impl Supervisor {
     /// has ended. Signals go to the whole group: a shell in front of the real
     /// program does not swallow them.
     ///
+    /// Its environment is this one's, with the proxy and `variables` in it.
+    ///
     /// # Errors
     /// [`StartError`] when it does not start.
-    pub async fn run(mut self, application: &Application, proxy: SocketAddr) -> Result<Ended, StartError> {
+    pub async fn run(
+        mut self,
+        application: &Application,
+        proxy: SocketAddr,
+        variables: Vec<(&'static str, String)>,
+    ) -> Result<Ended, StartError> {
         let mut command = Command::new(&application.program);
-        command.args(&application.arguments).envs(environment(proxy)).process_group(0);
+        command.args(&application.arguments).envs(environment(proxy)).envs(variables).process_group(0);
         if std::env::var_os("PATH").is_none() {
             // The kernel gives its first process none.
             command.env("PATH", DEFAULT_PATH);

@@ -5,6 +5,7 @@ mod explain;
 mod host;
 mod host_way;
 mod inside;
+mod kms;
 mod learn;
 mod run;
 mod transparent;
@@ -25,6 +26,7 @@ use crate::{
 
 pub use host_way::{HostWay, HostWayError};
 use inside::{InitArgs, InsideArgs, Prepare};
+pub use kms::KmsStartError;
 pub use run::{Outcome, RunError, RunOptions, run};
 pub use transparent::TransparentOptions;
 

@@ -8,7 +8,11 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{HostWay, IfUnattested, TransparentOptions, transparent::WayOut};
+use super::{
+    HostWay, IfUnattested, KmsStartError, TransparentOptions,
+    kms::{self, Variables},
+    transparent::WayOut,
+};
 use crate::{
     attest::{Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
     child::{Application, Ended, StartError, Supervisor},
@@ -83,6 +87,10 @@ pub async fn run(
         .start(rules, &listens, way_out, egress.clone(), &stop)
         .await
         .map_err(RunError::Transparent)?;
+    let variables = match manifest.kms {
+        None => Variables::new(),
+        Some(entry) => kms::start(entry, &egress, &device, &stop).await.map_err(RunError::Kms)?,
+    };
     tokio::spawn(local.serve(egress, stop.clone()));
     let health = names.into_iter().zip(statuses.iter().cloned());
     let health = health.map(|(name, status)| ProxyHealth { name, status }).collect();
@@ -105,7 +113,7 @@ pub async fn run(
     if !attested && options.if_unattested == IfUnattested::Exit {
         return Ok(Outcome::Unattested);
     }
-    supervisor.run(application, proxy).await.map(Outcome::Ended).map_err(RunError::Start)
+    supervisor.run(application, proxy, variables).await.map(Outcome::Ended).map_err(RunError::Start)
 }
 
 /// Which pool leads to which destination.
@@ -180,6 +188,8 @@ pub enum RunError {
     Inside(InsideError),
     /// The transparent mode.
     Transparent(TransparentError),
+    /// The KMS endpoint.
+    Kms(KmsStartError),
     /// The application.
     Start(StartError),
 }
@@ -195,6 +205,7 @@ impl fmt::Display for RunError {
             Self::Tls(_) => "TLS cannot be configured",
             Self::Inside(_) => "what the enclave offers to the outside was not started",
             Self::Transparent(_) => "the transparent mode did not start",
+            Self::Kms(_) => "the local KMS was not started",
             Self::Start(_) => "the application was not started",
         })
     }
@@ -210,6 +221,7 @@ impl std::error::Error for RunError {
             Self::Tls(why) => Some(why),
             Self::Inside(why) => Some(why),
             Self::Transparent(why) => Some(why),
+            Self::Kms(why) => Some(why),
             Self::Start(why) => Some(why),
         }
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use countersign_protocol::egress::{EgressPolicy, Rule};
 
 use super::{
-    Files, IngressEntry, Mistake, PeerEntry, ProxyEntry, ingress,
+    Files, IngressEntry, KmsEntry, Mistake, PeerEntry, ProxyEntry, ingress,
     node::{At, Place},
     outbound::Connections,
     raw,
@@ -26,8 +26,8 @@ pub struct Manifest {
     pub ingress: Vec<IngressEntry>,
     /// Peer enclaves. No rule allows them, and one denies each: see `docs/manifest.md`.
     pub peers: Vec<PeerEntry>,
-    /// Port of the local KMS endpoint.
-    pub kms_port: Option<NonZeroU16>,
+    /// The local KMS endpoint.
+    pub kms: Option<KmsEntry>,
     /// What is in order and yet does not do what its words say, in the order of the file:
     /// words without effect, entries that a deny rule makes unreachable.
     pub warnings: Vec<Mistake>,
@@ -55,7 +55,7 @@ pub(super) fn check(raw: &raw::Manifest, files: &Files<'_>, mistakes: &mut Vec<M
         rules: rules.to_vec(),
         ingress: ingress::check(&raw.ingress, mistakes),
         peers,
-        kms_port: port(raw.kms_port.as_ref()),
+        kms: raw.kms.as_ref().and_then(|kms| KmsEntry::check(kms, files, mistakes)),
         warnings,
     }
 }

@@ -81,6 +81,16 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
+    /// The entries of a mapping of texts, by names that the user chose.
+    pub(super) fn pairs(&self, name: &str) -> Vec<(At<String>, At<String>)> {
+        let Some(At { value: Node::Map(entries), .. }) = self.node(name) else { return Vec::new() };
+        let pair = |(key, node): &(At<String>, At<Node>)| match &node.value {
+            Node::Text(text) => Some((key.clone(), At { value: text.clone(), place: node.place })),
+            _ => None,
+        };
+        entries.iter().filter_map(pair).collect()
+    }
+
     pub(super) fn map(&self, name: &str) -> Option<Self> {
         let table = match self.table.field(name)?.kind {
             Kind::Map(table) | Kind::Either(_, table) => table,

@@ -16,6 +16,7 @@ mod config_map;
 mod entries;
 mod fields;
 mod ingress;
+mod kms;
 mod mistake;
 mod nearest;
 mod node;
@@ -30,6 +31,7 @@ use std::{fs::File, io::Read, path::Path};
 
 pub use checked::Manifest;
 pub use entries::{IngressEntry, IngressTls, PeerEntry, ProxyEntry};
+pub use kms::KmsEntry;
 pub use mistake::{ManifestError, Mistake};
 pub use schema::schema;
 

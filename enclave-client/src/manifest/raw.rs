@@ -14,7 +14,7 @@ pub(super) struct Manifest {
     pub(super) outbound: Vec<Outbound>,
     pub(super) egress: Egress,
     pub(super) ingress: Vec<Ingress>,
-    pub(super) kms_port: Option<At<u64>>,
+    pub(super) kms: Option<KmsProxy>,
     /// Words that ask for something which this version does not do, with what that means.
     pub(super) without_effect: Vec<Mistake>,
 }
@@ -24,6 +24,16 @@ pub(super) struct Egress {
     pub(super) proxy_port: Option<At<u64>>,
     pub(super) allow: Vec<(String, At<String>)>,
     pub(super) deny: Vec<(String, At<String>)>,
+}
+
+pub(super) struct KmsProxy {
+    pub(super) listen_port: Option<At<u64>>,
+    pub(super) endpoints: Vec<(At<String>, At<String>)>,
+    /// Absent and empty are not the same here.
+    pub(super) operations: Option<Vec<(String, At<String>)>>,
+    pub(super) keys: Option<Vec<(String, At<String>)>>,
+    pub(super) encryption_context: Vec<(At<String>, At<String>)>,
+    pub(super) anchor_file: Option<At<String>>,
 }
 
 pub(super) struct Outbound {
@@ -120,8 +130,22 @@ impl Manifest {
             outbound,
             egress,
             ingress: ingress.filter_map(|(index, item)| Ingress::read(item, index)).collect(),
-            kms_port: top.map("kms_proxy").and_then(|kms| kms.number("listen_port")),
+            kms: top.map("kms_proxy").map(|kms| KmsProxy::read(&kms)),
             without_effect: without_effect(&top),
+        }
+    }
+}
+
+impl KmsProxy {
+    fn read(fields: &Fields<'_>) -> Self {
+        let list = |name| fields.node(name).map(|_| fields.texts(name));
+        Self {
+            listen_port: fields.number("listen_port"),
+            endpoints: fields.pairs("endpoints"),
+            operations: list("operations"),
+            keys: list("keys"),
+            encryption_context: fields.pairs("encryption_context"),
+            anchor_file: fields.text("anchor_file"),
         }
     }
 }

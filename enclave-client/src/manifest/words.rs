@@ -43,8 +43,7 @@ pub(super) static TOP: Table = Table {
             Enclaver,
             "Ports that are reachable from outside.",
         ),
-        Field::new("kms_proxy", Kind::Map(&KMS_PROXY), Enclaver, "The KMS endpoint inside the enclave.")
-            .effect(Effect::Nothing("nothing listens on the KMS endpoint, and AWS_KMS_ENDPOINT is not set")),
+        Field::new("kms_proxy", Kind::Map(&KMS_PROXY), Enclaver, "The KMS endpoint inside the enclave."),
         Field::new("name", Kind::Text, Enclaver, "Name of the enclave, for people.")
             .effect(Effect::Elsewhere),
         Field::new("target", Kind::Text, Enclaver, "The image that a build makes.").effect(Effect::Elsewhere),
@@ -239,6 +238,30 @@ pub(super) static KMS_PROXY: Table = Table {
     fields: &[
         Field::new("listen_port", PORT, Enclaver, "Its port on loopback.").need(Required),
         Field::new("endpoints", Kind::Texts, Enclaver, "KMS endpoints by region, instead of AWS's."),
+        Field::new(
+            "operations",
+            Kind::List(&Kind::Text),
+            Ours,
+            "Only these operations, as KMS spells them. Empty: none. Absent: all.",
+        ),
+        Field::new(
+            "keys",
+            Kind::List(&Kind::Text),
+            Ours,
+            "Only these keys, by ARN. Empty: none. Absent: all.",
+        ),
+        Field::new(
+            "encryption_context",
+            Kind::Texts,
+            Ours,
+            "Entries that the EncryptionContext of every call that takes one must hold.",
+        ),
+        Field::new(
+            "anchor_file",
+            Kind::Text,
+            Ours,
+            "PEM file with the certificates that KMS's must chain to, instead of the public roots.",
+        ),
     ],
 };
 

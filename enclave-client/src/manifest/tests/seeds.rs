@@ -45,7 +45,7 @@ fn assert_means(manifest: &Manifest, expected: &Meaning<'_>) {
         proxies: proxies.iter().map(String::as_str).collect(),
         peers: peers.iter().map(String::as_str).collect(),
         ingress: manifest.ingress.iter().map(|entry| entry.listen_port.get()).collect(),
-        kms_port: manifest.kms_port.map(u16::from),
+        kms_port: manifest.kms.as_ref().map(|kms| u16::from(kms.port)),
         warnings: warnings.iter().map(String::as_str).collect(),
     };
     assert_eq!(found, *expected);
@@ -102,7 +102,6 @@ fn every_word_of_enclaver() {
             ingress: vec![8001, 8443],
             kms_port: Some(9999),
             warnings: vec![
-                "14:1: kms_proxy: has no effect in this version: nothing listens on the KMS endpoint, and AWS_KMS_ENDPOINT is not set",
                 "18:1: api: has no effect in this version: nothing listens on the attestation API",
             ],
             ..Meaning::NOTHING

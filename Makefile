@@ -48,7 +48,7 @@ api-fuzz: ## requests made from the OpenAPI document against the admin API (sche
 	@target/venv/bin/python tests/python/admin_api.py --server target/debug/e2e-admin
 
 fuzz-smoke: ## a short run of each fuzz target
-	@tests/fuzz/run.sh 15
+	@tests/fuzz/run.sh 8
 
 fuzz: ## a long run of each fuzz target (SECONDS_EACH=600)
 	@tests/setup/test.sh

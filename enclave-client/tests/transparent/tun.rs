@@ -9,6 +9,8 @@ use std::{
 
 use countersign_enclave::transparent::Limits;
 use countersign_protocol::egress::Action;
+use hickory_proto::op::ResponseCode;
+use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -262,5 +264,85 @@ fn two_hundred_at_once() {
             });
         }
         assert_eq!(clients.join_all().await.len(), 200);
+    });
+}
+
+/// Destinations that never answer: a bound on how many are waited for, and the others go on.
+#[test]
+fn a_flood_of_connections_is_bounded() {
+    with_tun("tun::a_flood_of_connections_is_bounded", || async {
+        let limits = Limits { tun_half_open: 50, ..Limits::default() };
+        let enclave = Enclave::start_tun("tun-flood", limits, RULES).await;
+        // Its backlog is full after two connections, and then the kernel answers no SYN.
+        let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        silent.bind(&loopback(7001).into()).unwrap();
+        silent.listen(1).unwrap();
+        let address = resolve("web.example").await.unwrap();
+        let mut flood = Vec::new();
+        for _ in 0..1000 {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            assert_eq!(
+                socket.connect(&SocketAddr::from((address, 7001)).into()).unwrap_err().raw_os_error(),
+                Some(rustix::io::Errno::INPROGRESS.raw_os_error())
+            );
+            flood.push(socket);
+        }
+        // Somebody else gets through meanwhile. Having been answered, it also came behind the flood.
+        web_server(loopback(7002), "hello").await;
+        assert_eq!(get(address, 7002).await.unwrap(), "hello");
+        assert_ne!(enclave.logged(&["half-open", "web.example:7001", "given up for a newer one"]), [""; 0]);
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        // The flood's own, and one for each way out that is waited for.
+        assert!(open < 1000 + 50 + 50, "{open} descriptors");
+    });
+}
+
+#[test]
+fn connections_over_the_limit_are_refused() {
+    with_tun("tun::connections_over_the_limit_are_refused", || async {
+        let limits = Limits { tun_connections: 2, ..Limits::default() };
+        let enclave = Enclave::start_tun("tun-limit", limits, RULES).await;
+        let server = TcpListener::bind(loopback(7000)).await.unwrap();
+        let address = resolve("web.example").await.unwrap();
+        let one = TcpStream::connect((address, 7000)).await.unwrap();
+        let two = TcpStream::connect((address, 7000)).await.unwrap();
+        assert_eq!(kind(TcpStream::connect((address, 7000)).await), ErrorKind::ConnectionRefused);
+        assert_ne!(enclave.logged(&["overloaded", "web.example:7000"]), [""; 0]);
+        // A place is free again when one has ended.
+        let (far, _) = server.accept().await.unwrap();
+        drop((one, far));
+        let three = loop {
+            match TcpStream::connect((address, 7000)).await {
+                Ok(three) => break three,
+                Err(why) => assert_eq!(why.kind(), ErrorKind::ConnectionRefused),
+            }
+        };
+        drop((two, three));
+    });
+}
+
+/// As in way one: an address that a program kept leads to nobody else.
+#[test]
+fn the_address_of_a_forgotten_name_is_refused() {
+    with_tun("tun::the_address_of_a_forgotten_name_is_refused", || async {
+        let limits = Limits { names: 1, hold: std::time::Duration::ZERO, ..Limits::default() };
+        let _enclave = Enclave::start_tun("tun-forgotten", limits, RULES).await;
+        let server = TcpListener::bind(loopback(7000)).await.unwrap();
+        let kept = resolve("one.wild.example").await.unwrap();
+        let near = TcpStream::connect((kept, 7000)).await.unwrap();
+        let (far, _) = server.accept().await.unwrap();
+        // With a connection it keeps its address.
+        assert_eq!(resolve("two.wild.example").await, Err(ResponseCode::ServFail));
+        drop((near, far));
+        let next = loop {
+            match resolve("two.wild.example").await {
+                Ok(next) => break next,
+                Err(code) => assert_eq!(code, ResponseCode::ServFail),
+            }
+        };
+        assert_ne!(kept, next);
+        assert_eq!(kind(TcpStream::connect((kept, 7000)).await), ErrorKind::ConnectionRefused);
+        TcpStream::connect((next, 7000)).await.unwrap();
     });
 }

@@ -202,4 +202,22 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn a_route_to_a_device_is_in_the_main_table() {
+        // Little endian, the device being the seventh.
+        #[cfg(target_endian = "little")]
+        assert_eq!(
+            route(
+                "10.0.0.0/8".parse().unwrap(),
+                [RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_LINK, RTN_UNICAST],
+                7
+            ),
+            [
+                2, 8, 0, 0, 254, 4, 253, 1, 0, 0, 0, 0, // rtmsg
+                8, 0, 1, 0, 10, 0, 0, 0, // RTA_DST
+                8, 0, 4, 0, 7, 0, 0, 0, // RTA_OIF
+            ]
+        );
+    }
 }

@@ -10,7 +10,7 @@ use std::{
 use countersign_enclave::transparent::Limits;
 use countersign_protocol::egress::Action;
 use hickory_proto::op::ResponseCode;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -190,7 +190,8 @@ fn megabytes_both_ways_and_backpressure() {
         let (far, _) = server.accept().await.unwrap();
         let block = vec![5; 1 << 16];
         let mut sent = 0;
-        // Every buffer on the way is full when nothing more is taken for as long as this.
+        // Every buffer on the way is full when nothing more is taken for as long as this; on a slow
+        // machine perhaps a little earlier, which changes nothing.
         while let Ok(written) =
             tokio::time::timeout(std::time::Duration::from_millis(500), near.write(&block)).await
         {
@@ -344,5 +345,41 @@ fn the_address_of_a_forgotten_name_is_refused() {
         assert_ne!(kept, next);
         assert_eq!(kind(TcpStream::connect((kept, 7000)).await), ErrorKind::ConnectionRefused);
         TcpStream::connect((next, 7000)).await.unwrap();
+    });
+}
+
+/// A program that may send raw packets: to nobody, and into a connection that there is.
+#[test]
+fn junk_packets_do_not_stop_it() {
+    with_tun("tun::junk_packets_do_not_stop_it", || async {
+        let _enclave = Enclave::start_tun("tun-junk", Limits::default(), RULES).await;
+        let server = TcpListener::bind(loopback(7000)).await.unwrap();
+        let address = resolve("web.example").await.unwrap();
+        let near = TcpStream::connect((address, 7000)).await.unwrap();
+        let _far = server.accept().await.unwrap();
+        let ports = [near.local_addr().unwrap().port().to_be_bytes(), 7000u16.to_be_bytes()].concat();
+        let to = SocketAddr::from((address, 0)).into();
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        for protocol in [Protocol::TCP, Protocol::UDP, Protocol::ICMPV4, Protocol::SCTP] {
+            let raw = Socket::new(Domain::IPV4, Type::RAW, Some(protocol)).unwrap();
+            for _ in 0..5000 {
+                let mut bytes: Vec<u8> = (0..random() % 120).map(|_| random() as u8).collect();
+                // Half of them into the connection, with a header of a length that is one.
+                if random() % 2 == 0 && bytes.len() >= 20 {
+                    bytes[..4].copy_from_slice(&ports);
+                    bytes[12] = 0x50 + ((random() % 11) as u8) * 16;
+                }
+                // What the device's queue does not hold is lost.
+                let _ = raw.send_to(&bytes, &to);
+            }
+        }
+        web_server(loopback(7002), "hello").await;
+        assert_eq!(get(address, 7002).await.unwrap(), "hello");
     });
 }

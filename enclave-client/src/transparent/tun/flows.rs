@@ -94,3 +94,40 @@ impl Flows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(port: u16) -> Flow {
+        Flow { from: ([198, 18, 0, 0], port).into(), to: ([198, 18, 0, 7], 443).into() }
+    }
+
+    fn new(begun: Begun) -> (Serial, CancellationToken) {
+        match begun {
+            Begun::New(serial, token) => (serial, token),
+            Begun::Again | Begun::Open(_) => panic!("not new"),
+        }
+    }
+
+    #[test]
+    fn the_oldest_that_is_not_open_is_shed() {
+        let (mut flows, stop) = (Flows::default(), CancellationToken::new());
+        let (_, first) = new(flows.begin(flow(1), &stop));
+        let (second_serial, second) = new(flows.begin(flow(2), &stop));
+        assert!(matches!(flows.begin(flow(1), &stop), Begun::Again));
+        assert_eq!(flows.shed(2), None);
+        assert_eq!(flows.shed(1), Some(flow(1)));
+        assert!(first.is_cancelled() && !second.is_cancelled());
+        // Its program sends its first packet again, and is the youngest now.
+        let (third_serial, third) = new(flows.begin(flow(1), &stop));
+        assert_eq!(flows.shed(1), Some(flow(2)));
+        assert!(second.is_cancelled() && !third.is_cancelled());
+        // An end that comes late strikes nobody else out.
+        flows.end(flow(1), second_serial);
+        assert!(matches!(flows.begin(flow(1), &stop), Begun::Again));
+        flows.end(flow(1), third_serial);
+        assert!(third.is_cancelled());
+        assert_eq!((flows.by_ends.len(), flows.opening.len()), (0, 0));
+    }
+}

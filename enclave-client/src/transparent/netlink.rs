@@ -5,9 +5,12 @@
 use std::{io, net::IpAddr};
 
 use ipnet::IpNet;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netdevice, netlink, recv, sendto, socket,
-    socket_with,
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netdevice, netlink, recv, sendto,
+        socket, socket_with,
+    },
 };
 
 /// Takes the loopback interface into service, as `ip link set lo up` does. Done already: no change.
@@ -56,6 +59,14 @@ pub(super) fn route_to_loopback(network: IpNet) -> io::Result<()> {
     let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
     match request(RTM_NEWROUTE, flags, &local_route(network)) {
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
+}
+
+/// The opposite of [`route_to_loopback`]. No such route: no change.
+pub(super) fn unroute_from_loopback(network: IpNet) -> io::Result<()> {
+    match request(RTM_DELROUTE, NLM_F_REQUEST | NLM_F_ACK, &local_route(network)) {
+        Err(why) if why.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(()),
         done => done,
     }
 }
@@ -149,6 +160,7 @@ const NLM_F_CREATE: u16 = 0x400;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
 const RT_TABLE_MAIN: u8 = 254;
 const RT_TABLE_LOCAL: u8 = 255;
 const RTPROT_STATIC: u8 = 4;

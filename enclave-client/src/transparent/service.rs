@@ -4,6 +4,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -92,9 +93,14 @@ fn tun(
     let plan = TunPlan::new(&rules, networks, &pool);
     let tun = Tun::new().map_err(TransparentError::Tun)?;
     let [v4, v6] = pool.networks();
-    let routed = tun.take_address(v4.network()).and_then(|()| tun.route(v4));
-    routed.map_err(|why| TransparentError::Route { network: v4, why })?;
-    let families = families(tun.take_address(v6.network()).and_then(|()| tun.route(v6)));
+    let route = |network: IpNet| {
+        // Listeners that were here before left their route, which the kernel would prefer.
+        netlink::unroute_from_loopback(network)?;
+        tun.take_address(network.network())?;
+        tun.route(network)
+    };
+    route(v4).map_err(|why| TransparentError::Route { network: v4, why })?;
+    let families = families(route(v6));
     for rule in plan.left_out {
         warn!(code = "network-left-out", "may not be routed, use the HTTP proxy for: {rule}");
     }

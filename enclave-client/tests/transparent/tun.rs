@@ -4,6 +4,7 @@ use std::{
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
+    process::Command,
     sync::Arc,
 };
 
@@ -163,6 +164,21 @@ fn half_closes_and_resets_go_both_ways() {
         far.set_zero_linger().unwrap();
         drop(far);
         assert_eq!(kind(near.read(&mut heard).await), ErrorKind::ConnectionReset);
+    });
+}
+
+/// The routes of `names` stay when it ends, and the kernel would prefer them.
+#[test]
+fn routes_of_the_first_way_are_no_hindrance() {
+    with_tun("tun::routes_of_the_first_way_are_no_hindrance", || async {
+        for words in ["link set lo up", "route add local 198.18.0.0/15 dev lo proto static"] {
+            let done = Command::new("ip").args(words.split(' ')).status().unwrap();
+            assert!(done.success(), "ip {words}");
+        }
+        let _enclave = Enclave::start_tun("tun-routes", Limits::default(), RULES).await;
+        web_server(loopback(7000), "hello").await;
+        let address = resolve("web.example").await.unwrap();
+        assert_eq!(get(address, 7000).await.unwrap(), "hello");
     });
 }
 

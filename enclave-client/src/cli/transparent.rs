@@ -9,7 +9,9 @@ use tracing::{info, warn};
 use crate::{
     attest::chain,
     egress::Egress,
-    transparent::{Networks, PortList, Transparent, TransparentConfig, TransparentError, write_resolv_conf},
+    transparent::{
+        Networks, PortList, Transparent, TransparentConfig, TransparentError, Way, write_resolv_conf,
+    },
 };
 
 /// What `run` does for programs that know no proxy (docs/transparent.md).
@@ -36,6 +38,8 @@ enum TransparentMode {
     Off,
     /// By names, and fail if that is not possible
     Names,
+    /// By names at every port, through a TUN device, and fail if that is not possible
+    Tun,
 }
 
 /// Who writes /etc/resolv.conf.
@@ -73,28 +77,29 @@ impl TransparentOptions {
         stop: &CancellationToken,
     ) -> Result<(), TransparentError> {
         let first = getpid().is_init();
-        let wanted = match self.transparent {
-            TransparentMode::Off => false,
-            TransparentMode::Auto => first && way_out == WayOut::Host,
-            TransparentMode::Names => true,
+        let way = match self.transparent {
+            TransparentMode::Auto if first && way_out == WayOut::Host => Way::Listeners,
+            TransparentMode::Off | TransparentMode::Auto => return Ok(()),
+            TransparentMode::Names => Way::Listeners,
+            TransparentMode::Tun => Way::Tun,
         };
-        if !wanted {
-            return Ok(());
-        }
         let write = match self.resolv_conf {
             ResolvConf::Auto => first,
             ResolvConf::Write => true,
             ResolvConf::Leave => false,
         };
         for port in PortList::new(&rules, &self.transparent_port).ports() {
-            if listens.contains(port) {
+            if way == Way::Listeners && listens.contains(port) {
                 warn!(
                     code = "port-wanted-twice",
                     "port {port} stands in ingress and in an allow rule: the application must listen on 127.0.0.1, not on every address",
                 );
             }
         }
-        match self.start_names(rules, way_out, write.then_some(Path::new(RESOLV_CONF)), egress, stop).await {
+        match self
+            .start_names(rules, way, way_out, write.then_some(Path::new(RESOLV_CONF)), egress, stop)
+            .await
+        {
             Err(why) if self.transparent == TransparentMode::Auto => {
                 warn!(code = "not-transparent", "programs need the HTTP proxy: {}", chain(&why));
                 Ok(())
@@ -106,6 +111,7 @@ impl TransparentOptions {
     async fn start_names(
         &self,
         rules: Vec<Rule>,
+        way: Way,
         way_out: WayOut,
         resolv_conf: Option<&Path>,
         egress: Arc<Egress>,
@@ -116,7 +122,8 @@ impl TransparentOptions {
             WayOut::Direct => Networks::Untouched,
             WayOut::Host => Networks::Routed,
         };
-        let config = TransparentConfig::new(rules, &self.transparent_port, networks);
+        let config =
+            TransparentConfig { way, ..TransparentConfig::new(rules, &self.transparent_port, networks) };
         let transparent = Transparent::start(config, egress, stop.child_token()).await?;
         if let Some(path) = resolv_conf {
             write_resolv_conf(path).map_err(TransparentError::ResolvConf)?;

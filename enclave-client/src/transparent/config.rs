@@ -11,12 +11,23 @@ pub struct TransparentConfig {
     pub pool: AddressPool,
     /// The ports at which names are listened for.
     pub ports: PortList,
+    /// Who takes the connections.
+    pub way: Way,
     /// The rules, for the networks they allow.
     pub rules: Vec<Rule>,
     /// What becomes of those networks.
     pub networks: Networks,
     /// The bounds.
     pub limits: Limits,
+}
+
+/// Who takes the connections to the pool's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The kernel: a listener for each name and port.
+    Listeners,
+    /// A stack in user space behind a TUN device: any port. Needs `/dev/net/tun`.
+    Tun,
 }
 
 /// What becomes of the networks that the rules allow.
@@ -42,6 +53,11 @@ pub struct Limits {
     pub sockets: usize,
     /// Connections at a time; the next one is reset.
     pub connections: usize,
+    /// The same of [`Way::Tun`], where each may take 128 KiB of memory for what waits in it.
+    pub tun_connections: usize,
+    /// Of those, connections whose way out is not open yet: the oldest gives way. Its program
+    /// asks again after a second, as TCP does.
+    pub tun_half_open: usize,
 }
 
 impl Default for Limits {
@@ -53,6 +69,8 @@ impl Default for Limits {
             rest: Duration::from_secs(3600),
             sockets: 8192,
             connections: 16_384,
+            tun_connections: 4096,
+            tun_half_open: 1024,
         }
     }
 }
@@ -63,6 +81,7 @@ impl TransparentConfig {
         Self {
             pool: AddressPool::default(),
             ports: PortList::new(&rules, more),
+            way: Way::Listeners,
             rules,
             networks,
             limits: Limits::default(),

@@ -90,8 +90,7 @@ impl Doorman {
     fn admit(&self, application: TcpStream) {
         let _ = application.set_nodelay(true);
         let application = Stream::Tcp(application);
-        let Ok(permit) = self.house.room.clone().try_acquire_owned() else {
-            self.house.warn(&self.destination, "overloaded", "too many connections are open");
+        let Some(permit) = self.house.room_for(&self.destination) else {
             return application.abort();
         };
         let visitor = Visitor {
@@ -117,32 +116,54 @@ struct Visitor {
 impl Visitor {
     async fn serve(self) {
         let Self { application, destination, house, _visit, _permit } = self;
-        let connection = match timeout(OPEN_DEADLINE, house.egress.open(&destination)).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(why)) => {
-                house.warn(&destination, "not-opened", &chain(&why));
-                return application.abort();
-            }
-            Err(_) => {
-                house.warn(&destination, "not-opened", "not opened in time");
-                return application.abort();
-            }
+        match house.open(&destination).await {
+            Some(connection) => house.carry(application, connection, &destination).await,
+            None => application.abort(),
+        }
+    }
+}
+
+impl House {
+    /// Opens the way out. `None`: the log says why not.
+    pub(super) async fn open(&self, destination: &Destination) -> Option<Connection> {
+        let why = match timeout(OPEN_DEADLINE, self.egress.open(destination)).await {
+            Ok(Ok(connection)) => return Some(connection),
+            Ok(Err(why)) => chain(&why),
+            Err(_) => "not opened in time".to_owned(),
         };
+        self.warn(destination, "not-opened", &why);
+        None
+    }
+
+    /// Carries bytes both ways until both sides are done, or one broke, or the lease lapsed.
+    pub(super) async fn carry<S: Side>(
+        &self,
+        application: S,
+        connection: Connection,
+        destination: &Destination,
+    ) {
         let cut = connection.cut().cloned();
         let Report { end, up, down } = match connection {
             Connection::Tunnel(far) => relay(application, far, Early::default(), cut.as_ref()).await,
             Connection::Plain(far) => relay(application, far, Early::default(), cut.as_ref()).await,
         };
         match end {
-            End::Cut => house.warn(&destination, "tunnel-cut", "cut: the session's lease lapsed"),
+            End::Cut => self.warn(destination, "tunnel-cut", "cut: the session's lease lapsed"),
             other => debug!(%destination, up, down, "transparent connection ended: {other}"),
         }
     }
-}
 
-impl House {
+    /// Room for one more connection. `None`: the log says so.
+    pub(super) fn room_for(&self, destination: &Destination) -> Option<OwnedSemaphorePermit> {
+        let permit = self.room.clone().try_acquire_owned().ok();
+        if permit.is_none() {
+            self.warn(destination, "overloaded", "too many connections are open");
+        }
+        permit
+    }
+
     /// A line of bounded rate: a program that connects in a loop must not fill the log.
-    fn warn(&self, destination: &Destination, code: &str, why: &str) {
+    pub(super) fn warn(&self, destination: &Destination, code: &str, why: &str) {
         if let Some(held_back) = self.throttle.pass(Instant::now()) {
             warn!(%destination, code, held_back, "transparent connection: {why}");
         }
@@ -157,10 +178,10 @@ impl Visits {
 }
 
 /// Counts itself while it lives.
-struct Visit(Visits);
+pub(super) struct Visit(Visits);
 
 impl Visit {
-    fn new(visits: &Visits) -> Self {
+    pub(super) fn new(visits: &Visits) -> Self {
         visits.0.fetch_add(1, Ordering::Relaxed);
         Self(visits.clone())
     }

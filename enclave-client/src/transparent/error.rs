@@ -7,7 +7,9 @@ use ipnet::IpNet;
 pub enum TransparentError {
     /// The loopback interface could not be taken into service.
     Loopback(io::Error),
-    /// The pool could not be routed to the loopback interface.
+    /// The TUN device could not be had.
+    Tun(io::Error),
+    /// The pool could not be routed.
     Route {
         /// What was to be routed.
         network: IpNet,
@@ -39,7 +41,14 @@ impl fmt::Display for TransparentError {
                 needs(f, why, "CAP_NET_ADMIN")
             }
             Self::Route { network, why } => {
-                write!(f, "{network} was not routed to the loopback interface")?;
+                write!(f, "{network} was not routed to this machine")?;
+                needs(f, why, "CAP_NET_ADMIN")
+            }
+            Self::Tun(why) if why.kind() == io::ErrorKind::NotFound => {
+                f.write_str("there is no /dev/net/tun: the kernel has no TUN driver, or /dev no device file")
+            }
+            Self::Tun(why) => {
+                f.write_str("the TUN device could not be had")?;
                 needs(f, why, "CAP_NET_ADMIN")
             }
             Self::Resolver { address, why } => {
@@ -66,7 +75,9 @@ fn needs(f: &mut fmt::Formatter<'_>, why: &io::Error, capability: &str) -> fmt::
 impl std::error::Error for TransparentError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Loopback(why) | Self::Route { why, .. } | Self::Resolver { why, .. } => Some(why),
+            Self::Loopback(why) | Self::Tun(why) | Self::Route { why, .. } | Self::Resolver { why, .. } => {
+                Some(why)
+            }
             Self::ResolvConf(why) => Some(why),
             Self::NoPorts | Self::PoolAllowed | Self::AsksItself => None,
         }
@@ -84,7 +95,12 @@ mod tests {
         for (error, text) in [
             (
                 TransparentError::Route { network, why: denied() },
-                "198.18.0.0/15 was not routed to the loopback interface (it needs CAP_NET_ADMIN)",
+                "198.18.0.0/15 was not routed to this machine (it needs CAP_NET_ADMIN)",
+            ),
+            (TransparentError::Tun(denied()), "the TUN device could not be had (it needs CAP_NET_ADMIN)"),
+            (
+                TransparentError::Tun(io::ErrorKind::NotFound.into()),
+                "there is no /dev/net/tun: the kernel has no TUN driver, or /dev no device file",
             ),
             (
                 TransparentError::Resolver { address: ([127, 0, 0, 1], 53).into(), why: denied() },

@@ -11,6 +11,8 @@
 //!                                Egress::open(db.example:5432) ──► relay/: bytes both ways
 //! ```
 //!
+//! `tun/` is another way to take the connections, by a stack of our own, at every port.
+//!
 //! A listener belongs to one name for as long as it lives, so a connection can
 //! never reach another name than the one that was asked for. The resolver only
 //! says where to knock; the policy is asked again for each connection, by
@@ -29,9 +31,10 @@ mod ports;
 mod resolv_conf;
 mod service;
 mod throttle;
+mod tun;
 
 pub use addresses::AddressPool;
-pub use config::{Limits, Networks, TransparentConfig};
+pub use config::{Limits, Networks, TransparentConfig, Way};
 pub use error::TransparentError;
 pub use ports::PortList;
 pub use resolv_conf::write_resolv_conf;

@@ -116,6 +116,12 @@ impl<P: Place> NameTable<P> {
         self.by_number.get(&number).cloned()
     }
 
+    /// The same, with its place.
+    pub(super) fn place_of(&self, number: u32) -> Option<(&Arc<str>, &Arc<P>)> {
+        let name = self.by_number.get(&number)?;
+        self.by_name.get(name).map(|entry| (name, &entry.place))
+    }
+
     /// Takes out the name that went longest without being asked for, and has no connection.
     ///
     /// # Errors

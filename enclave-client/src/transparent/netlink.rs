@@ -1,22 +1,55 @@
-//! Two requests to the kernel's tables of links and routes (rtnetlink(7)), as bytes: an
-//! enclave's image has no `ip` program, and a crate for all of netlink would be
+//! Three kinds of request to the kernel's tables of links, addresses and routes (rtnetlink(7)), as
+//! bytes: an enclave's image has no `ip` program, and a crate for all of netlink would be
 //! larger than everything else here.
 
 use std::{io, net::IpAddr};
 
 use ipnet::IpNet;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, sendto, socket_with,
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netdevice, netlink, recv, sendto,
+        socket, socket_with,
+    },
 };
 
 /// Takes the loopback interface into service, as `ip link set lo up` does. Done already: no change.
 pub(super) fn loopback_up() -> io::Result<()> {
-    // struct ifinfomsg: family, padding, type, index, flags, change mask.
-    let mut body = vec![0; 4];
-    body.extend(LOOPBACK_INDEX.to_ne_bytes());
-    body.extend(IFF_UP.to_ne_bytes());
-    body.extend(IFF_UP.to_ne_bytes());
+    request(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, &link_up(LOOPBACK_INDEX))
+}
+
+/// Takes an interface into service, for packets of up to `mtu` bytes, of which `queue` may wait.
+pub(super) fn device_up(index: u32, mtu: u32, queue: u32) -> io::Result<()> {
+    let mut body = link_up(index);
+    attribute(&mut body, IFLA_MTU, &mtu.to_ne_bytes());
+    attribute(&mut body, IFLA_TXQLEN, &queue.to_ne_bytes());
     request(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, &body)
+}
+
+/// An interface's number.
+pub(super) fn index_of(name: &str) -> io::Result<u32> {
+    let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    Ok(netdevice::name_to_index(&any, name)?)
+}
+
+/// Gives an interface one address, as `ip address add ADDRESS dev NAME nodad` does. Nobody else
+/// is on the link, so IPv6 need not look for others who have it.
+pub(super) fn add_address(address: IpAddr, index: u32) -> io::Result<()> {
+    let (family, octets) = family_and_octets(address);
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    // struct ifaddrmsg: family, prefix length, flags, scope, index.
+    let mut body = vec![family, bits, IFA_F_NODAD, RT_SCOPE_UNIVERSE];
+    body.extend(index.to_ne_bytes());
+    attribute(&mut body, IFA_LOCAL, &octets);
+    attribute(&mut body, IFA_ADDRESS, &octets);
+    request(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &body)
+}
+
+/// Sends packets for a network to an interface, as `ip route add NETWORK dev NAME` does.
+pub(super) fn route_to_device(network: IpNet, index: u32) -> io::Result<()> {
+    let scope = if network.addr().is_ipv4() { RT_SCOPE_LINK } else { RT_SCOPE_UNIVERSE };
+    let body = route(network, [RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST], index);
+    request(RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &body)
 }
 
 /// Makes every address of a network one of this machine, as `ip route add local
@@ -30,20 +63,45 @@ pub(super) fn route_to_loopback(network: IpNet) -> io::Result<()> {
     }
 }
 
-/// struct rtmsg and two attributes.
+/// The opposite of [`route_to_loopback`]. No such route: no change.
+pub(super) fn unroute_from_loopback(network: IpNet) -> io::Result<()> {
+    match request(RTM_DELROUTE, NLM_F_REQUEST | NLM_F_ACK, &local_route(network)) {
+        Err(why) if why.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(()),
+        done => done,
+    }
+}
+
 fn local_route(network: IpNet) -> Vec<u8> {
-    let (family, address) = match network.network() {
+    route(network, [RT_TABLE_LOCAL, RTPROT_STATIC, RT_SCOPE_HOST, RTN_LOCAL], LOOPBACK_INDEX)
+}
+
+/// struct ifinfomsg: family, padding, type, index, flags, change mask.
+fn link_up(index: u32) -> Vec<u8> {
+    let mut body = vec![0; 4];
+    body.extend(index.to_ne_bytes());
+    body.extend(IFF_UP.to_ne_bytes());
+    body.extend(IFF_UP.to_ne_bytes());
+    body
+}
+
+/// struct rtmsg and two attributes. `what`: table, protocol, scope, type.
+fn route(network: IpNet, what: [u8; 4], index: u32) -> Vec<u8> {
+    let (family, address) = family_and_octets(network.network());
+    let [source_len, tos] = [0, 0];
+    let mut body = vec![family, network.prefix_len(), source_len, tos];
+    body.extend(what);
+    body.extend(0u32.to_ne_bytes());
+    attribute(&mut body, RTA_DST, &address);
+    attribute(&mut body, RTA_OIF, &index.to_ne_bytes());
+    body
+}
+
+fn family_and_octets(address: IpAddr) -> (u8, Vec<u8>) {
+    let (family, octets) = match address {
         IpAddr::V4(v4) => (AddressFamily::INET, v4.octets().to_vec()),
         IpAddr::V6(v6) => (AddressFamily::INET6, v6.octets().to_vec()),
     };
-    let family = u8::try_from(family.as_raw()).unwrap_or_default();
-    let [source_len, tos] = [0, 0];
-    let mut body = vec![family, network.prefix_len(), source_len, tos];
-    body.extend([RT_TABLE_LOCAL, RTPROT_STATIC, RT_SCOPE_HOST, RTN_LOCAL]);
-    body.extend(0u32.to_ne_bytes());
-    attribute(&mut body, RTA_DST, &address);
-    attribute(&mut body, RTA_OIF, &LOOPBACK_INDEX.to_ne_bytes());
-    body
+    (u8::try_from(family.as_raw()).unwrap_or_default(), octets)
 }
 
 /// Length (itself included), type, value. Values here are whole words, so nothing is padded.
@@ -86,7 +144,7 @@ fn acknowledged(answer: &[u8]) -> io::Result<()> {
 }
 
 /// `lo` is the first interface of every network namespace (`LOOPBACK_IFINDEX`, include/net/flow.h).
-const LOOPBACK_INDEX: i32 = 1;
+const LOOPBACK_INDEX: u32 = 1;
 
 /// sizeof(struct nlmsghdr).
 const HEADER: usize = 16;
@@ -100,13 +158,28 @@ const NLM_F_CREATE: u16 = 0x400;
 
 // linux/rtnetlink.h
 const RTM_NEWLINK: u16 = 16;
+const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const RT_TABLE_MAIN: u8 = 254;
 const RT_TABLE_LOCAL: u8 = 255;
 const RTPROT_STATIC: u8 = 4;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_LINK: u8 = 253;
 const RT_SCOPE_HOST: u8 = 254;
+const RTN_UNICAST: u8 = 1;
 const RTN_LOCAL: u8 = 2;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
+
+// linux/if_link.h
+const IFLA_MTU: u16 = 4;
+const IFLA_TXQLEN: u16 = 13;
+
+// linux/if_addr.h
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_F_NODAD: u8 = 0x02;
 
 // linux/if.h
 const IFF_UP: u32 = 1;
@@ -138,6 +211,24 @@ mod tests {
                 2, 15, 0, 0, 255, 4, 254, 2, 0, 0, 0, 0, // rtmsg
                 8, 0, 1, 0, 198, 18, 0, 0, // RTA_DST
                 8, 0, 4, 0, 1, 0, 0, 0, // RTA_OIF
+            ]
+        );
+    }
+
+    #[test]
+    fn a_route_to_a_device_is_in_the_main_table() {
+        // Little endian, the device being the seventh.
+        #[cfg(target_endian = "little")]
+        assert_eq!(
+            route(
+                "10.0.0.0/8".parse().unwrap(),
+                [RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_LINK, RTN_UNICAST],
+                7
+            ),
+            [
+                2, 8, 0, 0, 254, 4, 253, 1, 0, 0, 0, 0, // rtmsg
+                8, 0, 1, 0, 10, 0, 0, 0, // RTA_DST
+                8, 0, 4, 0, 7, 0, 0, 0, // RTA_OIF
             ]
         );
     }

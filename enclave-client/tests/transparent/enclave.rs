@@ -11,7 +11,7 @@ use std::{
 
 use countersign_enclave::{
     egress::{Egress, Outer},
-    transparent::{AddressPool, Limits, Networks, Transparent, TransparentConfig, write_resolv_conf},
+    transparent::{AddressPool, Limits, Networks, Transparent, TransparentConfig, Way, write_resolv_conf},
 };
 use countersign_protocol::egress::{Action, EgressPolicy, Ports, Rule};
 use hickory_proto::{
@@ -47,6 +47,15 @@ pub const RULES: &[(Action, &str, u16)] = &[
 
 impl Enclave {
     pub async fn start(test: &str, limits: Limits) -> Self {
+        Self::start_way(test, limits, Way::Listeners, RULES).await
+    }
+
+    /// The same with a TUN device, and rules that say more ports.
+    pub async fn start_tun(test: &str, limits: Limits, rules: &[(Action, &str, u16)]) -> Self {
+        Self::start_way(test, limits, Way::Tun, rules).await
+    }
+
+    async fn start_way(test: &str, limits: Limits, way: Way, rules: &[(Action, &str, u16)]) -> Self {
         let scratch = Scratch::new(test);
         let log = Log::default();
         let writer = log.clone();
@@ -60,10 +69,11 @@ impl Enclave {
         mount_over(&resolv_conf, "/etc/resolv.conf");
         let plain_hosts = scratch.file("plain-hosts", "127.0.0.1 localhost\n");
 
-        let rules = rules();
+        let rules = compiled(rules);
         let egress = Egress::new(EgressPolicy::new(rules.clone()).unwrap(), HashMap::new(), Outer::Direct);
         let stop = CancellationToken::new();
-        let config = TransparentConfig { limits, ..TransparentConfig::new(rules, &[], Networks::Untouched) };
+        let config =
+            TransparentConfig { limits, way, ..TransparentConfig::new(rules, &[], Networks::Untouched) };
         Transparent::start(config, Arc::new(egress), stop.clone()).await.unwrap();
         Self { scratch, plain_hosts, log, _stop: stop.drop_guard() }
     }
@@ -81,14 +91,17 @@ impl Enclave {
     }
 }
 
-fn rules() -> Vec<Rule> {
+fn compiled(rules: &[(Action, &str, u16)]) -> Vec<Rule> {
     let one = |(action, target, ports): (Action, &str, Ports)| Rule {
         action,
         target: target.parse().unwrap(),
         ports,
         origin: "rules".into(),
     };
-    let written = RULES.iter().map(|(action, target, port)| (*action, *target, Ports::Range(*port..=*port)));
+    let written = rules.iter().map(|(action, target, port)| match port {
+        0 => (*action, *target, Ports::Any),
+        port => (*action, *target, Ports::Range(*port..=*port)),
+    });
     // What the names lead to here is special, so a rule must name it.
     let loopback = (Action::Allow, "127.0.0.1", Ports::Range(1..=u16::MAX));
     written.chain([loopback]).map(one).chain(AddressPool::default().denying_rules()).collect()

@@ -32,7 +32,7 @@ fn an_enclave_with_no_network_of_its_own() {
     inside("halves::an_enclave_with_no_network_of_its_own", || async {
         let parent = Parent::start("halves").await;
         let curl = ["curl", "--silent", "--show-error", "--noproxy", "*"];
-        let run = async |url: &str| parent.enclave("", &[&curl[..], &[url]].concat()).await;
+        let run = async |url: &str| parent.enclave("names", "", &[&curl[..], &[url]].concat()).await;
         for url in ["http://web.example/", "http://v6.example:8080/"] {
             let (code, out, log) = run(url).await;
             assert_eq!((code, &*out), (Some(0), "hello"), "{url} {log}");
@@ -51,15 +51,45 @@ fn an_enclave_with_no_network_of_its_own() {
     });
 }
 
+/// The same through a TUN device: networks of any size, and every port.
+#[test]
+fn an_enclave_with_a_tun_device() {
+    if !Path::new("/dev/net/tun").exists() {
+        eprintln!("SKIPPED halves::an_enclave_with_a_tun_device: there is no /dev/net/tun here");
+        return;
+    }
+    inside("halves::an_enclave_with_a_tun_device", || async {
+        let parent = Parent::start("halves-tun").await;
+        let curl = ["curl", "--silent", "--show-error", "--noproxy", "*"];
+        let run = async |url: &str| parent.enclave("tun", "", &[&curl[..], &[url]].concat()).await;
+        for url in ["http://web.example/", "http://v6.example:8080/", "http://10.1.2.3/"] {
+            let (code, out, log) = run(url).await;
+            assert_eq!((code, &*out), (Some(0), "hello"), "{url} {log}");
+        }
+        // In an allowed network, at a port that is not: refused, and the rule is that there is none.
+        let (code, _, log) = run("http://10.1.2.3:81/").await;
+        assert_eq!(code, Some(7), "{log}");
+        assert!(log.contains("10.1.2.3:81") && log.contains("no rule allows it"), "{log}");
+        let (code, _, log) = run("http://elsewhere.example/").await;
+        assert_eq!(code, Some(6), "{log}");
+        // Where no rule allows anything there is no route.
+        let (code, _, log) = run("http://192.0.2.1/").await;
+        assert_eq!(code, Some(7), "{log}");
+        assert!(!log.contains("not-opened"), "{log}");
+    });
+}
+
 #[test]
 fn a_missing_capability_is_named_and_nothing_is_started() {
     inside("halves::a_missing_capability_is_named_and_nothing_is_started", || async {
         let parent = Parent::start("capability").await;
-        for (capability, word) in
-            [("net_admin", "CAP_NET_ADMIN"), ("net_bind_service", "CAP_NET_BIND_SERVICE")]
-        {
+        for (way, capability, word) in [
+            ("names", "net_admin", "CAP_NET_ADMIN"),
+            ("names", "net_bind_service", "CAP_NET_BIND_SERVICE"),
+            ("tun", "net_admin", "CAP_NET_ADMIN"),
+        ] {
             let without = format!("setpriv --bounding-set=-{capability} --inh-caps=-{capability}");
-            let (code, out, log) = parent.enclave(&without, &["echo", "started"]).await;
+            let (code, out, log) = parent.enclave(way, &without, &["echo", "started"]).await;
             assert_ne!(code, Some(0));
             assert_eq!(out, "", "{log}");
             assert!(log.contains(word), "{log}");
@@ -100,7 +130,7 @@ impl Parent {
     }
 
     /// Runs a program in the enclave: namespaces of its own, files of its own, `run` in front.
-    async fn enclave(&self, prefix: &str, words: &[&str]) -> (Option<i32>, String, String) {
+    async fn enclave(&self, way: &str, prefix: &str, words: &[&str]) -> (Option<i32>, String, String) {
         let script = "cd \"$0\" \
             && mount --bind plain-hosts /etc/hosts \
             && mount --bind plain-nsswitch.conf /etc/nsswitch.conf \
@@ -113,7 +143,7 @@ impl Parent {
             .arg(PROGRAM)
             .args(["run", "--manifest", "countersign.yaml", "--host"])
             .arg(format!("unix:{}", self.scratch.path("host.sock").display()))
-            .args(["--transparent", "names", "--resolv-conf", "write", "--"])
+            .args(["--transparent", way, "--resolv-conf", "write", "--"])
             .args(words)
             .env("PREFIX", prefix)
             .env_remove("COUNTERSIGN_LOG")

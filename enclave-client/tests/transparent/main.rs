@@ -7,3 +7,4 @@ mod enclave;
 mod halves;
 mod namespace;
 mod programs;
+mod tun;

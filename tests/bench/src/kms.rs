@@ -291,7 +291,8 @@ async fn start_endpoint(upstream: &Upstream) -> Result<SocketAddr, Failure> {
     };
     let target = "127.0.0.1".parse().context("target")?;
     let rule = Rule { action: Action::Allow, target, ports: Ports::Any, origin: "bench".into() };
-    let egress = Egress::new(EgressPolicy::new(vec![rule]), HashMap::new(), Outer::Direct);
+    let policy = EgressPolicy::new(vec![rule]).context("policy")?;
+    let egress = Egress::new(policy, HashMap::new(), Outer::Direct);
     let root = SimulatedRoot::generate(now_ms()).context("root")?;
     let device = Device::new(SimulatedDevice(SoftwareNsm::new(&root, Module::from_image("bench"))));
     let endpoint = KmsEndpoint::bind(config, Arc::new(egress), device).await.context("endpoint")?;

@@ -120,7 +120,7 @@ impl Plan<'_> {
                     "countersign.yaml",
                     &format!("version: v1\negress:\n  proxy_port: {port}\n  allow: [\"{upstream}\"]\n"),
                 )?;
-                let host = format!("host --egress unix:{between} --outer-limit none");
+                let host = format!("host --egress unix:{between} --outer-limit none --logs off");
                 let client = format!("run --host unix:{between} --manifest {manifest} -- sleep infinity");
                 vec![words(&host), words(&client)]
             }

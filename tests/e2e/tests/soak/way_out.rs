@@ -95,6 +95,8 @@ async fn start_host(directory: &Path) -> Child {
     let mut host = Command::new(ENCLAVE);
     let socket = socket(directory);
     host.args(["host", "--outer-limit", "none", "--egress"]).arg(format!("unix:{}", socket.display()));
+    // Several of them run on this machine, and a vsock port is one for all.
+    host.args(["--logs", "off"]);
     let mut host = host.env("COUNTERSIGN_LOG", "error").kill_on_drop(true).spawn().unwrap();
     let ready = async {
         while UnixStream::connect(&socket).await.is_err() {

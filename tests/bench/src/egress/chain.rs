@@ -148,10 +148,10 @@ impl Plan<'_> {
                 vec![words(&format!("-d -c {}", self.write("tinyproxy.conf", &text)?))]
             }
             Kind::Squid => {
-                let run = self.run.display();
+                // As root it wants to be somebody else: `proxy` comes with Debian's package.
                 let text = format!(
                     "http_port {listen}\npid_filename none\nhttp_access allow all\ncache deny all\naccess_log none\n\
-                     cache_log {run}/cache.log\ncache_effective_user root\ncoredump_dir {run}\nclient_ip_max_connections -1\n\
+                     cache_log /dev/null\ncache_effective_user proxy\nclient_ip_max_connections -1\n\
                      shutdown_lifetime 1 second\npinger_enable off\n"
                 );
                 vec![words(&format!("-N -f {}", self.write("squid.conf", &text)?))]

@@ -41,6 +41,7 @@ pub mod kms;
 pub mod local;
 pub mod log;
 pub mod manifest;
+mod netlink;
 pub mod pool;
 pub mod random;
 pub mod relay;

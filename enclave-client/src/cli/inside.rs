@@ -1,6 +1,6 @@
 //! What belongs to the enclave as a machine: ingress, health, log, clock, PID 1.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use countersign_protocol::wire;
@@ -13,7 +13,7 @@ use crate::{
     ingress::IngressListen,
     init::{self, AtEnd, Heartbeat, Inside, LogQueue, Pid1},
     log::{self, LogFormat},
-    transport::{Dial, Listen},
+    transport::{Dial, Listen, TransportError},
 };
 
 #[derive(Debug, Args)]
@@ -132,17 +132,12 @@ impl Prepare<'_> {
 
 /// A word for nowhere, or a place.
 fn parse_health(text: &str) -> Result<HealthListen, String> {
-    let wrong = || {
-        let port = wire::ENCLAVE_HEALTH_PORT;
-        format!("write none, vsock:port (vsock:{port} by convention), unix:/path or tcp:address:port")
-    };
-    let listen = match text.split_once(':') {
-        None if text == "none" => return Ok(HealthListen(None)),
-        Some(("vsock", port)) => Listen::Vsock(port.parse().map_err(|_| wrong())?),
-        Some(("unix", path)) if path.starts_with('/') => Listen::Unix(PathBuf::from(path)),
-        Some(("tcp", address)) => Listen::Tcp(address.parse::<SocketAddr>().map_err(|_| wrong())?),
-        _ => return Err(wrong()),
-    };
+    if text == "none" {
+        return Ok(HealthListen(None));
+    }
+    let port = wire::ENCLAVE_HEALTH_PORT;
+    let wrong = |why: TransportError| format!("{why}, or none; vsock:{port} is the convention");
+    let listen = text.parse().map_err(wrong)?;
     Ok(HealthListen(Some(listen)))
 }
 

@@ -26,7 +26,6 @@ mod options;
 mod serve;
 pub mod wire;
 
-pub(crate) use door::pause as backoff;
 pub use ingress::{IngressError, IngressRoute};
 pub use options::{HostError, HostOptions, Rules};
 pub use serve::Host;

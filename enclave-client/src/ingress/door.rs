@@ -11,7 +11,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -26,10 +26,8 @@ use super::{
     waiting::{Seat, WaitingRoom},
 };
 use crate::{
-    attest::Backoff,
-    random::Fraction,
     relay::{Early, Report, Side, relay},
-    transport::{Listener, Stream},
+    transport::{Listener, Setbacks, Stream},
 };
 
 /// Accepts on one port; every connection lives in a task of its own.
@@ -45,18 +43,16 @@ impl Door {
 
     /// Serves until `stop`, which ends every connection as well.
     pub(super) async fn serve(mut self, stop: CancellationToken) {
-        let mut backoff = Backoff::default();
+        let mut setbacks = Setbacks::default();
         while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
             match accepted {
                 Ok(stream) => {
-                    backoff.reset();
+                    setbacks.over();
                     self.admit(stream, &stop);
                 }
                 Err(why) => {
-                    // Out of descriptors, most likely: they come back when connections end.
-                    let pause = backoff.fail(Fraction::random());
-                    warn!(code = "ingress-accept-failed", "accept failed, again in {pause:?}: {why}");
-                    stop.run_until_cancelled(sleep(pause)).await;
+                    let place = format!("ingress port {}", self.port.number);
+                    stop.run_until_cancelled(setbacks.wait(place, &why)).await;
                 }
             }
         }

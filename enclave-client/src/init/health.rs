@@ -7,17 +7,15 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{Semaphore, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::{
-    attest::{Backoff, Status, Trouble},
+    attest::{Status, Trouble},
     child::ApplicationState,
     device::Device,
-    random::Fraction,
-    transport::{Listener, Stream},
+    transport::{Listener, Setbacks, Stream},
 };
 
 /// Everything that health is read from.
@@ -45,11 +43,11 @@ impl Health {
     pub async fn serve(self, mut listener: Listener, stop: CancellationToken) {
         let health = Arc::new(self);
         let room = Arc::new(Semaphore::new(MAX_CALLERS));
-        let mut backoff = Backoff::default();
+        let mut setbacks = Setbacks::default();
         while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
             match accepted {
                 Ok(stream) => {
-                    backoff.reset();
+                    setbacks.over();
                     // Over the limit the connection is closed: who asks for health asks again.
                     let Ok(permit) = room.clone().try_acquire_owned() else { continue };
                     let health = health.clone();
@@ -60,9 +58,7 @@ impl Health {
                     });
                 }
                 Err(why) => {
-                    let pause = backoff.fail(Fraction::random());
-                    warn!(code = "health-accept-failed", "accept failed, again in {pause:?}: {why}");
-                    stop.run_until_cancelled(sleep(pause)).await;
+                    stop.run_until_cancelled(setbacks.wait("health", &why)).await;
                 }
             }
         }

@@ -8,10 +8,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
+
+use crate::transport::Setbacks;
 
 /// The bounds of a server on loopback.
 #[derive(Clone, Copy, Debug)]
@@ -29,17 +30,17 @@ where
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(bounds.connections));
+    let mut setbacks = Setbacks::default();
     while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &room)).await {
         match accepted {
             Ok((stream, permit)) => {
+                setbacks.over();
                 let connection = serve_connection(stream, bounds, handler.clone(), permit);
                 let stop = stop.clone();
                 tokio::spawn(async move { stop.run_until_cancelled(connection).await });
             }
             Err(why) => {
-                // Out of descriptors, most likely: they come back when connections end.
-                warn!("accept failed: {why}");
-                sleep(ACCEPT_PAUSE).await;
+                stop.run_until_cancelled(setbacks.wait("server on loopback", &why)).await;
             }
         }
     }
@@ -74,5 +75,3 @@ where
     }
     drop(permit);
 }
-
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -8,16 +8,15 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
     answer::{self, With},
     caller::{Caller, refuse},
 };
-use crate::egress::Egress;
+use crate::{egress::Egress, transport::Setbacks};
 
 /// Listeners on loopback, and only there.
 pub struct LocalProxy {
@@ -98,13 +97,15 @@ struct Doorman {
 
 impl Doorman {
     async fn accept_until(self, stop: CancellationToken) {
+        let mut setbacks = Setbacks::default();
         while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
             match accepted {
-                Ok((stream, _)) => self.admit(stream, &stop),
+                Ok((stream, _)) => {
+                    setbacks.over();
+                    self.admit(stream, &stop);
+                }
                 Err(why) => {
-                    // Out of descriptors, most likely: they come back when connections end.
-                    warn!("accept failed: {why}");
-                    sleep(ACCEPT_PAUSE).await;
+                    stop.run_until_cancelled(setbacks.wait("local proxy", &why)).await;
                 }
             }
         }
@@ -140,8 +141,6 @@ impl Doorman {
         });
     }
 }
-
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections over the limit that are told so at a time.
 const FAREWELLS: usize = 64;

@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -23,7 +23,7 @@ use crate::{
     attest::chain,
     egress::{Connection, Egress},
     relay::{Early, End, Report, Side, relay},
-    transport::Stream,
+    transport::{Setbacks, Stream},
 };
 
 /// What all listeners share.
@@ -75,13 +75,15 @@ impl Doorman {
 
     /// Lets connections in until `close`; those that are in stay.
     pub(super) async fn accept_until(self, close: CancellationToken) {
+        let mut setbacks = Setbacks::default();
         while let Some(accepted) = close.run_until_cancelled(self.listener.accept()).await {
             match accepted {
-                Ok((application, _)) => self.admit(application),
+                Ok((application, _)) => {
+                    setbacks.over();
+                    self.admit(application);
+                }
                 Err(why) => {
-                    // Out of descriptors, most likely: they come back when connections end.
-                    self.house.warn(&self.destination, "accept-failed", &why.to_string());
-                    sleep(PAUSE).await;
+                    close.run_until_cancelled(setbacks.wait(&self.destination, &why)).await;
                 }
             }
         }
@@ -213,5 +215,3 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 const OPEN_DEADLINE: Duration = Duration::from_secs(60);
 
 const BACKLOG: i32 = 1024;
-
-const PAUSE: Duration = Duration::from_millis(100);

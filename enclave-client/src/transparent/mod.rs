@@ -25,7 +25,6 @@ pub mod dns;
 mod doorman;
 mod error;
 mod names;
-mod netlink;
 mod networks;
 mod ports;
 mod resolv_conf;

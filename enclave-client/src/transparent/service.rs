@@ -14,12 +14,11 @@ use super::{
     directory::{Directory, Families},
     dns::{Names, serve_tcp, serve_udp},
     doorman::House,
-    netlink,
     networks::NetworkPlan,
     resolv_conf::{DNS_PORT, RESOLVER},
     tun::{Book, Gate, Tun, TunPlan},
 };
-use crate::egress::Egress;
+use crate::{egress::Egress, netlink};
 
 /// The transparent mode, running until it is told to stop.
 #[derive(Debug)]

@@ -14,12 +14,9 @@ use super::{
 };
 use crate::{
     egress::EgressError,
-    host::{
-        backoff,
-        wire::{Accepted, Addresses, Answer, AnswerError, HostCode, Request},
-    },
+    host::wire::{Accepted, Addresses, Answer, AnswerError, HostCode, Request},
     random::Fraction,
-    transport::{Dial, DialError, Stream},
+    transport::{Dial, DialError, Stream, pause},
 };
 
 /// The way to the host half. Clones share what it knows.
@@ -200,7 +197,7 @@ impl Link {
                 Err(why) if begun.elapsed() >= patience => {
                     return Err(self.is_away(&crate::attest::chain(&why)));
                 }
-                Err(_) => sleep(backoff(failures, Fraction::random())).await,
+                Err(_) => sleep(pause(failures, Fraction::random())).await,
             }
             failures += 1;
         }

@@ -4,12 +4,12 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::{Names, answer};
+use crate::transport::Setbacks;
 
 /// Answers queries over TCP (RFC 7766) until `stop`; connections over the limit are closed.
 pub(in super::super) async fn serve_tcp<N>(listener: TcpListener, names: Arc<N>, stop: CancellationToken)
@@ -17,15 +17,16 @@ where
     N: Names + Send + Sync + 'static,
 {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut setbacks = Setbacks::default();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(why) => {
-                warn!("the resolver cannot accept: {why}");
-                sleep(PAUSE).await;
+                stop.run_until_cancelled(setbacks.wait("resolver over TCP", &why)).await;
                 continue;
             }
         };
+        setbacks.over();
         let Ok(permit) = room.clone().try_acquire_owned() else { continue };
         let (names, stop) = (names.clone(), stop.clone());
         tokio::spawn(async move {
@@ -66,8 +67,6 @@ const IDLE: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(60);
 
 const MAX_QUERY: usize = 4096;
-
-const PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,8 @@ use tokio::{
     time::Instant,
 };
 
-use super::{super::netlink, ioctl::open_tun};
+use super::ioctl::open_tun;
+use crate::netlink;
 
 /// The TUN device: whole IP packets, both ways. Gone with all its routes when dropped.
 #[derive(Debug)]

@@ -1,12 +1,9 @@
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use countersign_protocol::Destination;
-use tokio::{sync::OwnedSemaphorePermit, time::sleep};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
     super::doorman::{House, Visit},
@@ -18,6 +15,7 @@ use super::{
     refuser::Refuser,
     stream::TunStream,
 };
+use crate::transport::Setbacks;
 
 /// Takes every packet that the kernel sends to the device, and lets connections in.
 pub(in super::super) struct Gate {
@@ -50,12 +48,15 @@ impl Gate {
     pub(in super::super) async fn run(self: Arc<Self>) {
         let mut packet = vec![0; MTU as usize];
         let stop = self.house.stop().clone();
+        let mut setbacks = Setbacks::default();
         while let Some(received) = stop.run_until_cancelled(self.tun.receive(&mut packet)).await {
             match received {
-                Ok(len) => self.packet(packet.get(..len).unwrap_or_default()),
+                Ok(len) => {
+                    setbacks.over();
+                    self.packet(packet.get(..len).unwrap_or_default());
+                }
                 Err(why) => {
-                    warn!("the TUN device cannot be read: {why}");
-                    sleep(PAUSE).await;
+                    stop.run_until_cancelled(setbacks.wait("TUN device", &why)).await;
                 }
             }
         }
@@ -139,5 +140,3 @@ impl Gate {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-const PAUSE: Duration = Duration::from_millis(100);

@@ -14,12 +14,12 @@ use rustix::{
 };
 
 /// Takes the loopback interface into service, as `ip link set lo up` does. Done already: no change.
-pub(super) fn loopback_up() -> io::Result<()> {
+pub(crate) fn loopback_up() -> io::Result<()> {
     request(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, &link_up(LOOPBACK_INDEX))
 }
 
 /// Takes an interface into service, for packets of up to `mtu` bytes, of which `queue` may wait.
-pub(super) fn device_up(index: u32, mtu: u32, queue: u32) -> io::Result<()> {
+pub(crate) fn device_up(index: u32, mtu: u32, queue: u32) -> io::Result<()> {
     let mut body = link_up(index);
     attribute(&mut body, IFLA_MTU, &mtu.to_ne_bytes());
     attribute(&mut body, IFLA_TXQLEN, &queue.to_ne_bytes());
@@ -27,14 +27,14 @@ pub(super) fn device_up(index: u32, mtu: u32, queue: u32) -> io::Result<()> {
 }
 
 /// An interface's number.
-pub(super) fn index_of(name: &str) -> io::Result<u32> {
+pub(crate) fn index_of(name: &str) -> io::Result<u32> {
     let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     Ok(netdevice::name_to_index(&any, name)?)
 }
 
 /// Gives an interface one address, as `ip address add ADDRESS dev NAME nodad` does. Nobody else
 /// is on the link, so IPv6 need not look for others who have it.
-pub(super) fn add_address(address: IpAddr, index: u32) -> io::Result<()> {
+pub(crate) fn add_address(address: IpAddr, index: u32) -> io::Result<()> {
     let (family, octets) = family_and_octets(address);
     let bits = if address.is_ipv4() { 32 } else { 128 };
     // struct ifaddrmsg: family, prefix length, flags, scope, index.
@@ -46,7 +46,7 @@ pub(super) fn add_address(address: IpAddr, index: u32) -> io::Result<()> {
 }
 
 /// Sends packets for a network to an interface, as `ip route add NETWORK dev NAME` does.
-pub(super) fn route_to_device(network: IpNet, index: u32) -> io::Result<()> {
+pub(crate) fn route_to_device(network: IpNet, index: u32) -> io::Result<()> {
     let scope = if network.addr().is_ipv4() { RT_SCOPE_LINK } else { RT_SCOPE_UNIVERSE };
     let body = route(network, [RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST], index);
     request(RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &body)
@@ -55,7 +55,7 @@ pub(super) fn route_to_device(network: IpNet, index: u32) -> io::Result<()> {
 /// Makes every address of a network one of this machine, as `ip route add local
 /// NETWORK dev lo` does: the kernel then delivers to sockets that listen there,
 /// and refuses what nobody listens for. Done already: no change.
-pub(super) fn route_to_loopback(network: IpNet) -> io::Result<()> {
+pub(crate) fn route_to_loopback(network: IpNet) -> io::Result<()> {
     let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
     match request(RTM_NEWROUTE, flags, &local_route(network)) {
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -64,7 +64,7 @@ pub(super) fn route_to_loopback(network: IpNet) -> io::Result<()> {
 }
 
 /// The opposite of [`route_to_loopback`]. No such route: no change.
-pub(super) fn unroute_from_loopback(network: IpNet) -> io::Result<()> {
+pub(crate) fn unroute_from_loopback(network: IpNet) -> io::Result<()> {
     match request(RTM_DELROUTE, NLM_F_REQUEST | NLM_F_ACK, &local_route(network)) {
         Err(why) if why.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(()),
         done => done,

@@ -84,8 +84,25 @@ impl Exchange {
         match operation.attested() {
             Some(attested) => self.attested(attested, head, region, request).await,
             // What was judged is what is sent: the object, written anew, and not the bytes it was read from.
-            None => self.send(head, region, request.write()).await.map(plain),
+            None => self.plain(head, region, request).await,
         }
+    }
+
+    async fn plain(
+        &self,
+        head: &Parts,
+        region: &Region,
+        request: Object,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
+        let answer = self.send(head, region, request.write()).await?;
+        if answer.status.is_success() && !answer.body.is_empty() {
+            let object = Object::read(&answer.body).map_err(Refusal::Answer)?;
+            for attested in Attested::ALL {
+                without_plaintext(attested, &object)?;
+            }
+            self.rules.judge_plain_answer(region, &object).map_err(Refusal::Rule)?;
+        }
+        Ok(plain(answer))
     }
 
     async fn attested(
@@ -173,13 +190,17 @@ impl<'a> RecipientInfo<'a> {
 /// A `Recipient` was sent; an answer with plaintext in it, or without an envelope, is that of somebody who
 /// ignored it, and its plaintext crossed the network for anybody who ends TLS on the way.
 fn envelope_only(operation: Attested, answer: &Object) -> Result<Vec<u8>, Refusal> {
-    let text = |name| answer.text(name).map_err(Refusal::Answer);
-    if text(operation.plaintext())?.is_some_and(|plaintext| !plaintext.is_empty()) {
-        return Err(Refusal::NotAttested("holds a plaintext"));
-    }
-    match text(CIPHERTEXT)? {
+    without_plaintext(operation, answer)?;
+    match answer.text(CIPHERTEXT).map_err(Refusal::Answer)? {
         Some(envelope) if !envelope.is_empty() => STANDARD.decode(envelope).map_err(|_| Refusal::Encoding),
         _ => Err(Refusal::NotAttested("lacks CiphertextForRecipient")),
+    }
+}
+
+fn without_plaintext(operation: Attested, answer: &Object) -> Result<(), Refusal> {
+    match answer.text(operation.plaintext()).map_err(Refusal::Answer)? {
+        Some(plaintext) if !plaintext.is_empty() => Err(Refusal::NotAttested("holds a plaintext")),
+        _ => Ok(()),
     }
 }
 

@@ -19,8 +19,8 @@
 //!   refusal.rs (answers of our own)   config.rs
 //! ```
 //!
-//! What it never does: let a plaintext pass that crossed the network outside an
-//! envelope, send what it did not judge, or keep anything of a call after its answer.
+//! What it never does: let an answer pass whose plaintext crossed the network outside
+//! an envelope, send what it did not judge, or keep anything of a call after its answer.
 
 pub mod cms;
 mod config;
@@ -49,6 +49,6 @@ pub use object::{Object, ObjectError};
 pub use offer::CredentialsEndpoint;
 pub use operation::{Attested, Operation, OperationError};
 pub use region::{Endpoints, Region, RegionError, Site, SiteError, Standard};
-pub use renewal::{Issuer, keep_issued};
+pub use renewal::{Issuer, Published, keep_issued};
 pub use rules::{Allow, KeyArn, KeyArnError, RuleError, Rules};
 pub use signature::{Authorization, AuthorizationError};

@@ -7,6 +7,8 @@ use serde::{
 };
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::rules::beginning;
+
 /// A JSON object whose members nobody here knows stay as they were written, byte for byte.
 ///
 /// A name that comes twice is an error: two readers of such an object may see two different ones, and
@@ -20,6 +22,9 @@ impl Object {
     /// # Errors
     /// [`ObjectError`].
     pub fn read(bytes: &[u8]) -> Result<Self, ObjectError> {
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(ObjectError("not a JSON object".to_owned()));
+        }
         serde_json::from_slice(bytes).map_err(|why| ObjectError(why.to_string()))
     }
 
@@ -34,7 +39,9 @@ impl Object {
     /// # Errors
     /// [`ObjectError`] when it is something else.
     pub fn text(&self, name: &str) -> Result<Option<String>, ObjectError> {
-        self.member(name)
+        let Some(raw) = self.member(name) else { return Ok(None) };
+        // serde's own words would repeat the value, which may be a secret's.
+        serde_json::from_str(raw.get()).map_err(|_| ObjectError(format!("{name} is not a string")))
     }
 
     /// A member that is an object; `None` when it is absent or null.
@@ -42,7 +49,12 @@ impl Object {
     /// # Errors
     /// [`ObjectError`] when it is something else, or no object as above.
     pub fn object(&self, name: &str) -> Result<Option<Self>, ObjectError> {
-        self.member(name)
+        match self.member(name).map(RawValue::get) {
+            None | Some("null") => Ok(None),
+            Some(raw) => {
+                Self::read(raw.as_bytes()).map(Some).map_err(|why| ObjectError(format!("{name}: {why}")))
+            }
+        }
     }
 
     /// Whether there is a member, null or not.
@@ -64,9 +76,8 @@ impl Object {
         self.0.retain(|(known, _)| known != name);
     }
 
-    fn member<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Result<Option<T>, ObjectError> {
-        let Some((_, raw)) = self.0.iter().find(|(known, _)| known == name) else { return Ok(None) };
-        serde_json::from_str(raw.get()).map_err(|why| ObjectError(format!("{name}: {why}")))
+    fn member(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, raw)| &**raw)
     }
 }
 
@@ -99,7 +110,7 @@ impl<'de> Visitor<'de> for Members {
         let mut object = Object::default();
         while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
             if object.has(&name) {
-                return Err(de::Error::custom(format_args!("{name:?} comes twice")));
+                return Err(de::Error::custom(format_args!("{:?} comes twice", beginning(&name))));
             }
             if object.0.len() == MAX_MEMBERS {
                 return Err(de::Error::custom(format_args!("more than {MAX_MEMBERS} members")));
@@ -156,9 +167,22 @@ mod tests {
     #[test]
     fn a_member_of_another_kind_is_an_error_with_its_name() {
         let object = Object::read(br#"{"KeyId":7,"EncryptionContext":{"a":"1","a":"2"}}"#).unwrap();
-        assert!(object.text("KeyId").unwrap_err().to_string().starts_with("KeyId: invalid type: integer"));
+        assert_eq!(object.text("KeyId").unwrap_err().to_string(), "KeyId is not a string");
         let error = object.object("EncryptionContext").unwrap_err().to_string();
         assert!(error.starts_with("EncryptionContext: \"a\" comes twice"), "{error}");
+    }
+
+    #[test]
+    fn no_error_repeats_a_value() {
+        let object = Object::read(br#"{"EncryptionContext":"secret","Plaintext":["secret"]}"#).unwrap();
+        let errors = [
+            object.object("EncryptionContext").unwrap_err(),
+            object.text("Plaintext").unwrap_err(),
+            Object::read(b"\"secret\"").unwrap_err(),
+        ];
+        let expected =
+            ["EncryptionContext: not a JSON object", "Plaintext is not a string", "not a JSON object"];
+        assert_eq!(errors.map(|error| error.to_string()), expected);
     }
 
     #[test]

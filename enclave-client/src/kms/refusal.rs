@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
@@ -11,6 +11,7 @@ use super::{
     recipient::RecipientError,
     upstream::SendError,
 };
+use crate::attest::chain;
 
 /// Why a call got an answer of this endpoint's own, and not KMS's.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(super) enum Refusal {
     /// A header cannot be signed.
     Unsignable,
     Send(SendError),
-    /// An attested call was answered with plaintext, or without an envelope.
+    /// A call was answered with plaintext, or an attested one without an envelope.
     NotAttested(&'static str),
     /// The answer is no object as KMS's are.
     Answer(ObjectError),
@@ -100,16 +101,8 @@ impl fmt::Display for Refusal {
             Self::Site(why) => why.fmt(f),
             Self::Recipient(why) => write!(f, "no attestation document: {why}"),
             Self::Unsignable => f.write_str("a header cannot be signed"),
-            Self::Send(why) => {
-                write!(f, "{why}")?;
-                let mut source = why.source();
-                while let Some(why) = source {
-                    write!(f, ": {why}")?;
-                    source = why.source();
-                }
-                Ok(())
-            }
-            Self::NotAttested(why) => write!(f, "the answer to an attested call {why}"),
+            Self::Send(why) => f.write_str(&chain(why)),
+            Self::NotAttested(why) => write!(f, "the answer {why}"),
             Self::Answer(why) => write!(f, "the answer: {why}"),
             Self::Encoding => f.write_str("the answer: CiphertextForRecipient is not base64"),
             Self::Envelope(why) => write!(f, "CiphertextForRecipient: {why}"),

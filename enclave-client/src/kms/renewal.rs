@@ -7,13 +7,16 @@ use std::{
 
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Credentials;
-use crate::{attest::Backoff, random::Fraction};
+use crate::{
+    attest::{Backoff, chain},
+    random::Fraction,
+};
 
 /// Who issues credentials that last a while: the metadata service, a proxy that asks STS.
 pub trait Issuer: Send + Sync + 'static {
@@ -24,17 +27,16 @@ pub trait Issuer: Send + Sync + 'static {
     fn issue(&self) -> impl Future<Output = Result<Credentials, Self::Error>> + Send;
 }
 
+/// Where the newest credentials are found; `None` while there are none.
+pub type Published = watch::Sender<Option<Arc<Credentials>>>;
+
 /// Publishes an issuer's credentials and renews them ahead, until `stop`: at half of what is left of them.
 /// What has lapsed is taken back, so that a call says "no credentials" and not what AWS says of old ones.
-pub async fn keep_issued(
-    issuer: impl Issuer,
-    publish: watch::Sender<Option<Arc<Credentials>>>,
-    stop: CancellationToken,
-) {
+pub async fn keep_issued(issuer: impl Issuer, publish: Published, stop: CancellationToken) {
     stop.run_until_cancelled(keep(&issuer, &publish)).await;
 }
 
-async fn keep(issuer: &impl Issuer, publish: &watch::Sender<Option<Arc<Credentials>>>) {
+async fn keep(issuer: &impl Issuer, publish: &Published) {
     let mut backoff = Backoff::default();
     let mut lapses: Option<Instant> = None;
     loop {
@@ -57,39 +59,34 @@ async fn keep(issuer: &impl Issuer, publish: &watch::Sender<Option<Arc<Credentia
                 info!(access_key_id = credentials.access_key_id(), "AWS credentials issued");
                 publish.send_replace(Some(Arc::new(credentials)));
                 let Some(left) = left else { return };
-                let now = Instant::now();
-                lapses = Some(now + left);
+                lapses = Some(Instant::now() + left);
                 let jitter = 0.9 + 0.2 * Fraction::random().get();
-                sleep(left.div_f64(2.0).mul_f64(jitter).max(SPACING)).await;
+                let wait = left.div_f64(2.0).mul_f64(jitter).max(SPACING);
+                wait_and_watch(wait, publish, &mut lapses).await;
             }
             Err(why) => {
                 let wait = backoff.fail(Fraction::random());
                 warn!(code = "no-credentials", "no AWS credentials issued: {}", chain(&why));
-                let again = Instant::now() + wait;
-                if let Some(at) = lapses.filter(|at| *at <= again) {
-                    sleep_until(at).await;
-                    take_back(publish, &mut lapses);
-                }
-                sleep_until(again).await;
+                wait_and_watch(wait, publish, &mut lapses).await;
             }
         }
     }
 }
 
-fn take_back(publish: &watch::Sender<Option<Arc<Credentials>>>, lapses: &mut Option<Instant>) {
+/// Waits; what lapses meanwhile is taken back at once.
+async fn wait_and_watch(wait: Duration, publish: &Published, lapses: &mut Option<Instant>) {
+    let again = Instant::now() + wait;
+    if let Some(at) = lapses.filter(|at| *at <= again) {
+        sleep_until(at).await;
+        take_back(publish, lapses);
+    }
+    sleep_until(again).await;
+}
+
+fn take_back(publish: &Published, lapses: &mut Option<Instant>) {
     warn!(code = "credentials-lapsed", "the AWS credentials lapsed before new ones came");
     publish.send_replace(None);
     *lapses = None;
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(why) = source {
-        text = format!("{text}: {why}");
-        source = why.source();
-    }
-    text
 }
 
 /// The least time between two renewals that succeed.
@@ -130,6 +127,30 @@ mod tests {
             let hour = SystemTime::now() + Duration::from_secs(3600);
             if number < self.stock { Ok(credentials.expiring(hour)) } else { Err(Empty) }
         }
+    }
+
+    /// Issues what has lapsed already.
+    struct Late;
+
+    impl Issuer for Late {
+        type Error = Empty;
+
+        async fn issue(&self) -> Result<Credentials, Empty> {
+            let past = SystemTime::now() - Duration::from_secs(1);
+            Ok(Credentials::new("late".to_owned(), "secret".into(), None).expiring(past))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_that_came_too_late_do_not_stay() {
+        let (publish, mut newest) = watch::channel(None);
+        let keeping = tokio::spawn(keep_issued(Late, publish, CancellationToken::new()));
+        let began = Instant::now();
+        // Published and taken back at once: whoever looks finds none.
+        newest.changed().await.unwrap();
+        assert!(newest.borrow_and_update().is_none());
+        assert!(began.elapsed() < SPACING, "taken back after {:?}", began.elapsed());
+        keeping.abort();
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,8 +11,8 @@ use super::{Attested, Object, ObjectError, Operation, Region};
 pub struct Rules {
     /// Which operations: `kms_proxy.operations`.
     pub operations: Allow<Operation>,
-    /// Which keys: `kms_proxy.keys`. With [`Allow::Only`], each call must name one of these, and the key
-    /// that KMS says it used must be one of them.
+    /// Which keys: `kms_proxy.keys`. With [`Allow::Only`], a key that a call names must be one of these, and
+    /// so must each key that KMS says it used.
     pub keys: Allow<KeyArn>,
     /// Entries that every `EncryptionContext` must hold: `kms_proxy.encryption_context`.
     pub encryption_context: BTreeMap<String, String>,
@@ -45,10 +45,15 @@ impl Rules {
                     return Err(RuleError::Key { member, key });
                 }
             }
+            // Without it, KMS takes the key that the ciphertext names, and its plaintext comes back under
+            // a key that is listed.
+            if operation.as_str() == RE_ENCRYPT && !request.has(SOURCE_KEY) {
+                return Err(RuleError::Unnamed { member: SOURCE_KEY });
+            }
         }
         if operation_takes_context(operation) {
             let members: &[_] =
-                if operation.as_str() == "ReEncrypt" { &RE_ENCRYPT_CONTEXTS } else { &[CONTEXT] };
+                if operation.as_str() == RE_ENCRYPT { &RE_ENCRYPT_CONTEXTS } else { &[CONTEXT] };
             for member in members {
                 self.judge_context(member, request)?;
             }
@@ -69,7 +74,22 @@ impl Rules {
         Ok(())
     }
 
-    /// Judges the key that KMS says it used: a host that swaps one wrapped key for another, under a key of
+    /// Judges the keys that KMS says it used for a call that is not attested.
+    ///
+    /// # Errors
+    /// [`RuleError::AnsweredKey`], or that the answer is not understood.
+    pub fn judge_plain_answer(&self, region: &Region, answer: &Object) -> Result<(), RuleError> {
+        let Allow::Only(keys) = &self.keys else { return Ok(()) };
+        for member in [KEY, SOURCE_KEY] {
+            let Some(key) = answer.text(member).map_err(RuleError::Answer)? else { continue };
+            if !keys.iter().any(|listed| listed.is_key() && listed.is_named(&key, region)) {
+                return Err(RuleError::AnsweredKey { key });
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the key that KMS says it used for an attested call: a host that swaps one wrapped key for another, under a key of
     /// its own, is found out here.
     ///
     /// # Errors
@@ -83,7 +103,7 @@ impl Rules {
         if operation == Attested::GenerateRandom {
             return Ok(());
         }
-        let used = answer.text(KEY_MEMBERS[0]).map_err(RuleError::Answer)?.unwrap_or_default();
+        let used = answer.text(KEY).map_err(RuleError::Answer)?.unwrap_or_default();
         // Only a key's full ARN says which key it is: an alias or a bare id may be another's tomorrow.
         let pinned = asked.filter(|asked| asked.parse::<KeyArn>().is_ok_and(|arn| arn.is_key()));
         let listed = match &self.keys {
@@ -99,7 +119,10 @@ impl Rules {
 }
 
 /// The names under which requests name keys.
-const KEY_MEMBERS: [&str; 4] = ["KeyId", "SourceKeyId", "DestinationKeyId", "TargetKeyId"];
+const KEY_MEMBERS: [&str; 4] = [KEY, SOURCE_KEY, "DestinationKeyId", "TargetKeyId"];
+const KEY: &str = "KeyId";
+const SOURCE_KEY: &str = "SourceKeyId";
+const RE_ENCRYPT: &str = "ReEncrypt";
 const CONTEXT: &str = "EncryptionContext";
 const RE_ENCRYPT_CONTEXTS: [&str; 2] = ["SourceEncryptionContext", "DestinationEncryptionContext"];
 
@@ -109,7 +132,7 @@ fn operation_takes_context(operation: &Operation) -> bool {
         operation.as_str(),
         "Encrypt"
             | "Decrypt"
-            | "ReEncrypt"
+            | RE_ENCRYPT
             | "GenerateDataKey"
             | "GenerateDataKeyPair"
             | "GenerateDataKeyWithoutPlaintext"
@@ -185,6 +208,11 @@ pub enum RuleError {
         /// As the request names it.
         key: String,
     },
+    /// The key must be named.
+    Unnamed {
+        /// Where.
+        member: &'static str,
+    },
     /// A required entry of the encryption context is absent or has another value.
     Context {
         /// Its name. Its value is nobody's to be told.
@@ -205,11 +233,17 @@ impl fmt::Display for RuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operation { operation } => write!(f, "kms_proxy.operations does not list {operation}"),
-            Self::Key { member, key } => write!(f, "kms_proxy.keys does not list {key} ({member})"),
+            Self::Key { member, key } => {
+                write!(f, "kms_proxy.keys does not list {:?} ({member})", beginning(key))
+            }
+            Self::Unnamed { member } => {
+                write!(f, "kms_proxy.keys needs the key to be named: the request has no {member}")
+            }
             Self::Context { entry } => {
                 write!(f, "kms_proxy.encryption_context requires the entry {entry:?} with its value")
             }
             Self::AnsweredKey { key } => {
+                let key = beginning(key);
                 write!(
                     f,
                     "KMS says that it used the key {key:?}, which is not the one asked for or not in kms_proxy.keys"
@@ -222,6 +256,15 @@ impl fmt::Display for RuleError {
 }
 
 impl std::error::Error for RuleError {}
+
+/// As much of a name as goes into a message and a log.
+pub(super) fn beginning(name: &str) -> &str {
+    let end = name.char_indices().nth(MAX_TOLD).map_or(name.len(), |(end, _)| end);
+    name.get(..end).unwrap_or_default()
+}
+
+/// In characters. An alias's ARN has up to 300.
+const MAX_TOLD: usize = 320;
 
 #[cfg(test)]
 mod tests {
@@ -263,20 +306,26 @@ mod tests {
                 "Decrypt",
                 "eu-west-1",
                 &format!(r#"{{"KeyId":"{OTHER}"}}"#),
-                format!("kms_proxy.keys does not list {OTHER} (KeyId)"),
+                format!("kms_proxy.keys does not list {OTHER:?} (KeyId)"),
             ),
             // The same id in another region is another key.
             (
                 "Decrypt",
                 "us-east-1",
                 r#"{"KeyId":"1234abcd-12ab-34cd-56ef-1234567890ab"}"#,
-                "kms_proxy.keys does not list 1234abcd-12ab-34cd-56ef-1234567890ab (KeyId)".to_owned(),
+                "kms_proxy.keys does not list \"1234abcd-12ab-34cd-56ef-1234567890ab\" (KeyId)".to_owned(),
             ),
             (
                 "ReEncrypt",
                 "eu-west-1",
                 &format!(r#"{{"SourceKeyId":"{KEY}","DestinationKeyId":"alias/evil"}}"#),
-                "kms_proxy.keys does not list alias/evil (DestinationKeyId)".to_owned(),
+                "kms_proxy.keys does not list \"alias/evil\" (DestinationKeyId)".to_owned(),
+            ),
+            (
+                "ReEncrypt",
+                "eu-west-1",
+                &format!(r#"{{"DestinationKeyId":"{KEY}"}}"#),
+                "kms_proxy.keys needs the key to be named: the request has no SourceKeyId".to_owned(),
             ),
             (
                 "Decrypt",
@@ -287,7 +336,7 @@ mod tests {
             (
                 "ReEncrypt",
                 "eu-west-1",
-                r#"{"SourceEncryptionContext":{"app":"payments"}}"#,
+                &format!(r#"{{"SourceKeyId":"{KEY}","SourceEncryptionContext":{{"app":"payments"}}}}"#),
                 "kms_proxy.encryption_context requires the entry \"app\" with its value".to_owned(),
             ),
         ];
@@ -311,6 +360,30 @@ mod tests {
         let unsaid = Err(RuleError::AnsweredKey { key: String::new() });
         assert_eq!(any.judge_answer(one, None, &Object::default()), unsaid);
         assert_eq!(rules().judge_answer(random, None, &Object::default()), Ok(()));
+    }
+
+    #[test]
+    fn the_keys_of_any_answer_must_be_listed() {
+        let judge = |rules: &Rules, answer: &str| {
+            let answer = Object::read(answer.as_bytes()).unwrap();
+            rules.judge_plain_answer(&"eu-west-1".parse().unwrap(), &answer)
+        };
+        let both = format!(r#"{{"KeyId":"{KEY}","SourceKeyId":"1234abcd-12ab-34cd-56ef-1234567890ab"}}"#);
+        assert_eq!(judge(&rules(), &both), Ok(()));
+        assert_eq!(judge(&rules(), r#"{"Keys":[]}"#), Ok(()), "no key was used");
+        let unlisted = Err(RuleError::AnsweredKey { key: OTHER.to_owned() });
+        for member in ["KeyId", "SourceKeyId"] {
+            assert_eq!(judge(&rules(), &format!(r#"{{"{member}":"{OTHER}"}}"#)), unlisted);
+        }
+        let any = Rules { keys: Allow::Any, ..rules() };
+        assert_eq!(judge(&any, &format!(r#"{{"KeyId":"{OTHER}"}}"#)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_told_of_a_key_is_bounded_and_escaped() {
+        let key = format!("\n{}", "x".repeat(2_000));
+        let told = RuleError::Key { member: KEY_MEMBERS[0], key }.to_string();
+        assert!(told.len() < 400 && !told.contains('\n'), "{told}");
     }
 
     #[test]

@@ -68,7 +68,7 @@ async fn a_kms_that_ignores_the_document_is_refused() {
     let Some(shim) = Shim::start(&["--ignore"]) else { return };
     let endpoint = shim.endpoint().await;
     let client = shim.python("kms_client.py", &endpoint, &[&shim.key, "--refused"]).await;
-    let message = "countersign: the answer to an attested call holds a plaintext";
+    let message = "countersign: the answer holds a plaintext";
     assert_eq!(stdout(&client), format!("PlaintextRefusedException\n{message}\n"), "{}", stderr(&client));
 }
 

@@ -4,7 +4,8 @@ use crate::{
     store::{AuditEvent, Journal, UnixMs},
 };
 
-/// From now on each end of a session leaves its row in the audit.
+/// From now on each end of a session leaves its row in the audit, as far as the store takes it:
+/// sessions also end because the store is out of reach.
 pub(super) fn audit_ends(sessions: &Sessions, journal: &Journal, policy: &PolicyHandle) {
     // The registry lives as long as the last connection, the writer must not.
     let journal = journal.weak();

@@ -32,8 +32,10 @@ type Tell = dyn Fn(Vec<SessionEnd>) + Send + Sync;
 impl Sessions {
     /// Tells `tell` of each end, after its tunnels were woken. Of the replicas
     /// that know a session, the one that admitted or renewed it last does, so that
-    /// an end is told once. Not told: a process that stops, whose sessions go on
-    /// elsewhere or after its restart. The first witness stays.
+    /// an end is told once where each of them knows who did; an end that reaches two
+    /// of them before they know is told by both. Not told: a process that stops, whose
+    /// sessions go on elsewhere or after its restart, and what becomes of them unless
+    /// another replica renews them first. The first witness stays.
     pub fn witness_ends(&self, tell: impl Fn(Vec<SessionEnd>) + Send + Sync + 'static) {
         // Only the process that starts sets one; a second would be a mistake of no consequence.
         let _ = self.registry().witness.0.set(Box::new(tell));
@@ -72,12 +74,21 @@ impl fmt::Debug for Witness {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::{
+        future::{Future, ready},
+        pin::Pin,
+        sync::Mutex,
+        time::Duration,
+    };
 
-    use tokio::time::Instant;
+    use tokio::time::{Instant, sleep};
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::session::model::{admission, registry};
+    use crate::session::{
+        LastLook,
+        model::{admission, registry},
+    };
 
     /// What was told so far: id, reason, tunnels.
     type Told = Arc<Mutex<Vec<(SessionId, EndReason, usize)>>>;
@@ -89,6 +100,36 @@ mod tests {
             heard.lock().unwrap().extend(ends.into_iter().map(|end| (end.id, end.reason, end.tunnels)));
         });
         told
+    }
+
+    /// Finds in the store that another replica renewed whatever is asked for.
+    struct RenewedElsewhere(Sessions);
+
+    impl LastLook for RenewedElsewhere {
+        fn look<'a>(&'a self, due: &'a [SessionId]) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+            for id in due {
+                self.0.follow(id, admission(1, 2, 30), Instant::now() + Duration::from_secs(30));
+            }
+            Box::pin(ready(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lapse_of_a_copy_is_no_end_of_the_session() {
+        let sessions = registry(1);
+        let told = witnessed(&sessions);
+        let session = sessions.admit(admission(1, 1, 30), Instant::now()).unwrap().session;
+        let stop = CancellationToken::new();
+        let look = Arc::new(RenewedElsewhere(sessions.clone()));
+        let lapsing = tokio::spawn(sessions.clone().lapse_loop(look, stop.clone()));
+        // Nobody has a tunnel here. The first lapse finds the renewal, the second is the copy's alone.
+        sleep(Duration::from_secs(45)).await;
+        assert_eq!(session.ended(), None);
+        sleep(Duration::from_secs(45)).await;
+        assert_eq!(session.ended(), Some(EndReason::LeaseLapsed));
+        assert_eq!(told.lock().unwrap().len(), 0, "it lives elsewhere");
+        stop.cancel();
+        lapsing.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

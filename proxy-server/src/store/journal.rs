@@ -39,7 +39,7 @@ impl Journal {
     pub fn start(store: Arc<dyn Store>) -> (Self, JoinHandle<()>) {
         let (entries, queue) = mpsc::channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
-        (Self { entries, lost }, tokio::spawn(write(store, queue)))
+        (Self { entries, lost: Arc::clone(&lost) }, tokio::spawn(write(store, queue, lost)))
     }
 
     /// Returns when the row, and the session with it, is committed.
@@ -69,7 +69,8 @@ impl Journal {
         WeakJournal(self.entries.downgrade())
     }
 
-    /// Rows of refusals dropped so far because the queue was full.
+    /// Rows that nobody waited for and that are not written: the queue was full, or the store
+    /// did not take them.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
@@ -96,7 +97,7 @@ impl WeakJournal {
     }
 }
 
-async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>) {
+async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>, lost: Arc<AtomicU64>) {
     let mut entries = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut entries, BATCH).await > 0 {
         // Whoever can run now runs first: its row rides along, and a busy core pays for one
@@ -114,7 +115,9 @@ async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>) {
             batch.events.push(event);
             batch.sessions.extend(session);
         }
+        let unheard = batch.events.len() - waiting.len();
         let outcome = store.append(batch).await.map_err(|error| {
+            lost.fetch_add(unheard as u64, Ordering::Relaxed);
             tracing::error!(code = "audit-failed", error = %crate::log::Chain(&error), "audit rows were not written");
             JournalError::NotWritten
         });

@@ -50,6 +50,20 @@ impl Server {
         Ok(Self { name, process, worker, log })
     }
 
+    /// Lets every thread of it run beside the load as well.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn use_both_cores(&self) -> Result<(), Failure> {
+        let pid = self.process.id().to_string();
+        let set = Command::new("taskset")
+            .args(["--all-tasks", "--pid", "--cpu-list", "0,1", &pid])
+            .stdout(Stdio::null())
+            .status()
+            .context("taskset")?;
+        if set.success() { Ok(()) } else { Err(Failure::new(format!("taskset: {set}"))) }
+    }
+
     /// Waits until it takes connections there.
     ///
     /// # Errors

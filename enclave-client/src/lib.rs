@@ -33,6 +33,7 @@ pub mod child;
 pub mod cli;
 pub mod device;
 pub mod egress;
+mod healthz;
 pub mod host;
 pub mod ingress;
 pub mod init;

@@ -81,8 +81,9 @@ fn readable(line: &[u8]) -> String {
     text.trim_end_matches(['\r', '\n']).chars().map(visible).collect()
 }
 
-/// A longer line becomes several.
-const MAX_LINE: u64 = 8 * 1024;
+/// A longer line becomes several. Each byte may come out as three, and the whole must still fit in a line
+/// of the log's way to the host.
+const MAX_LINE: u64 = 4 * 1024;
 
 /// For the last lines of an application that has ended.
 const REST: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use countersign_protocol::{
 use serde_json::{Value, json};
 use tracing::error;
 
-use super::{EXIT_OS, EXIT_USAGE, ManifestArg, Output};
+use super::{EXIT_OS, EXIT_USAGE, ManifestArg, Output, rules_in_force};
 use crate::{
     attest::chain,
     manifest::Manifest,
@@ -72,7 +72,7 @@ impl ExplainArgs {
                 return ExitCode::from(EXIT_OS);
             }
         };
-        let policy = match EgressPolicy::new(manifest.rules.clone()) {
+        let policy = match EgressPolicy::new(rules_in_force(&manifest)) {
             Ok(policy) => policy,
             Err(why) => {
                 error!(code = "manifest-invalid", "{why}");

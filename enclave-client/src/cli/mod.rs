@@ -13,6 +13,7 @@ mod transparent;
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use countersign_protocol::egress::Rule;
 use tracing::{error, info, warn};
 
 use crate::{
@@ -164,6 +165,11 @@ impl ManifestArg {
     }
 }
 
+/// The manifest's rules and those of `run` itself: nothing outside is at an address of the pool.
+fn rules_in_force(manifest: &Manifest) -> Vec<Rule> {
+    manifest.rules.iter().cloned().chain(AddressPool::default().denying_rules()).collect()
+}
+
 impl RunArgs {
     /// The exit code.
     fn execute(self, format: LogFormat, prepare: &Prepare<'_>) -> u8 {
@@ -204,7 +210,7 @@ impl RunArgs {
                 return EXIT_USAGE;
             }
         };
-        manifest.rules.extend(AddressPool::default().denying_rules());
+        manifest.rules = rules_in_force(&manifest);
         for warning in &manifest.warnings {
             warn!(code = "manifest-warning", "{}:{warning}", self.manifest.manifest.display());
         }

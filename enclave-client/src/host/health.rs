@@ -8,7 +8,10 @@ use tokio::{
 };
 
 use super::{door::Place, limit::OuterLimit};
-use crate::transport::{Address, Stream};
+use crate::{
+    healthz::{self, Report},
+    transport::{Address, Stream},
+};
 
 /// Answers `GET /healthz`: for the host half, and for the enclave if it is known where that is.
 pub(super) struct HealthDesk {
@@ -47,22 +50,13 @@ enum EnclaveHealth {
 }
 
 impl HealthDesk {
-    pub(super) async fn serve(self: Arc<Self>, mut stream: Stream, place: Place) {
-        let answering = async {
-            let answer = match request(&mut stream).await {
-                Some(true) => self.health().await,
-                Some(false) => answer("404 Not Found", "{\"status\":\"not-found\"}"),
-                None => return,
-            };
-            // Whoever asked may be gone; the next one asks again.
-            let _ = stream.write_all(answer.as_bytes()).await;
-            let _ = stream.shutdown().await;
-        };
-        let _ = timeout(DEADLINE, answering).await;
+    pub(super) async fn serve(self: Arc<Self>, stream: Stream, place: Place) {
+        // Whoever asked may be gone; the next one asks again.
+        let _ = timeout(DEADLINE, healthz::answer(stream, || self.health())).await;
         drop(place);
     }
 
-    async fn health(&self) -> String {
+    async fn health(&self) -> Report {
         let enclave = match &self.enclave {
             None => EnclaveHealth::NotAsked,
             Some(enclave) => {
@@ -77,31 +71,7 @@ impl HealthDesk {
             egress_connections: self.most - self.egress.available_permits(),
             ingress_connections: self.most - self.ingress.available_permits(),
         };
-        let body = serde_json::to_string(&health).unwrap_or_default();
-        answer(if healthy { "200 OK" } else { "503 Service Unavailable" }, &body)
-    }
-}
-
-fn answer(status: &str, body: &str) -> String {
-    let len = body.len();
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
-    )
-}
-
-/// Whether it is `GET /healthz`; `None` when it is no request at all.
-async fn request(stream: &mut Stream) -> Option<bool> {
-    let mut head = Vec::with_capacity(512);
-    loop {
-        let read = (&mut *stream).take(MAX_HEAD - head.len() as u64).read_buf(&mut head).await.ok()?;
-        if read == 0 {
-            return None;
-        }
-        let mut headers = [httparse::EMPTY_HEADER; 32];
-        let mut request = httparse::Request::new(&mut headers);
-        if request.parse(&head).ok()?.is_complete() {
-            return Some(request.method == Some("GET") && request.path == Some("/healthz"));
-        }
+        Report { healthy, body: serde_json::to_string(&health).unwrap_or_default() }
     }
 }
 
@@ -119,8 +89,6 @@ async fn ask(enclave: &Address) -> EnclaveHealth {
         Err(_) => EnclaveHealth::Unreachable,
     }
 }
-
-const MAX_HEAD: u64 = 4096;
 
 /// For the whole connection.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use rustls::ServerConnection;
 use tokio::{sync::Semaphore, time::Instant};
 use tracing::warn;
 
-use super::{budget::Budget, sniff::After};
+use super::{COMPLAIN_EVERY, budget::Budget, sniff::After};
 use crate::{
     attest::chain,
     device::{Device, DocumentRequest},
@@ -27,11 +27,14 @@ pub(super) struct Attestation {
     device: Device,
     budget: Budget,
     line: Semaphore,
+    /// Strangers do not write the log.
+    complaints: Budget,
 }
 
 impl Attestation {
     pub(super) fn new(device: Device) -> Self {
-        Self { device, budget: Budget::new(EVERY, BURST), line: Semaphore::new(LINE) }
+        let complaints = Budget::new(COMPLAIN_EVERY, 1);
+        Self { device, budget: Budget::new(EVERY, BURST), line: Semaphore::new(LINE), complaints }
     }
 
     /// The whole HTTP answer for a nonce on this connection.
@@ -50,10 +53,7 @@ impl Attestation {
                 });
                 http(200, "application/json", "", &body.to_string(), after)
             }
-            Err(problem) => {
-                warn!(code = %problem.code, request_id = %problem.request_id, "ingress attestation: {}", problem.detail);
-                refusal(&problem, after)
-            }
+            Err(problem) => refusal(&problem, after),
         }
     }
 
@@ -63,8 +63,14 @@ impl Attestation {
         tls: &ServerConnection,
         nonce: &CallerNonce,
     ) -> Result<Vec<u8>, Problem> {
-        let busy =
-            || Problem::new(ProblemCode::AttestingTooOften, "too many attestations; try again", request_id());
+        let busy = || {
+            let detail = "too many attestations; try again";
+            let problem = Problem::new(ProblemCode::AttestingTooOften, detail, request_id());
+            if self.complaints.take(Instant::now()) {
+                warn!(code = %problem.code, request_id = %problem.request_id, "ingress attestation: {detail}");
+            }
+            problem
+        };
         let _place = self.line.try_acquire().map_err(|_| busy())?;
         if !self.budget.take(Instant::now()) {
             return Err(busy());

@@ -5,7 +5,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    IngressLimits,
+    COMPLAIN_EVERY, IngressLimits,
     budget::Budget,
     carry::{self, First},
     outside::Outside,
@@ -166,6 +165,3 @@ impl Port {
         }
     }
 }
-
-/// Between two lines about the same trouble.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);

@@ -96,3 +96,6 @@ pub async fn start(
     }
     Ok(())
 }
+
+/// Between two lines of the log about the same trouble.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);

@@ -32,7 +32,7 @@ pub(super) fn raise_limit() -> io::Result<Step> {
 }
 
 /// Room for the connections of every limit of this program together.
-const WANTED: u64 = 65_536;
+const WANTED: u64 = 131_072;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use countersign_protocol::Host;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     sync::{Semaphore, watch},
     time::{Instant, timeout},
 };
@@ -15,7 +14,8 @@ use crate::{
     attest::{Status, Trouble},
     child::ApplicationState,
     device::Device,
-    transport::{Listener, Setbacks, Stream},
+    healthz::{self, Report},
+    transport::{Listener, Setbacks},
 };
 
 /// Everything that health is read from.
@@ -53,7 +53,8 @@ impl Health {
                     let health = health.clone();
                     tokio::spawn(async move {
                         // A caller that does not speak or listen in time gets no answer.
-                        let _ = timeout(CALLER_DEADLINE, health.answer(stream)).await;
+                        let report = async || health.report(Instant::now());
+                        let _ = timeout(CALLER_DEADLINE, healthz::answer(stream, report)).await;
                         drop(permit);
                     });
                 }
@@ -64,32 +65,8 @@ impl Health {
         }
     }
 
-    async fn answer(&self, mut stream: Stream) -> std::io::Result<()> {
-        let mut head = Vec::new();
-        let answer = loop {
-            match judge(&head) {
-                Asked::More if head.len() < MAX_HEAD => {
-                    let room = (MAX_HEAD - head.len()) as u64;
-                    if (&mut stream).take(room).read_buf(&mut head).await? == 0 {
-                        return Ok(());
-                    }
-                }
-                Asked::More | Asked::Wrong => break http(400, &json!({ "code": "bad-request" })),
-                Asked::Other => break http(404, &json!({ "code": "not-found" })),
-                Asked::Health => {
-                    let (healthy, body) = self.report(Instant::now());
-                    break http(if healthy { 200 } else { 503 }, &body);
-                }
-            }
-        };
-        stream.write_all(&answer).await?;
-        stream.shutdown().await?;
-        // Closing on unread bytes would reset the connection and take the answer with it.
-        tokio::io::copy(&mut stream.take(MAX_HEAD as u64), &mut tokio::io::sink()).await.map(drop)
-    }
-
     /// Healthy: the application runs, and every proxy has a session whose lease lasts.
-    fn report(&self, now: Instant) -> (bool, Value) {
+    fn report(&self, now: Instant) -> Report {
         let proxies: Vec<_> = self.proxies.iter().map(|proxy| proxy.report(now)).collect();
         let (application, since) = match *self.application.borrow() {
             ApplicationState::Starting => ("starting", None),
@@ -104,7 +81,7 @@ impl Health {
             "proxies": proxies,
             "clock_offset_ms": self.device.clock().offset_ms(),
         });
-        (healthy, body)
+        Report { healthy, body: body.to_string() }
     }
 }
 
@@ -125,52 +102,17 @@ impl ProxyHealth {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Asked {
-    More,
-    Health,
-    Other,
-    Wrong,
-}
-
-fn judge(head: &[u8]) -> Asked {
-    let mut headers = [httparse::EMPTY_HEADER; 32];
-    let mut request = httparse::Request::new(&mut headers);
-    match request.parse(head) {
-        Err(_) => Asked::Wrong,
-        Ok(httparse::Status::Partial) => Asked::More,
-        Ok(httparse::Status::Complete(_))
-            if request.method == Some("GET") && request.path == Some("/healthz") =>
-        {
-            Asked::Health
-        }
-        Ok(httparse::Status::Complete(_)) => Asked::Other,
-    }
-}
-
-fn http(status: u16, body: &Value) -> Vec<u8> {
-    let reason = match status {
-        200 => "OK",
-        404 => "Not Found",
-        503 => "Service Unavailable",
-        _ => "Bad Request",
-    };
-    let body = body.to_string();
-    let head = "Content-Type: application/json\r\nCache-Control: no-store\r\nConnection: close";
-    format!("HTTP/1.1 {status} {reason}\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-        .into_bytes()
-}
-
 const MAX_CALLERS: usize = 16;
 
 /// For a caller to ask and to take the answer.
 const CALLER_DEADLINE: Duration = Duration::from_secs(5);
 
-const MAX_HEAD: usize = 4096;
-
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpStream;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
 
     use super::*;
     use crate::{
@@ -259,7 +201,7 @@ mod tests {
         assert_eq!(rig.ask("GET / HTTP/1.1\r\n\r\n").await.0, 404);
         assert_eq!(rig.ask("POST /healthz HTTP/1.1\r\n\r\n").await.0, 404);
         assert_eq!(rig.ask("\x00\r\n\r\n").await.0, 400);
-        let long = format!("GET /healthz HTTP/1.1\r\nX: {}", "x".repeat(MAX_HEAD));
+        let long = format!("GET /healthz HTTP/1.1\r\nX: {}", "x".repeat(4096));
         assert_eq!(rig.ask(&long).await.0, 400);
     }
 

@@ -38,9 +38,7 @@ impl Heartbeat {
 }
 
 async fn exchange(dial: &Dial) -> Result<(), HeartbeatError> {
-    let addresses = dial.resolve().await.map_err(HeartbeatError::Dial)?;
-    let address = addresses.first().ok_or(HeartbeatError::Deadline)?;
-    let mut stream = address.connect().await.map_err(HeartbeatError::Dial)?;
+    let mut stream = dial.connect().await.map_err(HeartbeatError::Dial)?;
     let echo = async {
         stream.write_u8(BEAT).await?;
         stream.flush().await?;

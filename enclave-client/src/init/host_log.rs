@@ -23,7 +23,7 @@ use crate::{
     attest::Backoff,
     log::LogFormat,
     random::Fraction,
-    transport::{Dial, DialError, Stream},
+    transport::{Dial, Stream},
 };
 
 /// Lines that wait for the host half. A full queue drops its oldest, and says how many.
@@ -76,7 +76,7 @@ impl LogQueue {
     /// Sends the lines to the host half until `stop`, connecting anew whenever it must.
     pub async fn deliver(self, to: Dial, stop: CancellationToken) {
         let mut backoff = Backoff::default();
-        while let Some(opened) = stop.run_until_cancelled(open(&to)).await {
+        while let Some(opened) = stop.run_until_cancelled(to.connect()).await {
             if let Ok(stream) = opened {
                 backoff.reset();
                 stop.run_until_cancelled(self.feed(stream)).await;
@@ -181,18 +181,6 @@ impl Lines {
     fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.dropped == 0 && !self.in_hand
     }
-}
-
-async fn open(to: &Dial) -> Result<Stream, DialError> {
-    let addresses = to.resolve().await?;
-    let mut last = None;
-    for address in addresses {
-        match address.connect().await {
-            Ok(stream) => return Ok(stream),
-            Err(why) => last = Some(why),
-        }
-    }
-    Err(last.unwrap_or(DialError::Resolve { name: String::new(), why: io::ErrorKind::NotFound.into() }))
 }
 
 fn dropped_line(format: LogFormat, dropped: u64) -> Vec<u8> {

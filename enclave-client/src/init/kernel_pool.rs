@@ -1,4 +1,4 @@
-//! The one system call of this program that no safe wrapper offers: RNDADDENTROPY (random(4)).
+//! A system call that no safe wrapper offers: RNDADDENTROPY (random(4)).
 #![allow(unsafe_code)]
 
 use std::{fs::File, io};

@@ -104,7 +104,7 @@ fn for_type(table: &'static Table, word: &'static str, default: &str) -> Value {
         fields().filter(|field| field.need == Need::RequiredOf(word)).map(|f| f.name).collect();
     let others = fields().filter(|field| match field.need {
         Need::Of(of) | Need::RequiredOf(of) => of != word,
-        Need::Optional | Need::Required => false,
+        Need::Optional | Need::NeverEmpty | Need::Required => false,
     });
     let mut condition = json!({"properties": {TYPE: {"const": word}}});
     if word != default

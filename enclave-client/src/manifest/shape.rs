@@ -50,6 +50,8 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     Optional,
+    /// May be absent, and is a mistake where nothing stands behind it: that would mean something weaker.
+    NeverEmpty,
     Required,
     /// Only in an entry of this `type`.
     Of(&'static str),

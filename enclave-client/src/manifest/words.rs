@@ -9,7 +9,7 @@ use countersign_protocol::wire;
 
 use super::shape::{
     Default, Effect, Field, Kind,
-    Need::{Of, Optional, Required, RequiredOf},
+    Need::{NeverEmpty, Of, Optional, Required, RequiredOf},
     Table,
     World::{Enclaver, Oblv, Ours},
 };
@@ -151,7 +151,7 @@ pub(super) static FQDN: Table = Table {
     one_of: &[&["value"], &["configMap"]],
     fields: &[
         Field::new("value", Kind::Text, Oblv, "The name."),
-        Field::new("configMap", Kind::Map(&CONFIG_MAP), Oblv, "Where the name is written."),
+        Field::new("configMap", Kind::Map(&CONFIG_MAP), Oblv, "Where the name is written.").need(NeverEmpty),
     ],
 };
 
@@ -213,7 +213,8 @@ pub(super) static INGRESS: Table = Table {
             Kind::Map(&TLS),
             Enclaver,
             "TLS ends in the enclave; without it bytes pass unchanged.",
-        ),
+        )
+        .need(NeverEmpty),
     ],
 };
 

@@ -53,6 +53,9 @@ pub(super) struct NamePlace {
     _close_at_drop: DropGuard,
 }
 
+/// The log says which door, and why.
+struct NotAllOpen;
+
 impl Place for NamePlace {
     fn in_use(&self) -> bool {
         self.visits.any()
@@ -84,8 +87,13 @@ impl Directory {
         let Host::Address(address) = *destination.host() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
+        let permit = self.socket_permit().ok_or_else(|| io::Error::other("every socket is in use"))?;
         let doorman = Doorman::new(address, destination, Visits::default(), self.house.clone())?;
-        tokio::spawn(doorman.accept_until(self.house.stop().clone()));
+        let stop = self.house.stop().clone();
+        tokio::spawn(async move {
+            doorman.accept_until(stop).await;
+            drop(permit);
+        });
         Ok(())
     }
 
@@ -102,12 +110,18 @@ impl Directory {
         })
     }
 
-    /// Opens the doors that are not open yet, and says how many are: one that failed is
-    /// tried again with the next question.
-    fn open_doors(&self, place: &NamePlace, address: IpAddr, destinations: Vec<Destination>) -> usize {
+    /// Opens the doors that are not open yet. One that failed is tried again with the next
+    /// question; until all are open the name has no address, since where no door of ours is,
+    /// the application's own listener would take the connection for the destination.
+    fn open_doors(
+        &self,
+        place: &NamePlace,
+        address: IpAddr,
+        destinations: Vec<Destination>,
+    ) -> Result<(), NotAllOpen> {
         let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
         let mut doors = lock(&place.doors);
-        let mut open = 0;
+        let (wanted, mut open) = (destinations.len(), 0);
         for destination in destinations {
             let key = (family, destination.port());
             if doors.contains_key(&key) {
@@ -133,7 +147,7 @@ impl Directory {
                 Err(why) => self.trouble(&destination, &format!("{address} cannot be listened at: {why}")),
             }
         }
-        open
+        if open == wanted { Ok(()) } else { Err(NotAllOpen) }
     }
 
     /// Room for one more socket, if need be from the name that went longest without being asked for.
@@ -186,8 +200,8 @@ impl Names for Directory {
         };
         let address = self.pool.address(place.number, family);
         match self.open_doors(&place, address, destinations) {
-            0 => Found::NoRoom,
-            _ => Found::Address(address),
+            Ok(()) => Found::Address(address),
+            Err(NotAllOpen) => Found::NoRoom,
         }
     }
 

@@ -145,10 +145,8 @@ impl House {
         destination: &Destination,
     ) {
         let cut = connection.cut().cloned();
-        let Report { end, up, down } = match connection {
-            Connection::Tunnel(far) => relay(application, far, Early::default(), cut.as_ref()).await,
-            Connection::Plain(far) => relay(application, far, Early::default(), cut.as_ref()).await,
-        };
+        let carried = relay(application, connection, Early::default(), cut.as_ref()).await;
+        let Report { end, up, down } = carried;
         match end {
             End::Cut => self.warn(destination, "tunnel-cut", "cut: the session's lease lapsed"),
             other => debug!(%destination, up, down, "transparent connection ended: {other}"),

@@ -78,6 +78,22 @@ impl Dial {
         }
     }
 
+    /// Connects to the first of its addresses that answers, one after the other.
+    ///
+    /// # Errors
+    /// [`DialError`] of the last one tried, or of the name.
+    pub async fn connect(&self) -> Result<Stream, DialError> {
+        let mut last = None;
+        for address in self.resolve().await? {
+            match address.connect().await {
+                Ok(stream) => return Ok(stream),
+                Err(why) => last = Some(why),
+            }
+        }
+        let none = || DialError::Resolve { name: "nothing".to_owned(), why: io::ErrorKind::NotFound.into() };
+        Err(last.unwrap_or_else(none))
+    }
+
     /// Every address to try, at most [`MAX_ADDRESSES`], never none.
     ///
     /// # Errors

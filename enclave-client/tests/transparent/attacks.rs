@@ -220,6 +220,9 @@ fn ports_that_the_application_listens_at_itself() {
         // would take the connection for the destination.
         let _first = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 5432)).await.unwrap();
         assert_eq!(resolve("db.example").await, Err(ResponseCode::ServFail));
+        // Nor one that is allowed at another port as well.
+        let _second = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 443)).await.unwrap();
+        assert_eq!(resolve("two-ports.example").await, Err(ResponseCode::ServFail));
         let line = ["not-listened-for", "db.example:5432", "have it listen on 127.0.0.1"];
         assert_ne!(enclave.logged(&line), [""; 0]);
     });

@@ -41,6 +41,8 @@ pub const RULES: &[(Action, &str, u16)] = &[
     (Action::Allow, "db.example", 5432),
     (Action::Allow, "ssh.example", 22),
     (Action::Allow, "away.example", 80),
+    (Action::Allow, "two-ports.example", 80),
+    (Action::Allow, "two-ports.example", 443),
     (Action::Allow, "*.wild.example", 80),
     (Action::Deny, "evil.wild.example", 80),
 ];

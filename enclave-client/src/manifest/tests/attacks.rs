@@ -101,6 +101,19 @@ fn an_empty_word_never_means_a_weaker_rule() {
     ] {
         assert_eq!(mistakes(&entry(more)), [mistake]);
     }
+    // Nor may TLS be switched off, or an entry with its deny rule be lost.
+    for (text, mistake) in [
+        (
+            "version: v1\ningress:\n  - { listen_port: 443, tls: }\n",
+            "3:28: ingress[0].tls: expected a mapping, found nothing",
+        ),
+        (
+            "outboundConnections:\n  - { type: default, fqdn: { configMap: }, port: 1 }\n",
+            "2:39: outboundConnections[0].fqdn.configMap: expected a mapping, found nothing",
+        ),
+    ] {
+        assert_eq!(mistakes(text), [mistake]);
+    }
     assert_eq!(
         mistakes("outboundConnections:\n  - { type: , fqdn: a.example, port: 1 }\n"),
         ["2:11: outboundConnections[0].type: expected proxy, default or enclave, found nothing"]

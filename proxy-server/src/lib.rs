@@ -34,3 +34,4 @@ pub mod replica;
 pub mod serve;
 pub mod session;
 pub mod store;
+pub mod telemetry;

@@ -43,6 +43,11 @@ impl Login {
         Ok(Self { credentials, peer: peer.address })
     }
 
+    /// What a login of the web page stands for; judged again like any other.
+    pub(super) fn of_page(credentials: Credentials, peer: SocketAddr) -> Self {
+        Self { credentials, peer }
+    }
+
     /// Whose they are, now.
     pub(super) async fn again(&self, api: &Shared) -> Result<Principal, ApiError> {
         let judged = api.authenticator.authenticate(&self.credentials, self.peer.ip(), UnixMs::now()).await;
@@ -81,7 +86,12 @@ pub(super) async fn authenticate(State(api): State<Api>, mut request: Request, n
 /// says which page that is (Fetch, "Origin header"; Fetch Metadata). Programs
 /// say nothing of the kind.
 pub(super) fn check_origin(api: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
-    let own = |origin: &[u8]| api.config.origins.iter().any(|own| own.as_bytes() == origin);
+    // Under TLS nobody else answers to the host that the request names: a page of that
+    // origin came from here.
+    let host = headers.get(header::HOST).map(|host| [b"https://", host.as_bytes()].concat());
+    let own = |origin: &[u8]| {
+        api.config.origins.iter().any(|own| own.as_bytes() == origin) || host.as_deref() == Some(origin)
+    };
     if headers.get_all(header::ORIGIN).iter().any(|origin| !own(origin.as_bytes())) {
         return Err(ApiError::new(
             Code::ForeignOrigin,

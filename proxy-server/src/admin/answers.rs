@@ -137,7 +137,7 @@ problems! {
     /// Of the stream of events.
     Listening = [BadQuery, BadHeader, ForeignOrigin, RoleMissing, TooManyListeners, Overloaded, TooSlow, StoreUnavailable, Internal];
     /// Of what needs no credentials.
-    Open = [ForeignOrigin, Overloaded, TooSlow, Stale];
+    Open = [ForeignOrigin, Overloaded, TooSlow, Stale, NotReady, Draining];
 }
 
 /// What credentials can be refused for: on every operation that needs them.

@@ -105,6 +105,10 @@ codes! {
     StoreUnavailable = "store-unavailable", SERVICE_UNAVAILABLE;
     /// The proxy has not seen its store lately.
     Stale = "stale", SERVICE_UNAVAILABLE;
+    /// The proxy runs and cannot do its work; the sentence says which check fails.
+    NotReady = "not-ready", SERVICE_UNAVAILABLE;
+    /// The proxy was told to stop, and opens nothing new.
+    Draining = "draining", SERVICE_UNAVAILABLE;
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::{
     identity::{Authenticator, FailedLogin, FailedLogins, Principal},
     router::assembled,
 };
-use crate::{policy::PolicyHandle, store::Store};
+use crate::{policy::PolicyHandle, store::Store, telemetry::Telemetry};
 
 /// What the routes are made of, where nobody signs in.
 pub struct MachineParts {
@@ -44,6 +44,7 @@ pub fn danger_routes_of_the_machine(parts: MachineParts, user: &str) -> Router {
     let tokens = Arc::new(StoreTokens::new(Arc::clone(&store)));
     let parts = AdminParts {
         store,
+        telemetry: Telemetry::of_policy(policy.clone()),
         policy,
         // It is asked by nobody: the principal is there before.
         authenticator: Arc::new(Authenticator::new(tokens, Arc::new(Nobody))),

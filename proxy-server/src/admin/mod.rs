@@ -34,6 +34,7 @@ mod stalling;
 mod state;
 mod tls;
 mod tokens;
+mod web;
 
 pub use code::Code;
 pub use config::AdminConfig;

@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use utoipa::{
     OpenApi,
     openapi::{
@@ -29,17 +29,20 @@ use super::{
     lingering::Lent,
     problem::{ApiError, Problem, render},
     routes::{
-        approvals, audit, audit_export, events, explain, health, measurements, policy, replicas, revocations,
-        sessions, tokens, tombstones, whoami, workloads,
+        approvals, audit, audit_export, events, explain, health, measurements, metrics, policy, replicas,
+        revocations, sessions, status, tokens, tombstones, whoami, workloads,
     },
     state::{AdminParts, Api, Shared},
+    web::pages,
 };
 use crate::refusal;
 
 /// The port's paths. [`super::access::Peer`] comes as an extension.
 pub(super) fn router(parts: AdminParts) -> Router {
     assembled(parts, |closed, api| {
-        closed.route_layer(middleware::from_fn_with_state(Arc::clone(api), authenticate))
+        // The page asks the same routes; whoever it asks for signed in to it.
+        let page = pages(closed.clone().with_state(Arc::clone(api)), api);
+        closed.route_layer(middleware::from_fn_with_state(Arc::clone(api), authenticate)).merge(page)
     })
 }
 
@@ -91,6 +94,8 @@ fn described() -> ((Router<Api>, Router<Api>), Document) {
         .routes(routes!(audit_export::export))
         .routes(routes!(replicas::list))
         .routes(routes!(policy::show))
+        .routes(routes!(status::show))
+        .routes(routes!(metrics::scrape))
         .routes(routes!(whoami::show))
         .routes(routes!(events::listen))
         .split_for_parts();
@@ -121,6 +126,7 @@ fn described() -> ((Router<Api>, Router<Api>), Document) {
         (name = "policy", description = "The policy's version"),
         (name = "access", description = "Who asks"),
         (name = "events", description = "What happens"),
+        (name = "status", description = "How it goes"),
         (name = "health", description = "Without credentials"),
     )
 )]
@@ -171,7 +177,9 @@ async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Resp
     request.extensions_mut().insert(RequestId(id.clone()));
     let (parts, body) = request.into_parts();
     let (body, left) = Lent::new(body);
+    let began = Instant::now();
     let mut response = render(bounded(&api, Request::from_parts(parts, body), next).await, &id);
+    api.telemetry.metrics.admin.answered(response.status(), began.elapsed());
     if response.status().is_client_error() {
         left.drain().await;
     }

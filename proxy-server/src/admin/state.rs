@@ -14,6 +14,7 @@ use super::{
 use crate::{
     policy::PolicyHandle,
     store::{Change, ChangeRequest, Changed, Idempotency, Mode, Precondition, Store, UnixMs},
+    telemetry::Telemetry,
 };
 
 /// What the admin API is made of.
@@ -32,6 +33,8 @@ pub struct AdminParts {
     pub approvals: u32,
     /// Leases given here; a workload's own bounds lie inside.
     pub lease_bounds: LeaseBounds,
+    /// What this process tells of itself.
+    pub telemetry: Telemetry,
     /// How much the port takes on.
     pub config: AdminConfig,
 }
@@ -44,6 +47,7 @@ pub(super) struct Shared {
     pub(super) deployment: Deployment,
     pub(super) approvals: u32,
     pub(super) lease_bounds: LeaseBounds,
+    pub(super) telemetry: Telemetry,
     pub(super) config: AdminConfig,
     pub(super) verifier: Verifier,
     /// Documents that are verified at once: signatures are work for processors.
@@ -62,8 +66,17 @@ pub(super) type Api = Arc<Shared>;
 
 impl Shared {
     pub(super) fn new(parts: AdminParts, openapi: bytes::Bytes) -> Self {
-        let AdminParts { store, policy, authenticator, deployment, anchor, approvals, lease_bounds, config } =
-            parts;
+        let AdminParts {
+            store,
+            policy,
+            authenticator,
+            deployment,
+            anchor,
+            approvals,
+            lease_bounds,
+            telemetry,
+            config,
+        } = parts;
         Self {
             events: Events::new(Arc::clone(&store), config.listeners),
             store,
@@ -72,6 +85,7 @@ impl Shared {
             deployment,
             approvals,
             lease_bounds,
+            telemetry,
             verifier: Verifier::new(anchor, CacheCapacity::default()),
             explaining: Semaphore::new(EXPLAINING),
             requests: Arc::new(Semaphore::new(config.requests as usize)),

@@ -29,6 +29,7 @@ use crate::{
     replica::{Elsewhere, ReplicaId},
     session::{Admission, EndReason, Granted, Instance, Renewal, Sessions},
     store::{AuditEvent, Journal, JournalError, SessionRow, UnixMs},
+    telemetry::{AttestationMetrics, Decision},
 };
 
 /// Decides who is given a session. One for all connections.
@@ -68,6 +69,8 @@ pub struct AdmitterParts {
     pub attestations_per_instance: u32,
     /// Threads that serve connections.
     pub workers: usize,
+    /// Counts what is decided.
+    pub metrics: AttestationMetrics,
 }
 
 impl Admitter {
@@ -105,12 +108,23 @@ impl Admitter {
         request_id: &str,
     ) -> Result<Grant, Refused> {
         // Before anything else: a failed answer burns the nonce too.
+        let began = Instant::now();
         let nonce = connection.take_nonce();
         let decided = self.decide(connection, nonce, body, request_id).await;
-        match &decided {
-            Ok(admitted) => self.log_admission(connection, admitted, request_id),
-            Err(refused) => self.log_refusal(connection, refused, request_id),
-        }
+        let decision = match &decided {
+            Ok(admitted) => {
+                self.log_admission(connection, admitted, request_id);
+                match admitted.renewed {
+                    Renewal::New => Decision::Admitted,
+                    Renewal::Renewed => Decision::Renewed,
+                }
+            }
+            Err(refused) => {
+                self.log_refusal(connection, refused, request_id);
+                Decision::Refused(refused.code())
+            }
+        };
+        self.parts.metrics.decided(decision, began.elapsed());
         decided.map(|admitted| admitted.grant)
     }
 
@@ -380,7 +394,13 @@ impl Admitter {
         );
     }
 
-    pub(super) fn log_refusal(&self, connection: &Connection, refused: &Refused, request_id: &str) {
+    /// A request that was refused before anything was decided.
+    pub(super) fn turn_away(&self, connection: &Connection, refused: &Refused, request_id: &str) {
+        self.parts.metrics.turned_away(refused.code());
+        self.log_refusal(connection, refused, request_id);
+    }
+
+    fn log_refusal(&self, connection: &Connection, refused: &Refused, request_id: &str) {
         let code = refused.code();
         let Sample::Write { suppressed } = self.lines.take(code) else { return };
         tracing::warn!(code, suppressed, peer = %connection.peer, request_id, reason = %refused, "attestation refused");

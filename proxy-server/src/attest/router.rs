@@ -41,7 +41,7 @@ async fn challenge(
     match admitter.challenge(&connection) {
         Ok(challenge) => cbor(challenge.encode()),
         Err(refused) => {
-            admitter.log_refusal(&connection, &refused, &id.0);
+            admitter.turn_away(&connection, &refused, &id.0);
             refuse(&refused, &id)
         }
     }
@@ -58,7 +58,7 @@ async fn attest(
         Err(refused) => {
             // Burned by this failure too.
             let _ = connection.take_nonce();
-            admitter.log_refusal(&connection, &refused, &id.0);
+            admitter.turn_away(&connection, &refused, &id.0);
             return refuse(&refused, &id);
         }
     };

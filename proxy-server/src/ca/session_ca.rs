@@ -60,6 +60,11 @@ impl SessionCa {
         self.root.anchor()
     }
 
+    /// When the present intermediate ends: no certificate is issued beyond.
+    pub fn ends(&self) -> OffsetDateTime {
+        self.present().not_after
+    }
+
     /// A certificate over the enclave's key, and its issuer's.
     ///
     /// # Errors

@@ -56,6 +56,12 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
         Command::Replica(Asked { command, reach }) => {
             asking(reach, Needs::Store, async |client| acts::replica(&client, &command).await)
         }
+        Command::Status { read, reach } => in_runtime(async {
+            match reach.place(&environment)? {
+                Place::Server(place) => acts::status(&Client::of_server(place, &environment)?, &read).await,
+                Place::Machine(_) => Err(Failure::Usage(acts::STATUS_NEEDS_A_SERVER.to_owned())),
+            }
+        }),
         Command::Policy(Asked { command: PolicyCommand::AcceptRestored(accept), reach }) => {
             in_runtime(acts::accept_restored(accept, reach))
         }

@@ -12,9 +12,8 @@ use super::{
     identity::Stranger,
     open::{Opened, open},
     refusal::{Refusal, RequestId},
-    refused,
     stream::TlsStream,
-    tunnel::{OwnTunnel, Record},
+    tunnel::{Flow, OwnTunnel, Record},
 };
 use crate::session::Session;
 
@@ -30,9 +29,13 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
         let attempt = Box::pin(attempt(shared, &mut stream, &mut head, &who)).await;
         let (refusal, again) = match attempt {
             Attempt::Opened { opened: Opened { upstream, permit, destination, meters }, head: length } => {
-                let record = Record::opened(request, permit.session().id(), destination);
+                let record = {
+                    let metrics = Arc::clone(&shared.metrics);
+                    Record::opened(request, permit.session().id(), destination, metrics)
+                };
+                let flow = Flow::new(Arc::clone(&shared.metrics));
                 let early = head.get(length..).unwrap_or_default();
-                let mut tunnel = Box::new(OwnTunnel::new(stream, upstream, permit, meters, early));
+                let mut tunnel = Box::new(OwnTunnel::new(stream, upstream, permit, meters, flow, early));
                 drop(head);
                 let end = (&mut tunnel).await;
                 let traffic = tunnel.traffic();
@@ -52,7 +55,7 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
                 return;
             }
         };
-        refused(request, who.as_ref().ok(), &refusal);
+        shared.refused(request, who.as_ref().ok(), &refusal);
         let answered = answer(&mut stream, &refusal.problem(request), again).await;
         if answered.is_err() || !again {
             break;

@@ -18,9 +18,8 @@ use super::{
     identity::Stranger,
     open::{Opened, open},
     refusal::{Refusal, RequestId},
-    refused,
     stream::{ResetSwitch, TlsStream},
-    tunnel::{Record, StreamTunnel},
+    tunnel::{Flow, Record, StreamTunnel},
 };
 use crate::session::{Session, SessionWatch};
 
@@ -143,17 +142,19 @@ async fn stream(
     match opened {
         Ok(Opened { upstream, permit, destination, meters }) => {
             let Ok(to_client) = respond.send_response(Response::new(()), false) else { return };
-            let record = Record::opened(id, permit.session().id(), destination);
+            let record = Record::opened(id, permit.session().id(), destination, Arc::clone(&shared.metrics));
             // In a block of its own, so that the wait behind it does not make each stream's task larger.
             let (end, traffic) = {
-                let mut tunnel = StreamTunnel::new(request.into_body(), to_client, upstream, permit, meters);
+                let flow = Flow::new(Arc::clone(&shared.metrics));
+                let mut tunnel =
+                    StreamTunnel::new(request.into_body(), to_client, upstream, permit, meters, flow);
                 let end = (&mut tunnel).await;
                 (end, tunnel.traffic())
             };
             record.ended(&end, traffic).await;
         }
         Err(refusal) => {
-            refused(id, who.as_ref().ok(), &refusal);
+            shared.refused(id, who.as_ref().ok(), &refusal);
             answer(respond, &refusal, id);
         }
     }

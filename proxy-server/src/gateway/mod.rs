@@ -64,6 +64,7 @@ use crate::{
     policy::PolicyHandle,
     replica::Elsewhere,
     session::{EndReason, Session, Sessions},
+    telemetry::GatewayMetrics,
 };
 
 /// The gateway port, ready to serve.
@@ -80,6 +81,7 @@ struct Shared {
     elsewhere: Elsewhere,
     resolver: Resolver,
     rates: Rates,
+    metrics: Arc<GatewayMetrics>,
     handshakes: Arc<Handshakes>,
     connections: Arc<Semaphore>,
     /// Cancelled when nothing new is to be opened.
@@ -100,11 +102,13 @@ impl Gateway {
         sessions: Sessions,
         policy: PolicyHandle,
         elsewhere: Elsewhere,
+        metrics: Arc<GatewayMetrics>,
     ) -> Result<Self, GatewayError> {
         let shared = Shared {
             tls: tls::server_config(tls)?,
             resolver: Resolver::new(&config),
             rates: Rates::default(),
+            metrics,
             handshakes: Handshakes::new(config.max_handshakes),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             stopping: CancellationToken::new(),
@@ -143,6 +147,15 @@ impl Shared {
             return;
         };
         self.tasks.spawn(connection(Arc::clone(self), tcp, peer, place));
+    }
+
+    /// Counts a refusal, and writes its one line in the log.
+    fn refused(&self, request: RequestId, session: Option<&Arc<Session>>, refusal: &Refusal) {
+        self.metrics.refused(refusal.code().as_str());
+        let session = session.map(|session| session.id().to_string());
+        tracing::info!(
+            code = refusal.code().as_str(), %request, session, cause = refusal.cause(), "refused: {refusal}"
+        );
     }
 
     async fn drain(&self) {
@@ -193,16 +206,9 @@ async fn shake_hands(shared: &Shared, mut tcp: TcpStream, mut peer: SocketAddr) 
         () = place.evicted() => ("handshake-evicted", None),
     };
     let error = error.map(|error| error.to_string());
+    shared.metrics.handshake_failed(code);
     tracing::info!(code, %peer, error, "handshake failed");
     None
-}
-
-/// The one line of a refusal in the log.
-fn refused(request: RequestId, session: Option<&Arc<Session>>, refusal: &Refusal) {
-    let session = session.map(|session| session.id().to_string());
-    tracing::info!(
-        code = refusal.code().as_str(), %request, session, cause = refusal.cause(), "refused: {refusal}"
-    );
 }
 
 /// How long cut tunnels have to notice.

@@ -6,7 +6,10 @@ use std::{
 
 use countersign_protocol::{Destination, Host, unmap};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 
 use super::{Shared, refusal::Refusal, tunnel::Meters};
 use crate::{
@@ -32,6 +35,7 @@ pub(super) struct Opened {
 /// # Errors
 /// [`Refusal`], one for each way to fail.
 pub(super) async fn open(shared: &Shared, session: &Arc<Session>, target: &str) -> Result<Opened, Refusal> {
+    let began = Instant::now();
     let destination: Destination = target.parse().map_err(Refusal::Target)?;
     if shared.stopping.is_cancelled() {
         return Err(Refusal::Draining);
@@ -45,6 +49,7 @@ pub(super) async fn open(shared: &Shared, session: &Arc<Session>, target: &str) 
     permit.still_allowed()?;
     let workload = allowing(shared, session, &destination)?;
     let meters = shared.rates.of(&workload);
+    shared.metrics.opened(began.elapsed());
     Ok(Opened { upstream, permit, destination, meters })
 }
 

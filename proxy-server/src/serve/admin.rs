@@ -12,6 +12,7 @@ use crate::{
     config::{Config, ServerIdentity},
     policy::PolicyHandle,
     store::{Journal, Store},
+    telemetry::Telemetry,
 };
 
 /// The administrators' port, made and not serving yet.
@@ -29,6 +30,7 @@ impl AdminPort {
         store: Arc<dyn Store>,
         policy: PolicyHandle,
         journal: Journal,
+        telemetry: Telemetry,
     ) -> Result<Self, ServeError> {
         let settings = &config.admin;
         let logins = AuditedLogins::new(journal, policy.clone());
@@ -52,6 +54,7 @@ impl AdminPort {
             anchor: config.trust.anchor(),
             approvals: settings.approvals,
             lease_bounds: config.lease_bounds,
+            telemetry,
             config: AdminConfig {
                 client_certificates,
                 origins: vec![format!("https://{address}"), format!("https://localhost:{}", address.port())],

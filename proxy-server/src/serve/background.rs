@@ -11,6 +11,7 @@ use crate::{
     replica::{Elsewhere, Heartbeat, Leases, ReplicaIdentity},
     session::{LastLook, NobodyElse, Sessions},
     store::{Store, StoredPolicy},
+    telemetry::Telemetry,
 };
 
 /// What runs beside the ports, until both are closed and everything is cut.
@@ -25,13 +26,15 @@ pub(super) struct Background {
     pub(super) audit: AuditPublicKey,
     pub(super) outside: Outside,
     pub(super) ca: Arc<SessionCa>,
+    pub(super) telemetry: Telemetry,
 }
 
 impl Background {
     /// Starts all of it. Returns when the store knows of this replica: whoever revokes
     /// from then on waits for it, too.
     pub(super) async fn start(self, config: &Config, stopped: &CancellationToken) -> TaskTracker {
-        let Self { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca } = self;
+        let Self { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca, telemetry } =
+            self;
         let tasks = TaskTracker::new();
         let watcher = Watcher::new(Arc::clone(&store) as _, stored, policy.clone(), sessions.clone());
         tasks.spawn(watcher.run(stopped.clone()));
@@ -51,6 +54,7 @@ impl Background {
         tasks.spawn(heartbeat.run(stopped.clone()));
         tasks.spawn(outside.run(stopped.clone()));
         tasks.spawn(ca.rotate_loop(stopped.clone()));
+        tasks.spawn(telemetry.look_loop(stopped.clone()));
         tasks.spawn(housekeeping::tidy_loop(Arc::clone(&store), stopped.clone()));
         tasks.spawn(housekeeping::prune_loop(store, config.audit, stopped.clone()));
         tasks

@@ -2,15 +2,22 @@ use crate::{
     policy::PolicyHandle,
     session::{SessionEnd, Sessions},
     store::{AuditEvent, Journal, UnixMs},
+    telemetry::EndMetrics,
 };
 
-/// From now on each end of a session leaves its row in the audit, as far as the store takes it:
-/// sessions also end because the store is out of reach.
-pub(super) fn audit_ends(sessions: &Sessions, journal: &Journal, policy: &PolicyHandle) {
+/// From now on each end of a session is counted and leaves its row in the audit, as far as the
+/// store takes it: sessions also end because the store is out of reach.
+pub(super) fn audit_ends(
+    sessions: &Sessions,
+    journal: &Journal,
+    policy: &PolicyHandle,
+    metrics: EndMetrics,
+) {
     // The registry lives as long as the last connection, the writer must not.
     let journal = journal.weak();
     let policy = policy.clone();
     sessions.witness_ends(move |ends| {
+        metrics.told(&ends);
         let (at, epoch) = (UnixMs::now(), policy.epoch());
         let row = |end: SessionEnd| AuditEvent {
             at,

@@ -3,7 +3,8 @@
 //! ```text
 //!   lock ► who this is ► store, seed ► policy ► sessions restored ► CA ► both ports bound
 //!        ► gateway, attestation ► followers of the store, first heartbeat ► ready
-//!   first signal:  ports close, tunnels drain, policy and leases still cut
+//!   first signal:  attestation and gateway close, tunnels drain, policy and leases still cut;
+//!                  then the admin port, which says `draining` until then
 //!   second signal: the end
 //! ```
 
@@ -47,20 +48,22 @@ pub async fn serve(
     ready_file: Option<PathBuf>,
 ) -> Result<Stopped, ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
-    let Parts { background, attestation, gateway, admin, listeners, journal, lock } =
-        boxed(Parts::start(&config)).await?;
-
     let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
+    let Parts { background, attestation, gateway, admin, listeners, journal, lock } =
+        boxed(Parts::start(&config, &closing)).await?;
+
     let store = Arc::clone(&background.store);
     let background = boxed(background.start(&config, &stopped)).await;
-    let ports = TaskTracker::new();
+    let (ports, administration) = (TaskTracker::new(), TaskTracker::new());
+    let drained = CancellationToken::new();
     let addresses = listeners.addresses;
     ports.spawn(attestation.serve(listeners.attestation, closing.clone()));
     ports.spawn(gateway.serve(listeners.gateway, closing.clone()));
     if let (Some(admin), Some(listener)) = (admin, listeners.admin) {
-        ports.spawn(admin.serve(listener, closing.clone()));
+        administration.spawn(admin.serve(listener, drained.clone()));
     }
     ports.close();
+    administration.close();
 
     if let Some(file) = ready_file {
         addresses.write(&file).map_err(|source| ServeError::File { path: file, source })?;
@@ -80,8 +83,14 @@ pub async fn serve(
     }
     tracing::info!(code = "draining", seconds = config.drain.as_secs(), "stopping: open tunnels may finish");
     closing.cancel();
+    // Whoever watches the drain, or hurries it by a revocation, does so to its end.
+    let ends = async {
+        ports.wait().await;
+        drained.cancel();
+        administration.wait().await;
+    };
     let outcome = tokio::select! {
-        () = ports.wait() => Stopped::Drained,
+        () = ends => Stopped::Drained,
         () = signals.stop() => Stopped::AtOnce,
     };
     stopped.cancel();

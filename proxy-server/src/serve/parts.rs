@@ -3,6 +3,7 @@ use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 use countersign_verifier::{CacheCapacity, Verifier};
 use time::OffsetDateTime;
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     ServeError, admin::AdminPort, background::Background, ends::audit_ends, lock::lock, witness::Outside,
@@ -18,6 +19,7 @@ use crate::{
     replica::{self, Elsewhere, Neighbours, ReplicaIdentity},
     session::{Sessions, SessionsLimits},
     store::{self, AuditWriter, Journal, Missing, Seeded, SessionRow, StoreConfig, UnixMs},
+    telemetry::{GatewayMetrics, Health, Telemetry},
 };
 
 /// Everything that runs, started in order and not serving yet.
@@ -34,7 +36,8 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) async fn start(config: &Config) -> Result<Self, ServeError> {
+    /// `closing` is cancelled when nothing new is to be opened.
+    pub(super) async fn start(config: &Config, closing: &CancellationToken) -> Result<Self, ServeError> {
         announce_root(&config.trust);
         warn_of_few_descriptors(config);
         let lock = lock(&config.state_directory)?;
@@ -72,12 +75,24 @@ impl Parts {
         let ca = super::boxed(SessionCa::start(&config.session_root, &config.state_directory, now));
         let ca = Arc::new(ca.await.map_err(ServeError::Ca)?);
         tracing::info!(code = "session-ca", root = %config.session_root, "session certificates stand under this root");
+        let health = Health::new(policy.clone(), Some(Arc::clone(&ca)), stored.committed.at, closing.clone());
+        let telemetry = Telemetry::new(policy.clone(), sessions.clone(), health);
+        let metrics = Arc::clone(&telemetry.metrics);
         let listeners = Listeners::bind(config).await?;
-        let gateway = gateway(config, &ca, &sessions, &policy, elsewhere.clone(), listeners.addresses)?;
-        let (journal, writing) = Journal::start(Arc::clone(&store));
-        audit_ends(&sessions, &journal, &policy);
+        let gateway = gateway(
+            config,
+            &ca,
+            &sessions,
+            &policy,
+            elsewhere.clone(),
+            listeners.addresses,
+            Arc::clone(&metrics.gateway),
+        )?;
+        let (journal, writing) = Journal::start_counted(Arc::clone(&store), metrics.journal.clone());
+        audit_ends(&sessions, &journal, &policy, metrics.ends.clone());
         let admin = listeners.addresses.admin.map(|address| {
-            AdminPort::new(config, address, Arc::clone(&store), policy.clone(), journal.clone())
+            let telemetry = telemetry.clone();
+            AdminPort::new(config, address, Arc::clone(&store), policy.clone(), journal.clone(), telemetry)
         });
         let admin = admin.transpose()?;
         let admitter = Admitter::new(AdmitterParts {
@@ -94,6 +109,7 @@ impl Parts {
             journal,
             attestations_per_instance: config.limits.attestations_per_instance,
             workers: tokio::runtime::Handle::current().metrics().num_workers(),
+            metrics: metrics.attestation.clone(),
         });
         let limits = PortLimits {
             connections: config.limits.attestation_connections,
@@ -103,7 +119,7 @@ impl Parts {
         let attestation =
             AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
         let background =
-            Background { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca };
+            Background { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca, telemetry };
         Ok(Self { background, attestation, gateway, admin, listeners, journal: writing, lock })
     }
 }
@@ -231,6 +247,7 @@ fn gateway(
     policy: &PolicyHandle,
     elsewhere: Elsewhere,
     addresses: Addresses,
+    metrics: Arc<GatewayMetrics>,
 ) -> Result<Gateway, ServeError> {
     let gateway = GatewayConfig {
         drain: config.drain,
@@ -246,7 +263,7 @@ fn gateway(
         key: config.identity.private_key(),
         session_roots: vec![ca.anchor().clone()],
     };
-    Gateway::new(gateway, tls, sessions.clone(), policy.clone(), elsewhere).map_err(ServeError::Gateway)
+    Gateway::new(gateway, tls, sessions.clone(), policy.clone(), elsewhere, metrics).map_err(ServeError::Gateway)
 }
 
 /// Sessions of the process before this one, as far as the policy still has what

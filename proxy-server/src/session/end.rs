@@ -32,7 +32,7 @@ pub struct Ended {
 }
 
 impl EndReason {
-    const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::LeaseLapsed,
         Self::MeasurementRevoked,
         Self::WorkloadRemoved,

@@ -1,19 +1,17 @@
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinHandle, yield_now},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{Appended, AuditEvent, Batch, SessionRow, Store};
+use crate::telemetry::JournalMetrics;
 
 /// Group commit: whoever waits for its row waits together with all that came
 /// while the last batch was being written.
@@ -23,7 +21,7 @@ use super::{Appended, AuditEvent, Batch, SessionRow, Store};
 #[derive(Clone, Debug)]
 pub struct Journal {
     entries: mpsc::Sender<Entry>,
-    lost: Arc<AtomicU64>,
+    metrics: Option<JournalMetrics>,
 }
 
 #[derive(Debug)]
@@ -37,9 +35,17 @@ struct Entry {
 impl Journal {
     /// Starts the writer. It ends when every handle is dropped, after the last row.
     pub fn start(store: Arc<dyn Store>) -> (Self, JoinHandle<()>) {
+        Self::begin(store, None)
+    }
+
+    /// [`Self::start`], counted.
+    pub fn start_counted(store: Arc<dyn Store>, metrics: JournalMetrics) -> (Self, JoinHandle<()>) {
+        Self::begin(store, Some(metrics))
+    }
+
+    fn begin(store: Arc<dyn Store>, metrics: Option<JournalMetrics>) -> (Self, JoinHandle<()>) {
         let (entries, queue) = mpsc::channel(QUEUE);
-        let lost = Arc::new(AtomicU64::new(0));
-        (Self { entries, lost: Arc::clone(&lost) }, tokio::spawn(write(store, queue, lost)))
+        (Self { entries, metrics: metrics.clone() }, tokio::spawn(write(store, queue, metrics)))
     }
 
     /// Returns when the row, and the session with it, is committed.
@@ -60,7 +66,7 @@ impl Journal {
     pub fn note(&self, event: AuditEvent) {
         let entry = Entry { event, session: None, done: None };
         if self.entries.try_send(entry).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.metrics.iter().for_each(|metrics| metrics.lost(1));
         }
     }
 
@@ -69,11 +75,6 @@ impl Journal {
         WeakJournal(self.entries.downgrade())
     }
 
-    /// Rows that nobody waited for and that are not written: the queue was full, or the store
-    /// did not take them.
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
 }
 
 /// A handle that does not keep the writer going.
@@ -97,7 +98,7 @@ impl WeakJournal {
     }
 }
 
-async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>, lost: Arc<AtomicU64>) {
+async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>, metrics: Option<JournalMetrics>) {
     let mut entries = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut entries, BATCH).await > 0 {
         // Whoever can run now runs first: its row rides along, and a busy core pays for one
@@ -116,11 +117,16 @@ async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>, lost: Ar
             batch.sessions.extend(session);
         }
         let unheard = batch.events.len() - waiting.len();
+        let began = Instant::now();
         let outcome = store.append(batch).await.map_err(|error| {
-            lost.fetch_add(unheard as u64, Ordering::Relaxed);
+            metrics.iter().for_each(|metrics| {
+                metrics.failed();
+                metrics.lost(unheard as u64);
+            });
             tracing::error!(code = "audit-failed", error = %crate::log::Chain(&error), "audit rows were not written");
             JournalError::NotWritten
         });
+        metrics.iter().for_each(|metrics| metrics.committed(began.elapsed()));
         for (session, done) in waiting {
             let outcome = match &outcome {
                 Ok(Appended { refused }) if session.is_some_and(|id| refused.contains(&id)) => {

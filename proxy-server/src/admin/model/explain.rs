@@ -2,7 +2,7 @@ use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use countersign_verifier::{MAX_DOCUMENT_BYTES, PcrIndex, Refusal, UnixMillis};
+use countersign_verifier::{MAX_DOCUMENT_BYTES, PcrIndex, PcrSet, Refusal, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -12,26 +12,75 @@ use utoipa::{
     },
 };
 
-use super::{Moment, Pcrs};
+use super::{Moment, Pcrs, PcrsIn};
 use crate::{
-    admin::extract::{Incoming, SMALL},
+    admin::{
+        extract::{Incoming, SMALL},
+        problem::ApiError,
+    },
     store::UnixMs,
 };
 
-/// A document to explain.
-#[derive(Debug, Deserialize, ToSchema)]
+/// What to explain, as it was written.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct Explain {
-    pub(in crate::admin) document: DocumentBytes,
+    #[serde(default)]
+    document: Option<DocumentBytes>,
+    #[serde(default)]
+    pcrs: Option<PcrsIn>,
+}
+
+/// What to explain: one thing.
+#[derive(Debug)]
+pub(in crate::admin) enum Explainable {
+    Document(Vec<u8>),
+    Pcrs(PcrSet),
 }
 
 impl Incoming for Explain {
     const MOST: usize = SMALL;
 }
 
+impl Explain {
+    pub(in crate::admin) fn check(self) -> Result<Explainable, ApiError> {
+        match (self.document, self.pcrs) {
+            (Some(DocumentBytes(bytes)), None) => Ok(Explainable::Document(bytes)),
+            (None, Some(PcrsIn(pcrs))) => Ok(Explainable::Pcrs(pcrs)),
+            (Some(_), Some(_)) => Err(ApiError::invalid("pcrs", "a document has its own: give one of both")),
+            (None, None) => Err(ApiError::invalid("document", "missing; give a document or pcrs")),
+        }
+    }
+}
+
+/// What to explain: one of these.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)]
+pub(in crate::admin) enum ExplainShape {
+    Document(ExplainDocument),
+    Pcrs(ExplainPcrs),
+}
+
+/// A document.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+pub(in crate::admin) struct ExplainDocument {
+    document: DocumentBytes,
+}
+
+/// PCRs, as of an image that no enclave runs yet.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+pub(in crate::admin) struct ExplainPcrs {
+    pcrs: PcrsIn,
+}
+
 /// An attestation document in base64 (RFC 4648 section 4), with padding or without.
 #[derive(Debug)]
-pub(in crate::admin) struct DocumentBytes(pub(in crate::admin) Vec<u8>);
+pub(in crate::admin) struct DocumentBytes(Vec<u8>);
 
 impl<'de> Deserialize<'de> for DocumentBytes {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -61,12 +110,13 @@ impl PartialSchema for DocumentBytes {
 /// What a document says, whether it holds, and what it would be admitted as.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::admin) struct Explained {
-    /// SHA-256 of the document, as the audit has it.
+    /// SHA-256 of the document, as the audit has it; null when PCRs were given.
     #[schema(pattern = "^[0-9a-f]{64}$")]
-    pub(in crate::admin) evidence: String,
-    /// What it says; null when it cannot be read.
+    pub(in crate::admin) evidence: Option<String>,
+    /// What it says; null when it cannot be read, or PCRs were given.
     pub(in crate::admin) document: Option<DocumentView>,
-    pub(in crate::admin) verification: Verification,
+    /// Null when PCRs were given: there is nothing to verify.
+    pub(in crate::admin) verification: Option<Verification>,
     /// Measurements that it matches, of those the caller sees.
     pub(in crate::admin) matches: Vec<Match>,
     /// What comes closest when none matches.
@@ -90,6 +140,17 @@ pub(in crate::admin) struct DocumentView {
     pub(in crate::admin) pcrs: Pcrs,
     /// PCR0, 1 and 2 are zero: anyone on the host can read it.
     pub(in crate::admin) debug_mode: bool,
+    /// Its certificates, from the root to the enclave's own. What cannot be read is left out.
+    pub(in crate::admin) chain: Vec<CertificateView>,
+}
+
+/// A certificate, for people: whether it holds, `verification` says.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::admin) struct CertificateView {
+    /// Its common name.
+    pub(in crate::admin) subject: String,
+    pub(in crate::admin) not_before: Moment,
+    pub(in crate::admin) not_after: Moment,
 }
 
 /// Whether chain and signature hold, at the time the document was made.

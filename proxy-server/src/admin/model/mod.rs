@@ -13,6 +13,7 @@ mod policy;
 mod replica;
 mod revocation;
 mod session;
+mod status;
 mod token;
 mod tombstone;
 mod whoami;
@@ -22,7 +23,8 @@ pub(super) use audit::{AuditEntry, Chain};
 pub(super) use change::{Noun, Outcome};
 pub(super) use cursor::Cursor;
 pub(super) use explain::{
-    Difference, DocumentView, Explain, Explained, Match, Nearest, Verification, meaning, moment,
+    CertificateView, Difference, DocumentView, Explain, ExplainShape, Explainable, Explained, Match, Nearest,
+    Verification, meaning, moment,
 };
 pub(super) use measurement::{AddMeasurement, MeasurementPatch, MeasurementView, StateWord};
 pub(super) use page::{
@@ -35,6 +37,7 @@ pub(super) use policy::PolicyView;
 pub(super) use replica::{Cut, ReplicaState, ReplicaView};
 pub(super) use revocation::{Revocation, RevocationOutcome, RevocationShape, Target};
 pub(super) use session::SessionView;
+pub(super) use status::StatusView;
 pub(super) use token::{NewToken, TokenMade, TokenView};
 pub(super) use tombstone::{TombstoneView, set_of};
 pub(super) use whoami::Whoami;

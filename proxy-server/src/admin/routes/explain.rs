@@ -3,7 +3,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Json, extract::State, response::IntoResponse};
 use countersign_verifier::{
-    Evidence, Expectations, Expected, Explanation, Freshness, Measurement, PcrSet, Refusal,
+    CertificateSummary, Evidence, Expectations, Expected, Explanation, Freshness, Measurement, PcrSet, Refusal,
     UnverifiedDocument,
 };
 use tokio::task::spawn_blocking;
@@ -14,8 +14,8 @@ use crate::{
         extract::{Body, Caller, NoParams, Params},
         identity::Permission,
         model::{
-            self, Difference, DocumentView, Explain, Explained, Match, Nearest, Pcrs, Verification, meaning,
-            moment,
+            CertificateView, Difference, DocumentView, Explain, ExplainShape, Explainable, Explained, Match,
+            Nearest, Pcrs, Verification, meaning, moment,
         },
         problem::ApiError,
         state::{Api, Shared},
@@ -23,10 +23,10 @@ use crate::{
     policy::Policy,
 };
 
-/// Explains an attestation document: what it says, whether it holds, which
+/// Explains an attestation document, or PCRs of an image: what it says, whether it holds, which
 /// measurements it matches, and what differs in the nearest.
 #[utoipa::path(
-    post, path = "/v1/explain", tag = "measurements", request_body = Explain,
+    post, path = "/v1/explain", tag = "measurements", request_body = ExplainShape,
     responses((status = 200, description = "What there is to say", body = Explained), Explaining)
 )]
 pub(in crate::admin) async fn explain(
@@ -36,10 +36,13 @@ pub(in crate::admin) async fn explain(
     body: Body<Explain>,
 ) -> Answer {
     caller.visible(Permission::Read)?;
-    let _place = api.explaining.acquire().await.map_err(ApiError::internal)?;
     let policy = api.policy.current();
+    let document = match body.value.check()? {
+        Explainable::Document(bytes) => bytes,
+        Explainable::Pcrs(pcrs) => return Ok(Json(of_image(&pcrs, &caller, &policy)).into_response()),
+    };
+    let _place = api.explaining.acquire().await.map_err(ApiError::internal)?;
     let shared = Arc::clone(&api);
-    let document = body.value.document.0;
     // Signatures are milliseconds of work: not on a thread that others wait for.
     let read = spawn_blocking(move || Read::of(&shared, &document)).await.map_err(ApiError::internal)?;
     Ok(Json(read.judge(&caller, &policy)).into_response())
@@ -65,6 +68,7 @@ impl Read {
             timestamp: moment(document.timestamp()),
             pcrs: Pcrs(document.pcrs().clone()),
             debug_mode: document.pcrs().is_debug(),
+            chain: chain(&document),
         };
         let says = Some((view, document.pcrs().clone()));
         match verify(api, &document) {
@@ -82,9 +86,9 @@ impl Read {
         let Some((document, pcrs)) = says else {
             let words = "this is no attestation document".to_owned();
             return Explained {
-                evidence,
+                evidence: Some(evidence),
                 document: None,
-                verification,
+                verification: Some(verification),
                 matches: Vec::new(),
                 nearest: None,
                 revoked: None,
@@ -93,18 +97,14 @@ impl Read {
             };
         };
         let compared = compare(policy, &pcrs, |workload| caller.sees(workload));
-        // Whose it was, only those hear who see that workload.
-        let revoked = policy.revocation(&pcrs).map(|name| match name.split_once('/') {
-            Some((workload, _)) if !caller.sees(workload) => "a measurement of another workload".to_owned(),
-            _ => name.to_owned(),
-        });
+        let revoked = revoked(&pcrs, caller, policy);
         let admitted = holds && revoked.is_none() && !document.debug_mode && !compared.matches.is_empty();
-        let words = words(&document, holds, revoked.as_deref(), &compared);
+        let words = words(document.debug_mode, holds, revoked.as_deref(), &compared);
         let Compared { matches, nearest } = compared;
         Explained {
-            evidence,
+            evidence: Some(evidence),
             document: Some(document),
-            verification,
+            verification: Some(verification),
             matches,
             nearest,
             revoked,
@@ -112,6 +112,36 @@ impl Read {
             words,
         }
     }
+}
+
+/// PCRs by themselves, which are never those of debug mode.
+fn of_image(pcrs: &PcrSet, caller: &Caller, policy: &Policy) -> Explained {
+    let compared = compare(policy, pcrs, |workload| caller.sees(workload));
+    let revoked = revoked(pcrs, caller, policy);
+    let admitted = revoked.is_none() && !compared.matches.is_empty();
+    let words = words(false, true, revoked.as_deref(), &compared);
+    let Compared { matches, nearest } = compared;
+    Explained { evidence: None, document: None, verification: None, matches, nearest, revoked, admitted, words }
+}
+
+/// The revoked measurement that these PCRs match. Whose it was, only those hear who see that workload.
+fn revoked(pcrs: &PcrSet, caller: &Caller, policy: &Policy) -> Option<String> {
+    policy.revocation(pcrs).map(|name| match name.split_once('/') {
+        Some((workload, _)) if !caller.sees(workload) => "a measurement of another workload".to_owned(),
+        _ => name.to_owned(),
+    })
+}
+
+/// The certificates that a document carries, from the root on, as far as they can be read.
+fn chain(document: &UnverifiedDocument<'_>) -> Vec<CertificateView> {
+    let all = document.cabundle().iter().copied().chain([document.certificate()]);
+    let read = all.filter_map(|der| CertificateSummary::parse(der).ok());
+    let view = |one: CertificateSummary| CertificateView {
+        subject: one.subject,
+        not_before: moment(one.not_before),
+        not_after: moment(one.not_after),
+    };
+    read.map(view).collect()
 }
 
 /// At its own time: a document that somebody kept is explained too. Nonce, key
@@ -167,9 +197,9 @@ fn difference(found: countersign_verifier::Difference) -> Difference {
     }
 }
 
-fn words(document: &model::DocumentView, holds: bool, revoked: Option<&str>, compared: &Compared) -> String {
+fn words(debug_mode: bool, holds: bool, revoked: Option<&str>, compared: &Compared) -> String {
     let Compared { matches, nearest } = compared;
-    let pcrs = match (revoked, document.debug_mode, matches.first(), nearest) {
+    let pcrs = match (revoked, debug_mode, matches.first(), nearest) {
         (Some(revoked), ..) => format!("its PCRs were revoked as {revoked}"),
         (None, true, ..) => "the enclave runs in debug mode: anyone on its host can read it".to_owned(),
         (None, false, Some(first), _) => format!("matches {}/{}", first.workload, first.measurement),

@@ -1,4 +1,4 @@
-use axum::{Json, extract::State, response::IntoResponse};
+use axum::{Json, extract, response::IntoResponse};
 use http::header;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,7 +10,8 @@ use crate::{
         problem::ApiError,
         state::Api,
     },
-    policy::Freshness,
+    store::UnixMs,
+    telemetry::{CheckName, State},
 };
 
 /// How it is.
@@ -35,17 +36,25 @@ pub(in crate::admin) async fn healthz() -> Answer {
     Ok(Json(Health { status: HealthWord::Ok }).into_response())
 }
 
-/// Answers 200 while this replica admits: it has seen its store lately.
+/// Answers 200 while this replica admits: it has seen its store lately, can issue certificates, and its clock did not go back.
 #[utoipa::path(
     get, path = "/readyz", tag = "health", security(()),
     responses((status = 200, description = "It admits", body = Health), Open)
 )]
-pub(in crate::admin) async fn readyz(State(api): State<Api>) -> Answer {
-    match api.policy.freshness() {
-        Freshness::Fresh => Ok(Json(Health { status: HealthWord::Ok }).into_response()),
-        Freshness::Stale => {
-            Err(ApiError::new(Code::Stale, "the store has not answered lately: nothing new is admitted")
-                .retry_after(1))
+pub(in crate::admin) async fn readyz(extract::State(api): extract::State<Api>) -> Answer {
+    let (health, now) = (&api.telemetry.health, UnixMs::now());
+    let refused = |code, detail: String| Err(ApiError::new(code, detail).retry_after(1));
+    match health.state(now) {
+        State::Ready => Ok(Json(Health { status: HealthWord::Ok }).into_response()),
+        State::Draining => refused(Code::Draining, "told to stop: nothing new is opened here".to_owned()),
+        State::NotReady => {
+            let failed = health.checks(now).into_iter().find_map(|check| Some((check.name, check.found.err()?)));
+            match failed {
+                Some((CheckName::Store, why)) => refused(Code::Stale, format!("store: {why}")),
+                Some((name, why)) => refused(Code::NotReady, format!("{}: {why}", name.as_str())),
+                // It has just passed.
+                None => refused(Code::NotReady, "ask again".to_owned()),
+            }
         }
     }
 }
@@ -55,6 +64,6 @@ pub(in crate::admin) async fn readyz(State(api): State<Api>) -> Answer {
     get, path = "/openapi.json", tag = "health", security(()),
     responses((status = 200, description = "OpenAPI 3.1", body = Object), Open)
 )]
-pub(in crate::admin) async fn openapi(State(api): State<Api>) -> Answer {
+pub(in crate::admin) async fn openapi(extract::State(api): extract::State<Api>) -> Answer {
     Ok(([(header::CONTENT_TYPE, "application/json")], api.openapi.clone()).into_response())
 }

@@ -19,7 +19,7 @@ fn it_is_3_1_and_every_operation_says_what_it_needs() {
         for (method, operation) in item.as_object().unwrap() {
             let id = operation["operationId"].as_str().unwrap();
             assert!(ids.insert(id.to_owned()), "{id} stands twice");
-            let open = !path.starts_with("/v1");
+            let open = ["/healthz", "/readyz", "/openapi.json"].contains(&path.as_str());
             assert_eq!(operation["responses"]["401"].is_null(), open, "{method} {path}");
             for (status, response) in operation["responses"].as_object().unwrap() {
                 assert!(!response["description"].as_str().unwrap().is_empty(), "{method} {path} {status}");

@@ -11,5 +11,7 @@ mod export;
 mod revocations;
 mod rig;
 mod scope;
+mod telemetry;
 mod tls;
 mod tokens;
+mod web;

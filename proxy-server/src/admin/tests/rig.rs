@@ -31,6 +31,8 @@ use crate::{
     config::ServerIdentity,
     policy::{Policy, PolicyHandle},
     store::{Actor, AuditWriter, Journal, Missing, Store, StoreConfig, UnixMs, open},
+    session::{Sessions, SessionsLimits},
+    telemetry::{Health, Telemetry},
 };
 
 /// The admin port over a real store and real TLS.
@@ -41,6 +43,9 @@ pub(super) struct Rig {
     pub(super) root: SimulatedRoot,
     pub(super) anchor: CertificateDer<'static>,
     pub(super) directory: PathBuf,
+    pub(super) telemetry: Telemetry,
+    /// Cancelled, the process drains.
+    pub(super) draining: CancellationToken,
     stop: CancellationToken,
     /// Stands in for the watcher: keeps the policy fresh.
     fresh: JoinHandle<()>,
@@ -83,7 +88,12 @@ impl Rig {
             Arc::new(AuditedLogins::new(journal, policy.clone())),
         );
         let authenticator = authenticator.with_certificates(setup.certificates);
+        let draining = CancellationToken::new();
+        let health = Health::new(policy.clone(), None, UnixMs::now(), draining.clone());
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 10, max_per_instance: 10 });
+        let telemetry = Telemetry::new(policy.clone(), sessions, health);
         let parts = AdminParts {
+            telemetry: telemetry.clone(),
             store: Arc::clone(&store),
             policy: policy.clone(),
             authenticator: Arc::new(authenticator),
@@ -106,7 +116,7 @@ impl Rig {
             }
         });
         let anchor = CertificateDer::from_pem_file(ca).unwrap();
-        Self { address, store, policy, root, anchor, directory, stop, fresh }
+        Self { address, store, policy, root, anchor, directory, telemetry, draining, stop, fresh }
     }
 
     /// A token's secret. `scope` is `*` or names.
@@ -168,6 +178,16 @@ impl Rig {
             serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)))
         };
         Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// The first piece of an answer that goes on.
+    pub(super) async fn first_of_stream(&self, call: Call) -> String {
+        let stream = self.connect(self.tls()).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let mut body = sender.send_request(call.request()).await.unwrap().into_body();
+        let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        String::from_utf8(piece.to_vec()).unwrap()
     }
 
     /// A workload and a measurement of it, with these bytes as PCRs.
@@ -254,7 +274,11 @@ impl Call {
     }
 
     pub(super) fn text(self, body: &str) -> Self {
-        let mut call = self.header("content-type", "application/json");
+        self.body("application/json", body)
+    }
+
+    pub(super) fn body(self, kind: &str, body: &str) -> Self {
+        let mut call = self.header("content-type", kind);
         call.body = body.as_bytes().to_vec();
         call
     }

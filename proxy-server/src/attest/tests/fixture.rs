@@ -17,6 +17,7 @@ use crate::{
     replica::{Elsewhere, ReplicaId},
     session::{Sessions, SessionsLimits},
     store::{AuditWriter, Journal, Missing, PolicyStore, SqlStore, StoreConfig, UnixMs},
+    telemetry::Telemetry,
 };
 
 /// A port that admits the image `payments` and knows that `retired` was revoked.
@@ -58,6 +59,7 @@ impl Fixture {
             PolicyHandle::new(Policy::from_store(&store.load().await.unwrap(), UnixMs::now()).unwrap());
         let sessions = Sessions::new(SessionsLimits { max_sessions: 10, max_per_instance: 10 });
         let (journal, _) = Journal::start(Arc::new(store.clone()));
+        let metrics = Telemetry::of_policy(policy.clone()).metrics;
         let root = SimulatedRoot::generate(UnixMs::now().as_millis()).unwrap();
         let anchor = TrustAnchor::danger_from_der(root.root_der()).unwrap();
         let admitter = Admitter::new(AdmitterParts {
@@ -74,6 +76,7 @@ impl Fixture {
             journal,
             attestations_per_instance: 600,
             workers: 1,
+            metrics: metrics.attestation.clone(),
         });
         let limits = PortLimits { connections: 20, handshakes: 20, load_balancers: LoadBalancers::default() };
         let server_spki = identity.spki().to_vec();

@@ -3,8 +3,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Asked, AuditCommand, MeasurementCommand, PolicyCommand, ReplicaCommand, SessionCommand, TokenCommand,
-    TombstoneCommand, WorkloadCommand,
+    Asked, AuditCommand, MeasurementCommand, PolicyCommand, Reach, ReadArgs, ReplicaCommand, SessionCommand,
+    TokenCommand, TombstoneCommand, WorkloadCommand,
 };
 
 /// The attestation-gated proxy for AWS Nitro Enclaves.
@@ -41,6 +41,14 @@ pub(in crate::cli) enum Command {
     Tombstone(Asked<TombstoneCommand>),
     /// The proxies that serve one store.
     Replica(Asked<ReplicaCommand>),
+    /// Ask a running proxy how it does. Exit code 1 when it is not ready.
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status {
+        #[command(flatten)]
+        read: ReadArgs,
+        #[command(flatten)]
+        reach: Reach,
+    },
     /// The policy in force.
     Policy(Asked<PolicyCommand>),
     /// The audit: list, export and verify it.
@@ -124,6 +132,13 @@ Examples:
   kill -HUP $(pidof countersign-proxy)     # read the workloads again
 
 Log lines go to stderr; RUST_LOG narrows them (default: info).";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  countersign-proxy status --server https://proxy.internal:9443
+  countersign-proxy status --output json | jq .lapsing
+
+The store knows what replicas hold (replica list); how a proxy does only the proxy itself can say.";
 
 const BACKUP_EXAMPLES: &str = "\
 Examples:

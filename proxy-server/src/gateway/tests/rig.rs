@@ -30,6 +30,7 @@ use crate::{
     replica::Elsewhere,
     session::{Admission, NobodyElse, Session, Sessions, SessionsLimits},
     store::UnixMs,
+    telemetry::Telemetry,
 };
 
 pub(super) type Client = TlsStream<TcpStream>;
@@ -98,12 +99,14 @@ impl Rig {
             key: private(&server_key),
             session_roots: vec![webpki::anchor_from_trusted_cert(ca.der()).unwrap().to_owned()],
         };
+        let metrics = Telemetry::of_policy(policy.clone()).metrics;
         let gateway = Gateway::new(
             config,
             tls,
             sessions.clone(),
             policy.clone(),
             elsewhere(policy.clone(), sessions.clone()),
+            Arc::clone(&metrics.gateway),
         )
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

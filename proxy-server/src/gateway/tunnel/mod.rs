@@ -12,7 +12,7 @@ mod own;
 mod rate;
 mod stream;
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use countersign_protocol::{Destination, SessionId};
 use tokio::{task::yield_now, time::Instant};
@@ -23,7 +23,7 @@ pub(super) use rate::Rates;
 pub(super) use stream::StreamTunnel;
 
 use super::{refusal::RequestId, stream::StreamError};
-use crate::session::EndReason;
+use crate::{session::EndReason, telemetry::GatewayMetrics};
 
 /// How a tunnel ended.
 #[derive(Debug)]
@@ -49,6 +49,29 @@ pub(crate) struct Traffic {
     pub(crate) down: u64,
 }
 
+/// What a tunnel has moved, and how much of it was counted for all tunnels: once for
+/// each turn of the tunnel, however many bytes that was.
+pub(crate) struct Flow {
+    so_far: Traffic,
+    told: Traffic,
+    metrics: Arc<GatewayMetrics>,
+}
+
+impl Flow {
+    /// Nothing yet.
+    pub(crate) fn new(metrics: Arc<GatewayMetrics>) -> Self {
+        Self { so_far: Traffic::default(), told: Traffic::default(), metrics }
+    }
+
+    fn tell(&mut self) {
+        let Self { so_far, told, metrics } = self;
+        if so_far != told {
+            metrics.moved(so_far.up - told.up, so_far.down - told.down);
+            *told = *so_far;
+        }
+    }
+}
+
 /// One direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
@@ -66,20 +89,27 @@ pub(super) struct Record {
     pub(super) session: SessionId,
     pub(super) destination: Destination,
     opened: Instant,
+    metrics: Arc<GatewayMetrics>,
 }
 
 impl Record {
     /// Says in the log that a tunnel was opened; keep it for its end.
-    pub(super) fn opened(request: RequestId, session: SessionId, destination: Destination) -> Self {
+    pub(super) fn opened(
+        request: RequestId,
+        session: SessionId,
+        destination: Destination,
+        metrics: Arc<GatewayMetrics>,
+    ) -> Self {
         tracing::info!(code = "tunnel-opened", %request, %session, %destination, "tunnel opened");
-        Self { request, session, destination, opened: Instant::now() }
+        Self { request, session, destination, opened: Instant::now(), metrics }
     }
 
     /// Says in the log how it ended. To be called when the tunnel is dropped: of many that
     /// are cut at once, all that can go first do, and none waits for the lines of others.
     pub(super) async fn ended(&self, end: &TunnelEnd, traffic: Traffic) {
+        self.metrics.ended(end.word());
         yield_now().await;
-        let Self { request, session, destination, opened } = self;
+        let Self { request, session, destination, opened, metrics: _ } = self;
         let Traffic { up, down } = traffic;
         let ms = Duration::as_millis(&opened.elapsed()) as u64;
         match end {
@@ -93,6 +123,18 @@ impl Record {
             TunnelEnd::Client(_) | TunnelEnd::Stream(_) | TunnelEnd::Upstream(_) => tracing::debug!(
                 code = "tunnel-failed", %end, %request, %session, %destination, up, down, ms, "tunnel failed"
             ),
+        }
+    }
+}
+
+impl TunnelEnd {
+    /// The stable word, for figures.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Cut(reason) => reason.as_str(),
+            Self::Client(_) | Self::Stream(_) => "client-failed",
+            Self::Upstream(_) => "destination-failed",
         }
     }
 }

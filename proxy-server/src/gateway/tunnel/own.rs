@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Direction, Meters, ROUNDS, Traffic, TunnelEnd};
+use super::{Direction, Flow, Meters, ROUNDS, Traffic, TunnelEnd};
 use crate::{
     gateway::{
         backlog::Backlog,
@@ -39,7 +39,7 @@ pub(crate) struct OwnTunnel {
     /// what may have to be kept for it is little.
     up_frames: usize,
     down_frames: usize,
-    traffic: Traffic,
+    flow: Flow,
 }
 
 impl OwnTunnel {
@@ -49,23 +49,43 @@ impl OwnTunnel {
         upstream: TcpStream,
         permit: TunnelPermit,
         meters: Option<Meters>,
+        flow: Flow,
         early: &[u8],
     ) -> Self {
         let mut backlog = Backlog::default();
         backlog.extend(early);
         backlog.extend(client.take_plain().take(usize::MAX));
-        let traffic = Traffic { up: backlog.len() as u64, down: 0 };
+        let mut flow = flow;
+        flow.so_far.up = backlog.len() as u64;
         let (up, down) = (Direction::Open, Direction::Open);
         let mut meters = meters.map(Box::new);
         if let Some(meters) = &mut meters {
             meters.up.moved(backlog.len());
         }
-        Self { client, upstream, backlog, permit, meters, up, down, up_frames: 1, down_frames: 1, traffic }
+        Self { client, upstream, backlog, permit, meters, up, down, up_frames: 1, down_frames: 1, flow }
     }
 
     /// What went through so far.
     pub(crate) fn traffic(&self) -> Traffic {
-        self.traffic
+        self.flow.so_far
+    }
+
+    /// Both directions and the cut, each as far as it goes now.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
+        let end = match self.permit.poll_cut(cx) {
+            Poll::Ready(reason) => TunnelEnd::Cut(reason),
+            Poll::Pending => {
+                let up = self.poll_up(cx);
+                let down = self.poll_down(cx);
+                match (up, down) {
+                    (Poll::Ready(Err(end)), _) | (_, Poll::Ready(Err(end))) => end,
+                    (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(TunnelEnd::Closed),
+                    _ => return Poll::Pending,
+                }
+            }
+        };
+        self.abort(&end);
+        Poll::Ready(end)
     }
 
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TunnelEnd>> {
@@ -105,7 +125,7 @@ impl OwnTunnel {
             if let Some(meters) = meters {
                 meters.up.moved(received.bytes);
             }
-            self.traffic.up += received.bytes as u64;
+            self.flow.so_far.up += received.bytes as u64;
             self.up_frames = next_frames(self.up_frames, received.full, self.backlog.is_empty());
         }
         cx.waker().wake_by_ref();
@@ -147,7 +167,7 @@ impl OwnTunnel {
                 self.down = Direction::Ending;
                 continue;
             }
-            self.traffic.down += read as u64;
+            self.flow.so_far.down += read as u64;
             self.down_frames = next_frames(frames, read == frames * PLAIN, sent == Sent::All);
         }
         cx.waker().wake_by_ref();
@@ -171,20 +191,9 @@ impl Future for OwnTunnel {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
         let tunnel = self.get_mut();
-        let end = match tunnel.permit.poll_cut(cx) {
-            Poll::Ready(reason) => TunnelEnd::Cut(reason),
-            Poll::Pending => {
-                let up = tunnel.poll_up(cx);
-                let down = tunnel.poll_down(cx);
-                match (up, down) {
-                    (Poll::Ready(Err(end)), _) | (_, Poll::Ready(Err(end))) => end,
-                    (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(TunnelEnd::Closed),
-                    _ => return Poll::Pending,
-                }
-            }
-        };
-        tunnel.abort(&end);
-        Poll::Ready(end)
+        let polled = tunnel.poll_end(cx);
+        tunnel.flow.tell();
+        polled
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Direction, Meters, ROUNDS, Traffic, TunnelEnd};
+use super::{Direction, Flow, Meters, ROUNDS, Traffic, TunnelEnd};
 use crate::{
     gateway::{
         scratch::{Scratch, with_scratch},
@@ -34,7 +34,7 @@ pub(crate) struct StreamTunnel {
     up: Direction,
     down: Direction,
     window: Window,
-    traffic: Traffic,
+    flow: Flow,
 }
 
 /// Whether the stream holds a share of the connection's send window.
@@ -52,6 +52,7 @@ impl StreamTunnel {
         upstream: TcpStream,
         permit: TunnelPermit,
         meters: Option<Meters>,
+        flow: Flow,
     ) -> Self {
         Self {
             from_client,
@@ -63,13 +64,37 @@ impl StreamTunnel {
             up: Direction::Open,
             down: Direction::Open,
             window: Window::Free,
-            traffic: Traffic::default(),
+            flow,
         }
     }
 
     /// What went through so far.
     pub(crate) fn traffic(&self) -> Traffic {
-        self.traffic
+        self.flow.so_far
+    }
+
+    /// Both directions and the cut, each as far as it goes now.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
+        let end = match self.permit.poll_cut(cx) {
+            Poll::Ready(reason) => TunnelEnd::Cut(reason),
+            Poll::Pending => {
+                let up = self.poll_up(cx);
+                let down = self.poll_down(cx);
+                match (up, down) {
+                    (Poll::Ready(Err(end)), _) | (_, Poll::Ready(Err(end))) => end,
+                    (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(TunnelEnd::Closed),
+                    // Nobody reads the stream any more, so nobody else sees its reset.
+                    (Poll::Ready(Ok(())), _) => match self.to_client.poll_reset(cx) {
+                        Poll::Ready(Ok(reason)) => TunnelEnd::Stream(reason.into()),
+                        Poll::Ready(Err(error)) => TunnelEnd::Stream(error),
+                        Poll::Pending => return Poll::Pending,
+                    },
+                    _ => return Poll::Pending,
+                }
+            }
+        };
+        self.abort(&end);
+        Poll::Ready(end)
     }
 
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TunnelEnd>> {
@@ -100,7 +125,7 @@ impl StreamTunnel {
             }
             match ready!(self.from_client.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    self.traffic.up += data.len() as u64;
+                    self.flow.so_far.up += data.len() as u64;
                     self.pending = data;
                 }
                 Some(Err(error)) => return Poll::Ready(Err(TunnelEnd::Stream(error))),
@@ -151,7 +176,7 @@ impl StreamTunnel {
                 meters.down.moved(data.len());
             }
             let last = data.is_empty();
-            self.traffic.down += data.len() as u64;
+            self.flow.so_far.down += data.len() as u64;
             self.to_client.send_data(data, last).map_err(TunnelEnd::Stream)?;
             if last {
                 self.down = Direction::Done;
@@ -203,26 +228,9 @@ impl Future for StreamTunnel {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
         let tunnel = self.get_mut();
-        let end = match tunnel.permit.poll_cut(cx) {
-            Poll::Ready(reason) => TunnelEnd::Cut(reason),
-            Poll::Pending => {
-                let up = tunnel.poll_up(cx);
-                let down = tunnel.poll_down(cx);
-                match (up, down) {
-                    (Poll::Ready(Err(end)), _) | (_, Poll::Ready(Err(end))) => end,
-                    (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(TunnelEnd::Closed),
-                    // Nobody reads the stream any more, so nobody else sees its reset.
-                    (Poll::Ready(Ok(())), _) => match tunnel.to_client.poll_reset(cx) {
-                        Poll::Ready(Ok(reason)) => TunnelEnd::Stream(reason.into()),
-                        Poll::Ready(Err(error)) => TunnelEnd::Stream(error),
-                        Poll::Pending => return Poll::Pending,
-                    },
-                    _ => return Poll::Pending,
-                }
-            }
-        };
-        tunnel.abort(&end);
-        Poll::Ready(end)
+        let polled = tunnel.poll_end(cx);
+        tunnel.flow.tell();
+        polled
     }
 }
 

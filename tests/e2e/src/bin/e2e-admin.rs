@@ -16,6 +16,7 @@ use countersign_proxy::{
     config::ServerIdentity,
     policy::{Policy, PolicyHandle, Watcher},
     session::{Sessions, SessionsLimits},
+    telemetry::Telemetry,
     store::{Actor, AuditWriter, Journal, Missing, StoreConfig, UnixMs, open},
 };
 use countersign_verifier::TrustAnchor;
@@ -58,6 +59,7 @@ async fn main() -> Result<(), Failure> {
                 Arc::new(logins),
             )),
             store,
+            telemetry: Telemetry::of_policy(policy.clone()),
             policy,
             deployment: "e2e".parse()?,
             anchor: TrustAnchor::aws(),

@@ -1,0 +1,156 @@
+use std::collections::BTreeMap;
+
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use http::StatusCode;
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    ask::query,
+    guard::{Page, Visitor},
+    html,
+    layout::{self, Place, Renewal, empty, next, short, state, time, wide},
+};
+
+/// What was decided, newest first.
+pub(super) async fn list(
+    State(page): State<Page>,
+    who: Visitor,
+    Query(asked): Query<BTreeMap<String, String>>,
+) -> Response {
+    let told = |name: &str| asked.get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
+    let mut filter: BTreeMap<&str, String> = FILTERS.iter().map(|(name, ..)| (*name, told(name))).collect();
+    filter.insert("kind", told("kind"));
+    let mut question = filter.clone();
+    question.insert("cursor", told("cursor"));
+    question.insert("limit", "50".to_owned());
+    let answer: Result<Entries, _> = page.asker.get(&who, &query("/v1/audit", &question)).await;
+    let status = answer.as_ref().map_or_else(|trouble| trouble.status(), |_| StatusCode::OK);
+    let body = html! {
+        (form(&filter))
+        @match &answer {
+            Err(trouble) => (layout::trouble(trouble)),
+            Ok(entries) => {
+                @if entries.items.is_empty() {
+                    (empty("No row passes these filters", html! {
+                        @if entries.next.is_some() { "A page looks at so many rows and no more: go on to the next." }
+                        @else { a href="/ui/audit" { "Show everything" } ", or wait: decisions appear as they are made." }
+                    }))
+                } @else { (rows(&entries.items)) }
+                (next(entries.next.as_ref().map(|cursor| {
+                    let mut link = filter.clone();
+                    link.insert("cursor", cursor.clone());
+                    query("/ui/audit", &link)
+                })))
+            }
+        }
+    };
+    html::page(status, layout::page(&who, Place::Audit, "Audit log", Renewal::Still, body))
+}
+
+fn form(filter: &BTreeMap<&str, String>) -> Markup {
+    let told = |name: &str| filter.get(name).map(String::as_str).unwrap_or_default();
+    html! {
+        form.filters method="get" action="/ui/audit" role="search" aria-label="Filter the audit log" {
+            div {
+                label for="kind" { "Kind" }
+                select id="kind" name="kind" {
+                    option value="" { "every kind" }
+                    @for kind in KINDS { option value=(kind) selected[told("kind") == kind] { (kind) } }
+                }
+            }
+            @for (name, label, placeholder) in FILTERS {
+                div {
+                    label for=(name) { (label) }
+                    input id=(name) name=(name) value=(told(name)) placeholder=(placeholder) autocapitalize="none" spellcheck="false";
+                }
+            }
+            button type="submit" { "Filter" }
+        }
+    }
+}
+
+/// Rows as a table; what changed unfolds.
+pub(super) fn rows(entries: &[Entry]) -> Markup {
+    wide(
+        "Decisions",
+        html! { table {
+            thead { tr {
+                th scope="col" { "When" } th scope="col" { "What" } th scope="col" { "Concerns" }
+                th scope="col" { "Who" } th scope="col" { "More" }
+            } }
+            tbody { @for one in entries { tr {
+                td { (time(&one.at)) }
+                td { (state(&one.kind)) " " (one.code) }
+                td {
+                    @if let Some(workload) = &one.workload { (workload) @if let Some(measurement) = &one.measurement { "/" (measurement) } " " }
+                    @if let Some(session) = &one.session { a href={ "/ui/sessions/" (session) } { (short(session)) } }
+                }
+                td { (one.actor.as_deref().unwrap_or_default()) }
+                td { (more(one)) }
+            } } }
+        } },
+    )
+}
+
+fn more(one: &Entry) -> Markup {
+    let json = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
+    html! {
+        @if let Some(detail) = &one.detail { (detail) " " }
+        details {
+            summary { "Row " (one.seq) }
+            dl {
+                dt { "Chain" } dd { (one.chain) }
+                dt { "Epoch" } dd { (one.epoch) }
+                @if let Some(id) = &one.request_id { dt { "Request" } dd { code { (id) } } }
+                @if let Some(evidence) = &one.evidence { dt { "Document, SHA-256" } dd { code { (evidence) } } }
+                @if let Some(before) = &one.before { dt { "Before" } dd { code { (json(before)) } } }
+                @if let Some(after) = &one.after { dt { "After" } dd { code { (json(after)) } } }
+                dt { "Hash" } dd { code { (one.hash) } }
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Entries {
+    pub(super) items: Vec<Entry>,
+    pub(super) next: Option<String>,
+}
+
+/// One row of the audit.
+#[derive(Deserialize)]
+pub(super) struct Entry {
+    chain: String,
+    seq: u64,
+    hash: String,
+    pub(super) at: String,
+    kind: String,
+    pub(super) code: String,
+    epoch: u64,
+    workload: Option<String>,
+    measurement: Option<String>,
+    session: Option<String>,
+    request_id: Option<String>,
+    actor: Option<String>,
+    before: Option<Value>,
+    after: Option<Value>,
+    pub(super) evidence: Option<String>,
+    detail: Option<String>,
+}
+
+const KINDS: [&str; 5] = ["admission", "refusal", "end", "policy", "access"];
+
+/// Name in the query, label, and how it looks.
+const FILTERS: [(&str, &str, &str); 6] = [
+    ("workload", "Workload", "payments"),
+    ("session", "Session", "32 hexadecimal digits"),
+    ("code", "Code", "pcr-mismatch"),
+    ("actor", "Who", "token:…"),
+    ("from", "From (UTC)", "2026-11-22T00:00:00Z"),
+    ("until", "Until (UTC)", "2026-11-23T00:00:00Z"),
+];

@@ -1,0 +1,64 @@
+//! Answers that are pages, and what protects them.
+
+use axum::{
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use maud::Markup;
+
+/// A page, whole.
+pub(super) fn page(status: StatusCode, markup: Markup) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], markup.into_string()).into_response()
+}
+
+/// Headers of every answer of the page. No script, style or picture is taken from
+/// elsewhere or from within a page, nobody puts a page in a frame, and a form goes
+/// nowhere else.
+pub(super) async fn protect(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in PROTECTION {
+        headers.insert(name, value);
+    }
+    response
+}
+
+/// The cookie's name: `__Host-` makes a browser refuse it unless it is Secure, for
+/// this host alone, and for every path (RFC 6265bis section 4.1.3.2).
+pub(super) const COOKIE: &str = "__Host-countersign";
+
+/// The cookie of a login. It ends with the browser, and with the login.
+pub(super) fn cookie(value: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Strict")).ok()
+}
+
+/// Takes the cookie away.
+pub(super) const NO_COOKIE: HeaderValue =
+    HeaderValue::from_static("__Host-countersign=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
+
+const PROTECTION: [(HeaderName, HeaderValue); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+             form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; \
+             trusted-types 'none'",
+        ),
+    ),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
+    ),
+];

@@ -1,18 +1,14 @@
 use std::{
     error::Error,
     future::Future,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Credentials;
+use super::{Credentials, Publisher};
 use crate::{attest::Backoff, random::Fraction};
 
 /// Who issues credentials that last a while: the metadata service, a proxy that asks STS.
@@ -26,15 +22,11 @@ pub trait Issuer: Send + Sync + 'static {
 
 /// Publishes an issuer's credentials and renews them ahead, until `stop`: at half of what is left of them.
 /// What has lapsed is taken back, so that a call says "no credentials" and not what AWS says of old ones.
-pub async fn keep_issued(
-    issuer: impl Issuer,
-    publish: watch::Sender<Option<Arc<Credentials>>>,
-    stop: CancellationToken,
-) {
+pub async fn keep_issued(issuer: impl Issuer, publish: Publisher, stop: CancellationToken) {
     stop.run_until_cancelled(keep(&issuer, &publish)).await;
 }
 
-async fn keep(issuer: &impl Issuer, publish: &watch::Sender<Option<Arc<Credentials>>>) {
+async fn keep(issuer: &impl Issuer, publish: &Publisher) {
     let mut backoff = Backoff::default();
     let mut lapses: Option<Instant> = None;
     loop {
@@ -55,7 +47,7 @@ async fn keep(issuer: &impl Issuer, publish: &watch::Sender<Option<Arc<Credentia
                 let left =
                     credentials.expires().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
                 info!(access_key_id = credentials.access_key_id(), "AWS credentials issued");
-                publish.send_replace(Some(Arc::new(credentials)));
+                publish.publish(credentials);
                 let Some(left) = left else { return };
                 let now = Instant::now();
                 lapses = Some(now + left);
@@ -76,9 +68,9 @@ async fn keep(issuer: &impl Issuer, publish: &watch::Sender<Option<Arc<Credentia
     }
 }
 
-fn take_back(publish: &watch::Sender<Option<Arc<Credentials>>>, lapses: &mut Option<Instant>) {
+fn take_back(publish: &Publisher, lapses: &mut Option<Instant>) {
     warn!(code = "credentials-lapsed", "the AWS credentials lapsed before new ones came");
-    publish.send_replace(None);
+    publish.take_back();
     *lapses = None;
 }
 
@@ -99,10 +91,14 @@ const SPACING: Duration = Duration::from_secs(10);
 mod tests {
     use std::{
         fmt,
-        sync::atomic::{AtomicUsize, Ordering},
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
     };
 
     use super::*;
+    use crate::kms::CredentialSource;
 
     /// Issues for an hour, as long as it has some to give.
     struct Finite {
@@ -135,21 +131,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn credentials_are_renewed_at_half_their_life_and_taken_back_when_they_lapse() {
         let issued = Arc::new(AtomicUsize::new(0));
-        let (publish, mut newest) = watch::channel(None);
+        let (publish, mut source) = CredentialSource::published();
         let stop = CancellationToken::new();
         let issuer = Finite { issued: issued.clone(), stock: 2 };
         let keeping = tokio::spawn(keep_issued(issuer, publish, stop.clone()));
         let began = Instant::now();
-        let id = |found: &Option<Arc<Credentials>>| found.as_ref().map(|it| it.access_key_id().to_owned());
+        let mut changed =
+            async || source.changed().await.unwrap().map(|newest| newest.access_key_id().to_owned());
 
-        newest.changed().await.unwrap();
-        assert_eq!((id(&newest.borrow_and_update()), began.elapsed().as_secs()), (Some("0".into()), 0));
-        newest.changed().await.unwrap();
+        assert_eq!((changed().await, began.elapsed().as_secs()), (Some("0".into()), 0));
+        assert_eq!(changed().await, Some("1".into()));
         let at = began.elapsed().as_secs();
-        assert_eq!(id(&newest.borrow_and_update()), Some("1".into()));
         assert!((1_600..=2_000).contains(&at), "renewed after {at} s");
-        newest.changed().await.unwrap();
-        assert_eq!(id(&newest.borrow_and_update()), None);
+        assert_eq!(changed().await, None);
         let lasted = began.elapsed().as_secs() - at;
         assert!((3_595..=3_600).contains(&lasted), "taken back after {lasted} s");
         assert!(issued.load(Ordering::SeqCst) > 10, "asked again and again meanwhile");

@@ -7,6 +7,7 @@ use crate::{
     audit::AuditPublicKey,
     ca::SessionCa,
     config::Config,
+    credentials::Desk,
     policy::{PolicyHandle, Watcher, guard},
     replica::{Elsewhere, Heartbeat, Leases, ReplicaIdentity},
     session::{LastLook, NobodyElse, Sessions},
@@ -25,13 +26,15 @@ pub(super) struct Background {
     pub(super) audit: AuditPublicKey,
     pub(super) outside: Outside,
     pub(super) ca: Arc<SessionCa>,
+    /// Where some workload has a role.
+    pub(super) desk: Option<Desk>,
 }
 
 impl Background {
     /// Starts all of it. Returns when the store knows of this replica: whoever revokes
     /// from then on waits for it, too.
     pub(super) async fn start(self, config: &Config, stopped: &CancellationToken) -> TaskTracker {
-        let Self { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca } = self;
+        let Self { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca, desk } = self;
         let tasks = TaskTracker::new();
         let watcher = Watcher::new(Arc::clone(&store) as _, stored, policy.clone(), sessions.clone());
         tasks.spawn(watcher.run(stopped.clone()));
@@ -51,6 +54,9 @@ impl Background {
         tasks.spawn(heartbeat.run(stopped.clone()));
         tasks.spawn(outside.run(stopped.clone()));
         tasks.spawn(ca.rotate_loop(stopped.clone()));
+        if let Some(desk) = desk {
+            tasks.spawn(desk.tidy_loop(stopped.clone()));
+        }
         tasks.spawn(housekeeping::tidy_loop(Arc::clone(&store), stopped.clone()));
         tasks.spawn(housekeeping::prune_loop(store, config.audit, stopped.clone()));
         tasks

@@ -1,14 +1,18 @@
-//! The three messages of the attestation exchange.
+//! The messages of the attestation port: the three of the attestation exchange, and two about AWS credentials.
 //!
 //! Each is one definite CBOR array (RFC 8949) whose first element names message
 //! and version, so that a reader of another version refuses it by name. Reading
 //! is strict: exact length, exact types, no chunked strings, no trailing byte.
+
+mod credentials;
 
 use std::fmt;
 
 use minicbor::{Decoder, Encoder, data::Type};
 
 use crate::{BootId, Deployment, Epoch, Lease, LeaseBounds, Nonce, SessionId, wire};
+
+pub use credentials::{AskCredentials, IssuedCredentials};
 
 /// The proxy's answer to `POST /v1/challenge`:
 /// `["countersign-challenge-v1", nonce, deployment, epoch, lease_min, lease_max]`.

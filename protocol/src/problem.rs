@@ -95,6 +95,10 @@ codes! {
     TooManyOfInstance = "too-many-of-instance", 429;
     /// The enclave's EC2 instance attests more often than it may: try again later.
     AttestingTooOften = "attesting-too-often", 429;
+    /// The proxy issues no AWS credentials to this workload.
+    CredentialsNotOffered = "credentials-not-offered", 403;
+    /// AWS gave the proxy no credentials for the session just now: try again later.
+    CredentialsUnavailable = "credentials-unavailable", 503;
     /// The proxy holds as much as it can: sessions, connections or requests.
     Overloaded = "overloaded", 503;
     /// The proxy has not seen its store lately and opens nothing new.

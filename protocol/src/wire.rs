@@ -14,6 +14,9 @@ pub const CHALLENGE_PATH: &str = "/v1/challenge";
 /// Answers a challenge. `POST`, body [`crate::message::Attest`].
 pub const ATTEST_PATH: &str = "/v1/attest";
 
+/// Asks for AWS credentials. `POST`, body [`crate::message::AskCredentials`].
+pub const CREDENTIALS_PATH: &str = "/v1/credentials";
+
 /// Media type of every message of this crate.
 pub const CBOR: &str = "application/cbor";
 
@@ -36,7 +39,11 @@ pub const MAX_DOCUMENT: usize = 16_384 + 512;
 /// The largest request body: one document and the fields beside it.
 pub const MAX_ATTEST_BODY: usize = MAX_DOCUMENT + 512;
 
-/// The largest answer a client needs to read.
+/// The largest body of a request for credentials: a label and a session id.
+pub const MAX_ASK_CREDENTIALS: usize = 64;
+
+/// The largest answer a client needs to read. AWS sets no limit to a session token; those of STS have
+/// one or two thousand bytes.
 pub const MAX_GRANT: usize = 16_384;
 
 /// Where the host half takes egress connections of its enclave: a vsock port of the parent.

@@ -109,7 +109,7 @@ fn a_session_root_is_made_once_and_served_under() {
     assert!(!place.0.join("state/session-ca.pem").exists());
 }
 
-#[cfg(feature = "kms-root")]
+#[cfg(feature = "aws")]
 #[test]
 fn it_serves_under_a_root_in_kms() {
     use std::io::Write;
@@ -145,7 +145,7 @@ fn it_serves_under_a_root_in_kms() {
 }
 
 /// moto looks at no credentials, and the SDK wants some.
-#[cfg(feature = "kms-root")]
+#[cfg(feature = "aws")]
 const AWS: [(&str, &str); 3] = [
     ("AWS_ACCESS_KEY_ID", "test"),
     ("AWS_SECRET_ACCESS_KEY", "test"),

@@ -1,12 +1,15 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::UNIX_EPOCH,
 };
 
 use bytes::Bytes;
 use countersign_protocol::{
-    Binder, BootId, Host, Lease, Problem, Role,
-    message::{Attest, Challenge, Grant},
+    Binder, BootId, Host, Lease, Problem, Role, SessionId,
+    message::{AskCredentials, Attest, Challenge, Grant, IssuedCredentials},
     wire,
 };
 use http::{HeaderValue, Method, Request, Uri, header};
@@ -25,6 +28,7 @@ use super::{AttestError, Attested, Link, Site, shared_io::SharedIo};
 use crate::{
     device::{Device, DocumentRequest},
     key::EnclaveKey,
+    kms::Credentials,
     tls::{Anchors, Protocol, client_config},
     transport::{Address, Dial, Stream},
 };
@@ -73,6 +77,7 @@ pub struct SiteConfig {
 }
 
 /// A real proxy, over TLS.
+#[derive(Clone)]
 pub struct ProxySite {
     config: Arc<SiteConfig>,
     connector: TlsConnector,
@@ -173,6 +178,24 @@ impl Link for AttestLink {
 }
 
 impl AttestLink {
+    /// Asks for AWS credentials: the proxy gives them to a connection that proves the key of this session.
+    ///
+    /// # Errors
+    /// [`AttestError`].
+    pub async fn credentials(&mut self, session: SessionId) -> Result<Credentials, AttestError> {
+        let ask = AskCredentials { session };
+        let body = self.post(wire::CREDENTIALS_PATH, ask.encode(), "the answer with credentials").await?;
+        let IssuedCredentials { access_key_id, secret_access_key, session_token, expires } =
+            IssuedCredentials::decode(&body).map_err(AttestError::Message)?;
+        let made = Credentials::new(
+            access_key_id.to_owned(),
+            secret_access_key.to_owned(),
+            Some(session_token.to_owned()),
+        );
+        let expires = UNIX_EPOCH.checked_add(Duration::from_secs(expires));
+        Ok(made.expiring(expires.unwrap_or(UNIX_EPOCH)))
+    }
+
     /// What ties the document to this connection, this challenge and this key.
     fn document_request(&self, challenge: &Challenge, sequence: u64) -> Result<DocumentRequest, AttestError> {
         let mut exporter = [0; wire::EXPORTER_LEN];

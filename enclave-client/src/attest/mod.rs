@@ -17,7 +17,7 @@ mod status;
 
 pub use epochs::Epochs;
 pub use error::AttestError;
-pub(crate) use error::chain;
+pub(crate) use error::{Remedy, chain};
 pub use keeper::{Keeper, Link, Nudge, Site};
 pub(crate) use link::server_name;
 pub use link::{AttestLink, Boot, ProxySite, SiteConfig};

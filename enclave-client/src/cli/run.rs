@@ -20,6 +20,7 @@ use crate::{
     egress::{Egress, Enforcement, HostLink, Outer},
     init::{Inside, InsideError, ProxyHealth},
     key::{EnclaveKey, KeyError},
+    kms::ProxyIssuer,
     local::{LocalProxy, LocalProxyLimits},
     manifest::{Manifest, ProxyEntry},
     pool::{Gateway, Pool},
@@ -78,7 +79,7 @@ pub async fn run(
     let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
-    let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
+    let (gated, statuses, issuers) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
     let egress = Arc::new(Egress::new(policy, gated, outer).with_enforcement(options.enforcement));
     let listens: Vec<_> = manifest.ingress.iter().map(|entry| entry.listen_port).collect();
@@ -89,7 +90,7 @@ pub async fn run(
         .map_err(RunError::Transparent)?;
     let variables = match manifest.kms {
         None => Variables::new(),
-        Some(entry) => kms::start(entry, &egress, &device, &stop).await.map_err(RunError::Kms)?,
+        Some(entry) => kms::start(entry, issuers, &egress, &device, &stop).await.map_err(RunError::Kms)?,
     };
     tokio::spawn(local.serve(egress, stop.clone()));
     let health = names.into_iter().zip(statuses.iter().cloned());
@@ -125,10 +126,11 @@ fn start_proxies(
     host: Option<&Arc<Dial>>,
     device: &Device,
     stop: &CancellationToken,
-) -> Result<(Gated, Vec<watch::Receiver<Status>>), RunError> {
+) -> Result<(Gated, Vec<watch::Receiver<Status>>, Vec<ProxyIssuer>), RunError> {
     let boot = Arc::new(Boot::new().map_err(|_| RunError::Random)?);
     let mut gated = Gated::new();
     let mut statuses = Vec::new();
+    let mut issuers = Vec::new();
     for entry in entries {
         let ProxyEntry { name, attestation, gateway, gateway_port, interval, anchors, destinations } = entry;
         let way = |dial: Dial| match host {
@@ -148,14 +150,15 @@ fn start_proxies(
         })
         .map_err(RunError::Tls)?;
         let nudge = Nudge::default();
-        let (keeper, status) = Keeper::new(site, interval, nudge.clone());
+        let (keeper, status) = Keeper::new(site.clone(), interval, nudge.clone());
         let pool = Pool::new(gateway, status.clone(), nudge);
         tokio::spawn(keeper.run(stop.clone()));
         tokio::spawn(pool.clone().maintain(stop.clone()));
         gated.extend(destinations.into_iter().map(|destination| (destination, pool.clone())));
+        issuers.push(ProxyIssuer::new(site, status.clone()));
         statuses.push(status);
     }
-    Ok((gated, statuses))
+    Ok((gated, statuses, issuers))
 }
 
 /// Returns when each proxy has granted a session once.

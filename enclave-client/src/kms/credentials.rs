@@ -38,6 +38,10 @@ impl Credentials {
         self.expires
     }
 
+    fn expired(&self, now: SystemTime) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, if there is one, `AWS_SESSION_TOKEN`, as `lookup`
     /// finds them.
     ///
@@ -74,21 +78,49 @@ impl fmt::Debug for Credentials {
 /// Where credentials come from: whoever renews them publishes, and each call takes the newest.
 #[derive(Clone, Debug)]
 pub struct CredentialSource {
-    newest: watch::Receiver<Option<Arc<Credentials>>>,
+    held: watch::Receiver<Held>,
     /// Keeps the channel of fixed ones open.
-    _fixed: Option<Arc<watch::Sender<Option<Arc<Credentials>>>>>,
+    _fixed: Option<Arc<Publisher>>,
+}
+
+/// Where new credentials go. What was published before stays known for as long as AWS takes it: an SDK asks for
+/// new ones when it likes, and signs with what it has until then.
+#[derive(Debug)]
+pub struct Publisher(watch::Sender<Held>);
+
+/// The newest first. Empty while there are none (none yet, or none any more).
+type Held = Vec<Arc<Credentials>>;
+
+impl Publisher {
+    /// From now on these are the newest.
+    pub fn publish(&self, credentials: Credentials) {
+        let newest = Arc::new(credentials);
+        self.0.send_modify(|held| {
+            let now = SystemTime::now();
+            held.retain(|old| old.access_key_id != newest.access_key_id && !old.expired(now));
+            held.insert(0, newest);
+            held.truncate(REMEMBERED);
+        });
+    }
+
+    /// From now on there are none.
+    pub fn take_back(&self) {
+        self.0.send_replace(Held::new());
+    }
 }
 
 impl CredentialSource {
     /// Always the same ones.
     pub fn fixed(credentials: Credentials) -> Self {
-        let (sender, newest) = watch::channel(Some(Arc::new(credentials)));
-        Self { newest, _fixed: Some(Arc::new(sender)) }
+        let (publisher, source) = Self::published();
+        publisher.publish(credentials);
+        Self { _fixed: Some(Arc::new(publisher)), ..source }
     }
 
-    /// Those that somebody publishes; `None` while there are none (none yet, or none any more).
-    pub fn published(newest: watch::Receiver<Option<Arc<Credentials>>>) -> Self {
-        Self { newest, _fixed: None }
+    /// Those that somebody publishes; none yet.
+    pub fn published() -> (Publisher, Self) {
+        let (sender, held) = watch::channel(Held::new());
+        (Publisher(sender), Self { held, _fixed: None })
     }
 
     /// The newest ones; waits a moment for the first.
@@ -96,14 +128,38 @@ impl CredentialSource {
     /// # Errors
     /// [`CredentialError::None`] when there are none within [`PATIENCE`].
     pub async fn newest(&self) -> Result<Arc<Credentials>, CredentialError> {
-        let mut newest = self.newest.clone();
-        let some = timeout(PATIENCE, newest.wait_for(Option::is_some)).await;
-        some.ok().and_then(|found| found.ok()?.clone()).ok_or(CredentialError::None)
+        let mut held = self.held.clone();
+        let some = timeout(PATIENCE, held.wait_for(|held| !held.is_empty())).await;
+        some.ok().and_then(|found| found.ok()?.first().cloned()).ok_or(CredentialError::None)
+    }
+
+    /// Those of this access key that AWS still takes, or else the newest; waits as [`Self::newest`] does.
+    ///
+    /// # Errors
+    /// As [`Self::newest`].
+    pub async fn known_as(&self, access_key_id: &str) -> Result<Arc<Credentials>, CredentialError> {
+        let newest = self.newest().await?;
+        let now = SystemTime::now();
+        let held = self.held.borrow();
+        let known = held.iter().find(|known| known.access_key_id == access_key_id && !known.expired(now));
+        Ok(known.cloned().unwrap_or(newest))
+    }
+
+    /// Returns when other ones are published than were when this was called last.
+    ///
+    /// # Errors
+    /// [`CredentialError::None`] when nobody publishes any more.
+    pub async fn changed(&mut self) -> Result<Option<Arc<Credentials>>, CredentialError> {
+        self.held.changed().await.map_err(|_| CredentialError::None)?;
+        Ok(self.held.borrow_and_update().first().cloned())
     }
 }
 
 /// For credentials to come: less than an SDK waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The newest and those before it: renewed at half their life, two of them live at a time.
+const REMEMBERED: usize = 4;
 
 /// Why there are no credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,13 +205,34 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_takes_the_newest_and_waits_for_the_first_only() {
-        let (publish, receiver) = watch::channel(None);
-        let source = CredentialSource::published(receiver);
+        let (publisher, source) = CredentialSource::published();
         assert_eq!(source.newest().await, Err(CredentialError::None));
-        let one = Arc::new(Credentials::new("one".into(), "s".into(), None));
-        publish.send(Some(one.clone())).unwrap();
-        assert_eq!(source.newest().await, Ok(one));
-        publish.send(None).unwrap();
+        publisher.publish(made("one", 60));
+        assert_eq!(source.newest().await.unwrap().access_key_id(), "one");
+        publisher.take_back();
         assert_eq!(source.newest().await, Err(CredentialError::None), "taken back");
+        assert_eq!(source.known_as("one").await, Err(CredentialError::None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn earlier_ones_are_known_until_they_expire() {
+        let (publisher, source) = CredentialSource::published();
+        let known = async |id: &str| source.known_as(id).await.unwrap().access_key_id().to_owned();
+        publisher.publish(made("over", 0));
+        publisher.publish(made("one", 60));
+        publisher.publish(made("two", 60));
+        assert_eq!((known("one").await, known("two").await), ("one".into(), "two".into()));
+        assert_eq!(known("over").await, "two", "expired: the caller is judged by the newest");
+        for number in 3..9 {
+            publisher.publish(made(&number.to_string(), 60));
+        }
+        assert_eq!((known("5").await, known("4").await), ("5".into(), "8".into()), "no more than four");
+        publisher.publish(made("8", 60));
+        assert_eq!(source.held.borrow().len(), REMEMBERED, "the same ones again take no second place");
+    }
+
+    fn made(id: &str, left: u64) -> Credentials {
+        let expires = SystemTime::now() + Duration::from_secs(left);
+        Credentials::new(id.to_owned(), "secret".to_owned(), None).expiring(expires)
     }
 }

@@ -71,7 +71,7 @@ impl Exchange {
         let authorization = Authorization::read(&head.headers).map_err(Refusal::Authorization)?;
         let body = self.whole(body).await?;
         if let Callers::Signed(known) = &self.callers {
-            let known = known.newest().await.map_err(Refusal::Credentials)?;
+            let known = known.known_as(authorization.access_key_id()).await.map_err(Refusal::Credentials)?;
             authorization
                 .check(&head.headers, &body, &known, SystemTime::now())
                 .map_err(Refusal::Authorization)?;

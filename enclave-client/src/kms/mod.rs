@@ -14,7 +14,7 @@
 //!                  upstream.rs   TLS that ends here, kept connections, cut with the session (cuttable.rs) ──► Egress::open (the only way out)
 //!                    region.rs   which host: by partition, or as configured
 //!
-//!   imds.rs ─► renewal.rs ─► credentials.rs ─► offer.rs   the same credentials for the application's SDKs, on loopback
+//!   imds.rs, proxy.rs ─► renewal.rs ─► credentials.rs ─► offer.rs   the same credentials for the application's SDKs, on loopback
 //!   loopback.rs (the HTTP/1.1 server of both)   object.rs (JSON objects, other members byte for byte)
 //!   refusal.rs (answers of our own)   config.rs
 //! ```
@@ -33,6 +33,7 @@ mod loopback;
 mod object;
 mod offer;
 mod operation;
+mod proxy;
 pub mod recipient;
 mod refusal;
 mod region;
@@ -42,13 +43,14 @@ mod signature;
 mod upstream;
 
 pub use config::{Callers, KmsConfig, KmsLimits};
-pub use credentials::{CredentialError, CredentialSource, Credentials};
+pub use credentials::{CredentialError, CredentialSource, Credentials, Publisher};
 pub use endpoint::{KmsEndpoint, KmsError};
 pub use imds::{Imds, ImdsError};
 pub use object::{Object, ObjectError};
 pub use offer::CredentialsEndpoint;
 pub use operation::{Attested, Operation, OperationError};
+pub use proxy::{ProxyIssueError, ProxyIssuer};
 pub use region::{Endpoints, Region, RegionError, Site, SiteError, Standard};
-pub use renewal::{Issuer, Published, keep_issued};
+pub use renewal::{Issuer, keep_issued};
 pub use rules::{Allow, KeyArn, KeyArnError, RuleError, Rules};
 pub use signature::{Authorization, AuthorizationError};

@@ -1,18 +1,14 @@
 use std::{
     error::Error,
     future::Future,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Credentials;
+use super::{Credentials, Publisher};
 use crate::{
     attest::{Backoff, chain},
     random::Fraction,
@@ -27,16 +23,13 @@ pub trait Issuer: Send + Sync + 'static {
     fn issue(&self) -> impl Future<Output = Result<Credentials, Self::Error>> + Send;
 }
 
-/// Where the newest credentials are found; `None` while there are none.
-pub type Published = watch::Sender<Option<Arc<Credentials>>>;
-
 /// Publishes an issuer's credentials and renews them ahead, until `stop`: at half of what is left of them.
 /// What has lapsed is taken back, so that a call says "no credentials" and not what AWS says of old ones.
-pub async fn keep_issued(issuer: impl Issuer, publish: Published, stop: CancellationToken) {
+pub async fn keep_issued(issuer: impl Issuer, publish: Publisher, stop: CancellationToken) {
     stop.run_until_cancelled(keep(&issuer, &publish)).await;
 }
 
-async fn keep(issuer: &impl Issuer, publish: &Published) {
+async fn keep(issuer: &impl Issuer, publish: &Publisher) {
     let mut backoff = Backoff::default();
     let mut lapses: Option<Instant> = None;
     loop {
@@ -57,7 +50,7 @@ async fn keep(issuer: &impl Issuer, publish: &Published) {
                 let left =
                     credentials.expires().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
                 info!(access_key_id = credentials.access_key_id(), "AWS credentials issued");
-                publish.send_replace(Some(Arc::new(credentials)));
+                publish.publish(credentials);
                 let Some(left) = left else { return };
                 lapses = Some(Instant::now() + left);
                 let jitter = 0.9 + 0.2 * Fraction::random().get();
@@ -74,7 +67,7 @@ async fn keep(issuer: &impl Issuer, publish: &Published) {
 }
 
 /// Waits; what lapses meanwhile is taken back at once.
-async fn wait_and_watch(wait: Duration, publish: &Published, lapses: &mut Option<Instant>) {
+async fn wait_and_watch(wait: Duration, publish: &Publisher, lapses: &mut Option<Instant>) {
     let again = Instant::now() + wait;
     if let Some(at) = lapses.filter(|at| *at <= again) {
         sleep_until(at).await;
@@ -83,9 +76,9 @@ async fn wait_and_watch(wait: Duration, publish: &Published, lapses: &mut Option
     sleep_until(again).await;
 }
 
-fn take_back(publish: &Published, lapses: &mut Option<Instant>) {
+fn take_back(publish: &Publisher, lapses: &mut Option<Instant>) {
     warn!(code = "credentials-lapsed", "the AWS credentials lapsed before new ones came");
-    publish.send_replace(None);
+    publish.take_back();
     *lapses = None;
 }
 
@@ -96,10 +89,14 @@ const SPACING: Duration = Duration::from_secs(10);
 mod tests {
     use std::{
         fmt,
-        sync::atomic::{AtomicUsize, Ordering},
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
     };
 
     use super::*;
+    use crate::kms::CredentialSource;
 
     /// Issues for an hour, as long as it has some to give.
     struct Finite {
@@ -143,12 +140,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn credentials_that_came_too_late_do_not_stay() {
-        let (publish, mut newest) = watch::channel(None);
+        let (publish, mut source) = CredentialSource::published();
         let keeping = tokio::spawn(keep_issued(Late, publish, CancellationToken::new()));
         let began = Instant::now();
         // Published and taken back at once: whoever looks finds none.
-        newest.changed().await.unwrap();
-        assert!(newest.borrow_and_update().is_none());
+        assert_eq!(source.changed().await.unwrap().map(|newest| newest.access_key_id().to_owned()), None);
         assert!(began.elapsed() < SPACING, "taken back after {:?}", began.elapsed());
         keeping.abort();
     }
@@ -156,21 +152,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn credentials_are_renewed_at_half_their_life_and_taken_back_when_they_lapse() {
         let issued = Arc::new(AtomicUsize::new(0));
-        let (publish, mut newest) = watch::channel(None);
+        let (publish, mut source) = CredentialSource::published();
         let stop = CancellationToken::new();
         let issuer = Finite { issued: issued.clone(), stock: 2 };
         let keeping = tokio::spawn(keep_issued(issuer, publish, stop.clone()));
         let began = Instant::now();
-        let id = |found: &Option<Arc<Credentials>>| found.as_ref().map(|it| it.access_key_id().to_owned());
+        let mut changed =
+            async || source.changed().await.unwrap().map(|newest| newest.access_key_id().to_owned());
 
-        newest.changed().await.unwrap();
-        assert_eq!((id(&newest.borrow_and_update()), began.elapsed().as_secs()), (Some("0".into()), 0));
-        newest.changed().await.unwrap();
+        assert_eq!((changed().await, began.elapsed().as_secs()), (Some("0".into()), 0));
+        assert_eq!(changed().await, Some("1".into()));
         let at = began.elapsed().as_secs();
-        assert_eq!(id(&newest.borrow_and_update()), Some("1".into()));
         assert!((1_600..=2_000).contains(&at), "renewed after {at} s");
-        newest.changed().await.unwrap();
-        assert_eq!(id(&newest.borrow_and_update()), None);
+        assert_eq!(changed().await, None);
         let lasted = began.elapsed().as_secs() - at;
         assert!((3_595..=3_600).contains(&lasted), "taken back after {lasted} s");
         assert!(issued.load(Ordering::SeqCst) > 10, "asked again and again meanwhile");

@@ -69,6 +69,11 @@ impl Authorization {
         &self.region
     }
 
+    /// Whose signature it says it is.
+    pub fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
     /// Checks that the request was signed with these credentials, a short time ago, over its host and its
     /// operation.
     ///

@@ -48,6 +48,7 @@ pub(super) fn check(raw: &raw::Manifest, files: &Files<'_>, mistakes: &mut Vec<M
         Err(why) => mistakes.push(Place::START.mistake("", why.to_string())),
     }
     warnings.sort_by_key(|warning| (warning.line, warning.column));
+    let kms = raw.kms.as_ref().and_then(|kms| KmsEntry::check(kms, proxies.len(), files, mistakes));
     let proxy_port = raw.egress.proxy_port.as_ref().and_then(|port| u16::try_from(port.value).ok());
     Manifest {
         proxy_port: proxy_port.unwrap_or(DEFAULT_PROXY_PORT),
@@ -55,7 +56,7 @@ pub(super) fn check(raw: &raw::Manifest, files: &Files<'_>, mistakes: &mut Vec<M
         rules: rules.to_vec(),
         ingress: ingress::check(&raw.ingress, mistakes),
         peers,
-        kms: raw.kms.as_ref().and_then(|kms| KmsEntry::check(kms, files, mistakes)),
+        kms,
         warnings,
     }
 }

@@ -25,12 +25,39 @@ pub struct KmsEntry {
     pub rules: Rules,
     /// Whom KMS's certificate must come from.
     pub anchors: Anchors,
+    /// Where AWS credentials come from; `None` is what there is.
+    pub credentials: Option<CredentialsFrom>,
+}
+
+/// Where AWS credentials come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialsFrom {
+    /// The variables of the client's own environment.
+    Environment,
+    /// The role of the parent instance, through its metadata service.
+    Instance,
+    /// The attestation proxy, of which the manifest has exactly one.
+    Proxy,
 }
 
 impl KmsEntry {
     /// What was written, checked; `None` with at least one mistake noted.
-    pub(super) fn check(raw: &raw::KmsProxy, files: &Files<'_>, mistakes: &mut Vec<Mistake>) -> Option<Self> {
-        let raw::KmsProxy { listen_port, endpoints, operations, keys, encryption_context, anchor_file } = raw;
+    pub(super) fn check(
+        raw: &raw::KmsProxy,
+        proxies: usize,
+        files: &Files<'_>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Self> {
+        let raw::KmsProxy {
+            listen_port,
+            endpoints,
+            operations,
+            keys,
+            encryption_context,
+            anchor_file,
+            endpoint_kind,
+            credentials,
+        } = raw;
         let before = mistakes.len();
         let mut named = std::collections::BTreeMap::new();
         for (region, site) in endpoints {
@@ -55,8 +82,28 @@ impl KmsEntry {
             Some(file) => anchors(file, files, mistakes),
         };
         let port = port(listen_port.as_ref())?;
-        let endpoints = Endpoints { named, standard: Standard::Public };
-        (mistakes.len() == before).then_some(Self { port, endpoints, rules, anchors: anchors? })
+        // Any other word was noted where the words are checked.
+        let standard = match endpoint_kind.as_ref().map(|kind| kind.value.as_str()) {
+            Some("fips") => Standard::Fips,
+            _ => Standard::Public,
+        };
+        let credentials = credentials.as_ref().and_then(|from| source(from, proxies, mistakes));
+        let endpoints = Endpoints { named, standard };
+        (mistakes.len() == before).then_some(Self { port, endpoints, rules, anchors: anchors?, credentials })
+    }
+}
+
+fn source(from: &At<String>, proxies: usize, mistakes: &mut Vec<Mistake>) -> Option<CredentialsFrom> {
+    match from.value.as_str() {
+        "environment" => Some(CredentialsFrom::Environment),
+        "instance" => Some(CredentialsFrom::Instance),
+        "proxy" if proxies == 1 => Some(CredentialsFrom::Proxy),
+        "proxy" => {
+            let message = format!("expected outboundConnections through exactly one proxy; found {proxies}");
+            mistakes.push(from.place.mistake(path_of(PATH, "credentials"), message));
+            None
+        }
+        _ => None,
     }
 }
 

@@ -31,7 +31,7 @@ use std::{fs::File, io::Read, path::Path};
 
 pub use checked::Manifest;
 pub use entries::{IngressEntry, IngressTls, PeerEntry, ProxyEntry};
-pub use kms::KmsEntry;
+pub use kms::{CredentialsFrom, KmsEntry};
 pub use mistake::{ManifestError, Mistake};
 pub use schema::schema;
 

@@ -34,6 +34,8 @@ pub(super) struct KmsProxy {
     pub(super) keys: Option<Vec<(String, At<String>)>>,
     pub(super) encryption_context: Vec<(At<String>, At<String>)>,
     pub(super) anchor_file: Option<At<String>>,
+    pub(super) endpoint_kind: Option<At<String>>,
+    pub(super) credentials: Option<At<String>>,
 }
 
 pub(super) struct Outbound {
@@ -146,6 +148,8 @@ impl KmsProxy {
             keys: list("keys"),
             encryption_context: fields.pairs("encryption_context"),
             anchor_file: fields.text("anchor_file"),
+            endpoint_kind: fields.text("endpoint_kind"),
+            credentials: fields.text("credentials"),
         }
     }
 }

@@ -150,7 +150,7 @@ kind: Deployment
         "34:44: ingress[3].tls.attested[0]: host is no DNS name",
         "35:31: ingress[4].tls.attested: expected at least one name",
         "36:12: kms_proxy.listen_port: is missing",
-        "36:14: kms_proxy.port: unknown field; known are listen_port, endpoints, operations, keys, encryption_context, anchor_file",
+        "36:14: kms_proxy.port: unknown field; known are listen_port, endpoints, operations, keys, encryption_context, anchor_file, endpoint_kind, credentials",
         "36:50: kms_proxy.endpoints.us-east-1: expected a text, found a number",
         "37:10: sources.app: is missing",
         "37:12: sources.application: unknown field; known are app, supervisor, wrapper, odyn, sleeve",

@@ -263,6 +263,20 @@ pub(super) static KMS_PROXY: Table = Table {
             Ours,
             "PEM file with the certificates that KMS's must chain to, instead of the public roots.",
         ),
+        Field::new(
+            "endpoint_kind",
+            Kind::Word(&["public", "fips"]),
+            Ours,
+            "AWS's own endpoints for regions that endpoints does not name: kms or kms-fips.",
+        )
+        .default(Default::Word("public")),
+        Field::new(
+            "credentials",
+            Kind::Word(&["environment", "instance", "proxy"]),
+            Ours,
+            "Where AWS credentials come from. Absent: the environment, or else the instance's role where the egress \
+             policy lets its address pass, or else the attestation proxy.",
+        ),
     ],
 };
 

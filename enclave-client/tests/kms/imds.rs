@@ -11,7 +11,7 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::setup::loopback_only;
@@ -19,10 +19,10 @@ use crate::setup::loopback_only;
 #[tokio::test]
 async fn the_roles_credentials_are_fetched_and_published() {
     let (imds, address) = start("enclave-role").await;
-    let (publish, newest) = watch::channel(None);
+    let (publish, source) = CredentialSource::published();
     let stop = CancellationToken::new();
     let keeping = tokio::spawn(keep_issued(imds, publish, stop.clone()));
-    let found = CredentialSource::published(newest).newest().await.unwrap();
+    let found = source.newest().await.unwrap();
     let expected = Credentials::new("ASIAROLE".into(), "secret".into(), Some("session".into()));
     assert_eq!(*found, expected.expiring(found.expires().unwrap()));
     stop.cancel();

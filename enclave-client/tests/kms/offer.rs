@@ -1,34 +1,31 @@
 //! Credentials that nobody carries in: SDKs ask for them on loopback.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use countersign_enclave::kms::{CredentialSource, Credentials, CredentialsEndpoint};
 use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::setup::{Answer, send};
 
 #[tokio::test]
 async fn whoever_has_the_token_gets_the_newest_credentials() {
-    let (publish, newest) = watch::channel(Some(made("one", 1_755_000_000)));
+    let (publish, newest) = CredentialSource::published();
+    publish.publish(made("one", 1_755_000_000));
     let endpoint = CredentialsEndpoint::bind(0).await.unwrap();
     let [(uri_name, uri), (token_name, token)] = endpoint.environment();
     assert_eq!(uri_name, "AWS_CONTAINER_CREDENTIALS_FULL_URI");
     assert_eq!((token_name, token.len()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", 64));
     assert!(!format!("{endpoint:?}").contains(&token));
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(endpoint.serve(CredentialSource::published(newest), stop.clone()));
+    let serving = tokio::spawn(endpoint.serve(newest, stop.clone()));
 
     let offered = |id: &str, expiration: &str| json!({"AccessKeyId": id, "SecretAccessKey": "secret", "Token": "token", "Expiration": expiration});
     assert_eq!(ask(&uri, &token).await.json(), offered("one", "2025-08-12T12:00:00Z"));
-    publish.send(Some(made("two", 1_755_003_600))).unwrap();
+    publish.publish(made("two", 1_755_003_600));
     assert_eq!(ask(&uri, &token).await.json(), offered("two", "2025-08-12T13:00:00Z"));
 
     for (path, shown, status) in [("", "", 403), ("", "guess", 403), ("/other", token.as_str(), 404)] {
@@ -40,9 +37,9 @@ async fn whoever_has_the_token_gets_the_newest_credentials() {
     serving.await.unwrap();
 }
 
-fn made(id: &str, expires: u64) -> Arc<Credentials> {
+fn made(id: &str, expires: u64) -> Credentials {
     let expires: SystemTime = UNIX_EPOCH + Duration::from_secs(expires);
-    Arc::new(Credentials::new(id.to_owned(), "secret".to_owned(), Some("token".to_owned())).expiring(expires))
+    Credentials::new(id.to_owned(), "secret".to_owned(), Some("token".to_owned())).expiring(expires)
 }
 
 async fn ask(uri: &str, token: &str) -> Answer {

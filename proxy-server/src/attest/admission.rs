@@ -427,7 +427,7 @@ fn word(renewed: Renewal) -> &'static str {
     }
 }
 
-fn no_client_key() -> Refused {
+pub(super) fn no_client_key() -> Refused {
     Refused::new(
         ProblemCode::NoClientKey,
         "connect with a self-signed client certificate over a P-256 key made in the enclave",

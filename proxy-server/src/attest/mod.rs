@@ -6,6 +6,7 @@
 //!     stream (exporter)            connection (challenge)   ├─► verifier, policy
 //!        │                                                  ├─► session registry
 //!     tls (any P-256 key may knock)                         └─► session CA, journal
+//!                                       └──► credentials::Desk (AWS credentials for a session that stands)
 //! ```
 //!
 //! Checks run from cheap to dear, so that a flood of junk costs microseconds

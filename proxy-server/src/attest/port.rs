@@ -28,6 +28,7 @@ use super::{
 use crate::{
     accept::back_off,
     config::ServerIdentity,
+    credentials::Desk,
     handshakes::Handshakes,
     log::{Sample, Sampler},
     proxy_protocol::LoadBalancers,
@@ -53,17 +54,18 @@ pub struct PortLimits {
 }
 
 impl AttestationPort {
-    /// A port that shows this identity and asks this admitter.
+    /// A port that shows this identity, asks this admitter, and has credentials from this desk, where there is one.
     ///
     /// # Errors
     /// What rustls says of the identity.
     pub fn new(
         identity: &ServerIdentity,
         admitter: Admitter,
+        desk: Option<Desk>,
         limits: PortLimits,
     ) -> Result<Self, rustls::Error> {
         let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(identity)?));
-        Ok(Self { acceptor, router: router(Arc::new(admitter)), limits })
+        Ok(Self { acceptor, router: router(Arc::new(admitter), desk), limits })
     }
 
     /// Serves until told to stop; then lets the requests under way finish.

@@ -8,20 +8,28 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
-use countersign_protocol::{ProblemCode, wire};
+use countersign_protocol::{ProblemCode, message::AskCredentials, wire};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
-use super::{admission::Admitter, connection::Connection};
-use crate::refusal::{self, Refused};
+use super::{
+    admission::{Admitter, no_client_key},
+    connection::Connection,
+};
+use crate::{
+    credentials::Desk,
+    refusal::{self, Refused},
+};
 
 /// The id of this request, as every answer carries it.
 #[derive(Clone)]
 pub(super) struct RequestId(pub(super) String);
 
 /// The port's paths. [`Connection`] and [`RequestId`] come as extensions.
-pub(super) fn router(admitter: Arc<Admitter>) -> Router {
+pub(super) fn router(admitter: Arc<Admitter>, desk: Option<Desk>) -> Router {
     Router::new()
+        .route(wire::CREDENTIALS_PATH, post(credentials))
+        .layer(Extension(desk))
         .route(wire::CHALLENGE_PATH, post(challenge))
         .route(wire::ATTEST_PATH, post(attest))
         .fallback(not_found)
@@ -68,8 +76,38 @@ async fn attest(
     }
 }
 
+/// The connection proves the key, the body names the session: credentials go to the key of the session alone. Any
+/// connection of that key will do, so that a slow STS keeps nobody from attesting in time.
+async fn credentials(
+    State(admitter): State<Arc<Admitter>>,
+    Extension(desk): Extension<Option<Desk>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let asked = async {
+        let body = read_body(request, wire::MAX_ASK_CREDENTIALS).await?;
+        let key = connection.key.as_ref().ok_or_else(no_client_key)?;
+        let asked = AskCredentials::decode(&body);
+        let asked = asked.map_err(|error| Refused::new(ProblemCode::BadRequest, error.to_string()))?;
+        let desk = desk.ok_or_else(|| Refused::new(ProblemCode::CredentialsNotOffered, NO_DESK))?;
+        Ok((desk, key, asked))
+    };
+    let (desk, key, AskCredentials { session }) = match asked.await {
+        Ok(asked) => asked,
+        Err(refused) => {
+            admitter.log_refusal(&connection, &refused, &id.0);
+            return refuse(&refused, &id);
+        }
+    };
+    match desk.issue(key, session, &id.0).await {
+        Ok(issued) => cbor(issued.message().encode()),
+        Err(refused) => refuse(&refused, &id),
+    }
+}
+
 async fn not_found(Extension(id): Extension<RequestId>) -> Response {
-    let detail = "no such path; POST /v1/challenge and /v1/attest are here";
+    let detail = "no such path; POST /v1/challenge, /v1/attest and /v1/credentials are here";
     refuse(&Refused::new(ProblemCode::NotFound, detail), &id)
 }
 
@@ -109,6 +147,8 @@ fn cbor(body: Vec<u8>) -> Response {
 pub(super) fn refuse(refused: &Refused, id: &RequestId) -> Response {
     refusal::answer(&refused.problem(&id.0)).map(Into::into)
 }
+
+const NO_DESK: &str = "this proxy issues no AWS credentials ([[sts.role]] in its configuration)";
 
 /// One document is a few kilobytes: whoever needs longer is not there.
 const BODY_TIME: Duration = Duration::from_secs(5);

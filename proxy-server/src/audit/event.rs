@@ -12,7 +12,7 @@ use crate::store::UnixMs;
 pub struct Event {
     /// When it was decided.
     pub at: UnixMs,
-    /// `admission`, `refusal`, `end`, `policy` or `access`.
+    /// `admission`, `refusal`, `credentials`, `end`, `policy` or `access`.
     pub kind: Cow<'static, str>,
     /// What was decided: `admitted`, `measurement-revoked` (why a session ended), a refusal's code.
     pub code: Cow<'static, str>,

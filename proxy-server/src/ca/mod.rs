@@ -12,7 +12,7 @@
 mod anchor;
 mod error;
 mod intermediate;
-#[cfg(feature = "kms-root")]
+#[cfg(feature = "aws")]
 mod kms;
 mod leaf;
 mod root;
@@ -23,7 +23,7 @@ mod trial;
 mod unsigned;
 
 pub use error::CaError;
-#[cfg(feature = "kms-root")]
+#[cfg(feature = "aws")]
 pub use kms::{BadKmsKey, KmsKey};
 pub use leaf::{ClientKey, NotAClientKey, SessionCertificate};
 pub use root::SessionRoot;

@@ -3,7 +3,7 @@ use std::{fmt, path::Path, path::PathBuf};
 use rustls::pki_types::TrustAnchor;
 use time::OffsetDateTime;
 
-#[cfg(feature = "kms-root")]
+#[cfg(feature = "aws")]
 use super::kms::{KmsKey, KmsRoot};
 use super::{
     CaError,
@@ -20,7 +20,7 @@ pub enum SessionRoot {
     /// A file that every replica is given, never made by itself.
     File(PathBuf),
     /// A key in AWS KMS.
-    #[cfg(feature = "kms-root")]
+    #[cfg(feature = "aws")]
     Kms(KmsKey),
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for SessionRoot {
         match self {
             Self::State => f.write_str("the state directory"),
             Self::File(path) => path.display().fmt(f),
-            #[cfg(feature = "kms-root")]
+            #[cfg(feature = "aws")]
             Self::Kms(key) => key.arn().fmt(f),
         }
     }
@@ -38,7 +38,7 @@ impl fmt::Display for SessionRoot {
 /// A root that can sign.
 pub(super) enum Root {
     File(FileRoot),
-    #[cfg(feature = "kms-root")]
+    #[cfg(feature = "aws")]
     Kms(KmsRoot),
 }
 
@@ -51,7 +51,7 @@ impl Root {
         match source {
             SessionRoot::State => FileRoot::in_state(state_directory, now).map(Self::File),
             SessionRoot::File(path) => FileRoot::named(path).map(Self::File),
-            #[cfg(feature = "kms-root")]
+            #[cfg(feature = "aws")]
             SessionRoot::Kms(key) => KmsRoot::open(key).await.map(Self::Kms),
         }
     }
@@ -60,7 +60,7 @@ impl Root {
     pub(super) async fn intermediate(&self, now: OffsetDateTime) -> Result<Intermediate, CaError> {
         match self {
             Self::File(root) => root.intermediate(now),
-            #[cfg(feature = "kms-root")]
+            #[cfg(feature = "aws")]
             Self::Kms(root) => {
                 let draft = Draft::new(now)?;
                 let certificate = root.certify(&draft).await?;
@@ -72,7 +72,7 @@ impl Root {
     pub(super) fn anchor(&self) -> &TrustAnchor<'static> {
         match self {
             Self::File(root) => root.anchor(),
-            #[cfg(feature = "kms-root")]
+            #[cfg(feature = "aws")]
             Self::Kms(root) => root.anchor(),
         }
     }

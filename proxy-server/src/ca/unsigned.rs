@@ -28,7 +28,7 @@ impl<'a, S: PublicKeyData, R: PublicKeyData> Unsigned<'a, S, R> {
     }
 
     /// TBSCertificate (RFC 5280 section 4.1), DER: what is signed.
-    #[cfg(feature = "kms-root")]
+    #[cfg(feature = "aws")]
     pub(super) fn tbs(&self) -> &[u8] {
         &self.tbs
     }

@@ -14,7 +14,7 @@ use super::{
     Config, DocumentWindow, Listen, LogFormat, ReplicaName, admin, files, limits,
     mistake::Collector,
     raw::{Raw, RawDocument, RawLease, RawListen, RawLog},
-    session_ca, store, trust, workloads,
+    session_ca, store, sts, trust, workloads,
 };
 use crate::proxy_protocol::LoadBalancers;
 
@@ -39,6 +39,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         admin,
         log,
         hosts,
+        sts,
         workloads,
         span,
     } = raw;
@@ -61,6 +62,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
     let hosts = static_hosts(hosts, found);
     let workers = workers.map(|value| limits::number(Some(value), "workers", 1..=1024, 1, found) as usize);
     let drain = Duration::from_secs(limits::number(drain_seconds, "drain_seconds", 0..=3600, 30, found));
+    let sts = sts::sts(sts, directory, found);
     let workloads = workloads::workloads(workloads, lease_bounds, directory, found);
     Some(Config {
         deployment: deployment?,
@@ -81,6 +83,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         hosts,
         workers,
         drain,
+        sts,
         workloads,
     })
 }

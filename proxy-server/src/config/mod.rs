@@ -15,6 +15,7 @@ mod reader;
 mod replica;
 mod session_ca;
 mod store;
+mod sts;
 mod trust;
 mod workloads;
 
@@ -31,6 +32,7 @@ pub use machine::{MachineConfig, MachineRules};
 pub use mistake::{Mistake, Mistakes};
 pub use replica::ReplicaName;
 pub use store::{Hints, StorePlace, WhenStale};
+pub use sts::StsConfig;
 pub use trust::TrustRoot;
 pub(crate) use workloads::BYTES_PER_SECOND;
 pub use workloads::{MeasurementSpec, MeasurementState, WorkloadSpec};
@@ -74,6 +76,8 @@ pub struct Config {
     pub workers: Option<usize>,
     /// How long open tunnels may go on after the signal to stop.
     pub drain: Duration,
+    /// Which workloads are given AWS credentials; `None` is none of them.
+    pub sts: Option<StsConfig>,
     /// What the store is seeded with.
     pub workloads: Vec<WorkloadSpec>,
 }

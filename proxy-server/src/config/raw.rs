@@ -29,6 +29,7 @@ pub(super) struct Raw {
     pub(super) admin: RawAdmin,
     pub(super) log: RawLog,
     pub(super) hosts: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
+    pub(super) sts: Option<RawSts>,
     pub(super) workloads: Vec<RawWorkload>,
     /// Where a missing `[table]` is reported: the start of the file.
     pub(super) span: Range<usize>,
@@ -137,6 +138,25 @@ pub(super) struct RawLog {
 }
 
 #[derive(Debug, Default)]
+pub(super) struct RawSts {
+    pub(super) span: Range<usize>,
+    pub(super) region: Text,
+    pub(super) endpoint: Text,
+    pub(super) roles: Vec<RawRole>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawRole {
+    pub(super) path: String,
+    pub(super) span: Range<usize>,
+    pub(super) workload: Text,
+    pub(super) arn: Text,
+    pub(super) duration_seconds: Number,
+    pub(super) session_policy: Text,
+    pub(super) session_policy_file: Text,
+}
+
+#[derive(Debug, Default)]
 pub(super) struct RawWorkload {
     pub(super) path: String,
     pub(super) span: Range<usize>,
@@ -227,6 +247,7 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
         admin: table(&top, "admin", admin),
         log: table(&top, "log", |s| RawLog { format: s.text("format") }),
         hosts: top.section("hosts").map(|s| s.free_texts()).unwrap_or_default(),
+        sts: top.section("sts").map(sts),
         workloads: top.sections("workload").into_iter().map(workload).collect(),
         span,
     };
@@ -283,6 +304,31 @@ fn certificate(section: Section<'_>) -> RawCertificate {
     };
     section.finish();
     certificate
+}
+
+fn sts(section: Section<'_>) -> RawSts {
+    let sts = RawSts {
+        span: section.span(),
+        region: section.text("region"),
+        endpoint: section.text("endpoint"),
+        roles: section.sections("role").into_iter().map(role).collect(),
+    };
+    section.finish();
+    sts
+}
+
+fn role(section: Section<'_>) -> RawRole {
+    let role = RawRole {
+        path: section.path().to_owned(),
+        span: section.span(),
+        workload: section.text("workload"),
+        arn: section.text("arn"),
+        duration_seconds: section.number("duration_seconds"),
+        session_policy: section.text("session_policy"),
+        session_policy_file: section.text("session_policy_file"),
+    };
+    section.finish();
+    role
 }
 
 fn lease(section: &Section<'_>) -> RawLease {

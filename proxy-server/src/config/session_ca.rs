@@ -23,15 +23,15 @@ pub(super) fn session_root(raw: RawSessionCa, directory: &Path, found: &Collecto
     }
 }
 
-#[cfg(not(feature = "kms-root"))]
+#[cfg(not(feature = "aws"))]
 fn kms(key: &Spanned<String>, _endpoint: Option<&Spanned<String>>, found: &Collector) -> Option<SessionRoot> {
     let message =
-        "this build does not know AWS KMS; one with the cargo feature \"kms-root\" does (or name a file)";
+        "this build does not know AWS KMS; one with the cargo feature \"aws\" does (or name a file)";
     found.note(key.span(), "session_ca.kms_key", message);
     None
 }
 
-#[cfg(feature = "kms-root")]
+#[cfg(feature = "aws")]
 fn kms(key: &Spanned<String>, endpoint: Option<&Spanned<String>>, found: &Collector) -> Option<SessionRoot> {
     use crate::ca::KmsKey;
 

@@ -6,8 +6,8 @@ use webpki::EndEntityCert;
 
 use super::refusal::Refusal;
 use crate::{
-    replica::{Elsewhere, LookupError},
-    session::{AdmitError, EndReason, RegisterError, Session, Sessions},
+    replica::{Absent, Elsewhere},
+    session::{RegisterError, Session, Sessions},
 };
 
 /// The live session of a client that proved to hold a session certificate's key.
@@ -23,21 +23,8 @@ pub(super) async fn find_session(
     elsewhere: &Elsewhere,
     leaf: &CertificateDer<'_>,
 ) -> Result<Arc<Session>, Stranger> {
-    let (id, key) = named(leaf).ok_or(Stranger::Unknown)?;
-    if let Some(session) = sessions.find(&id) {
-        return if session.key() == key { Ok(session) } else { Err(Stranger::OtherKey) };
-    }
-    let unknown = match elsewhere {
-        Elsewhere::Nowhere => Stranger::Unknown,
-        Elsewhere::Replicas(neighbours) => match neighbours.session(id, key).await {
-            Ok(session) => return Ok(session),
-            Err(error) => not_found(id, error),
-        },
-    };
-    match (unknown, sessions.why_ended(&id)) {
-        (Stranger::Unknown, Some(reason)) => Err(Stranger::Ended(reason)),
-        (unknown, _) => Err(unknown),
-    }
+    let (id, key) = named(leaf).ok_or(Absent::Unknown)?;
+    Ok(elsewhere.find(sessions, id, key).await?)
 }
 
 /// What a session certificate says of its holder.
@@ -47,50 +34,29 @@ fn named(leaf: &CertificateDer<'_>) -> Option<(SessionId, KeyThumbprint)> {
     Some((id, KeyThumbprint::of_spki(&certificate.subject_public_key_info())))
 }
 
-fn not_found(id: SessionId, error: LookupError) -> Stranger {
-    match error {
-        LookupError::NotFound | LookupError::NotWorth(_) => Stranger::Unknown,
-        LookupError::NotAdopted(AdmitError::NotRestorable) => Stranger::Unknown,
-        LookupError::OtherKey => Stranger::OtherKey,
-        LookupError::NotAdopted(AdmitError::TooManySessions { .. } | AdmitError::Full { .. }) => {
-            Stranger::NoRoom
-        }
-        LookupError::NotAdopted(_)
-        | LookupError::Stale
-        | LookupError::Store(_)
-        | LookupError::TooSlow
-        | LookupError::Unsettled => {
-            tracing::info!(code = "lookup-failed", session = %id, reason = %crate::log::Chain(&error), "a session was not looked up");
-            Stranger::NotLookedUp
-        }
-    }
-}
-
 /// A client that holds a session certificate's key and has no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stranger {
-    /// No record, and none remembered.
-    Unknown,
-    /// The record names another key.
-    OtherKey,
-    /// The session ended.
-    Ended(EndReason),
-    /// It stands elsewhere, and there is no room for it here.
-    NoRoom,
-    /// It may stand elsewhere; nobody could say.
-    NotLookedUp,
+    /// There is none for it.
+    Absent(Absent),
     /// The session takes nothing more: it has as many connections as it may have.
     Full(RegisterError),
+}
+
+impl From<Absent> for Stranger {
+    fn from(absent: Absent) -> Self {
+        Self::Absent(absent)
+    }
 }
 
 impl From<Stranger> for Refusal {
     fn from(stranger: Stranger) -> Self {
         match stranger {
-            Stranger::Unknown => Self::NoSession,
-            Stranger::OtherKey => Self::KeyMismatch,
-            Stranger::Ended(reason) => RegisterError::Ended(reason).into(),
-            Stranger::NoRoom => Self::NoRoom,
-            Stranger::NotLookedUp => Self::NotLookedUp,
+            Stranger::Absent(Absent::Unknown) => Self::NoSession,
+            Stranger::Absent(Absent::OtherKey) => Self::KeyMismatch,
+            Stranger::Absent(Absent::Ended(reason)) => RegisterError::Ended(reason).into(),
+            Stranger::Absent(Absent::NoRoom) => Self::NoRoom,
+            Stranger::Absent(Absent::NotLookedUp) => Self::NotLookedUp,
             Stranger::Full(error) => error.into(),
         }
     }

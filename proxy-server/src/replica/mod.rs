@@ -11,6 +11,7 @@
 //! | module | what |
 //! |---|---|
 //! | `identity` | 16 random bytes in the state directory, and a name |
+//! | `find` | the session of an id and a key, here or elsewhere |
 //! | `heartbeat` | says that this replica lives, and which epoch it enforces |
 //! | `neighbours` | looks up sessions that other replicas admitted |
 //! | `leases` | follows renewals that other replicas gave |
@@ -21,6 +22,7 @@
 //! is looked up counts only as far as the policy *here* has what admitted it.
 //! Decisions: `docs/decisions/0041-replicas.md`.
 
+mod find;
 mod heartbeat;
 mod identity;
 mod leases;
@@ -28,6 +30,7 @@ mod neighbours;
 mod row;
 mod unknown;
 
+pub(crate) use find::Absent;
 pub use heartbeat::Heartbeat;
 pub use identity::{IdentityError, ReplicaId, ReplicaIdentity};
 pub use leases::Leases;

@@ -7,6 +7,7 @@ use crate::{
     audit::AuditPublicKey,
     ca::SessionCa,
     config::Config,
+    credentials::Desk,
     policy::{PolicyHandle, Watcher, guard},
     replica::{Elsewhere, Heartbeat, Leases, ReplicaIdentity},
     session::{LastLook, NobodyElse, Sessions},
@@ -27,14 +28,27 @@ pub(super) struct Background {
     pub(super) outside: Outside,
     pub(super) ca: Arc<SessionCa>,
     pub(super) telemetry: Telemetry,
+    /// Where some workload has a role.
+    pub(super) desk: Option<Desk>,
 }
 
 impl Background {
     /// Starts all of it. Returns when the store knows of this replica: whoever revokes
     /// from then on waits for it, too.
     pub(super) async fn start(self, config: &Config, stopped: &CancellationToken) -> TaskTracker {
-        let Self { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca, telemetry } =
-            self;
+        let Self {
+            store,
+            stored,
+            policy,
+            sessions,
+            elsewhere,
+            identity,
+            audit,
+            outside,
+            ca,
+            telemetry,
+            desk,
+        } = self;
         let tasks = TaskTracker::new();
         let watcher = Watcher::new(Arc::clone(&store) as _, stored, policy.clone(), sessions.clone());
         tasks.spawn(watcher.run(stopped.clone()));
@@ -55,6 +69,9 @@ impl Background {
         tasks.spawn(outside.run(stopped.clone()));
         tasks.spawn(ca.rotate_loop(stopped.clone()));
         tasks.spawn(telemetry.look_loop(stopped.clone()));
+        if let Some(desk) = desk {
+            tasks.spawn(desk.tidy_loop(stopped.clone()));
+        }
         tasks.spawn(housekeeping::tidy_loop(Arc::clone(&store), stopped.clone()));
         tasks.spawn(housekeeping::prune_loop(store, config.audit, stopped.clone()));
         tasks

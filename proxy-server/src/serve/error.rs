@@ -6,6 +6,7 @@ use crate::{
     admin::identity::{BadOidcConfig, NotABundle},
     audit::{AuditFileError, RolledBack},
     ca::CaError,
+    credentials::StsError,
     gateway::GatewayError,
     replica::IdentityError,
     store::StoreError,
@@ -55,6 +56,8 @@ pub enum ServeError {
     Oidc(BadOidcConfig),
     /// Client certificates cannot be verified.
     ClientCas(NotABundle),
+    /// The proxy's own AWS credentials were not found in time.
+    Sts(StsError),
     /// Signals cannot be received.
     Signals(io::Error),
 }
@@ -83,6 +86,7 @@ impl fmt::Display for ServeError {
             Self::Gateway(_) => f.write_str("the gateway cannot be made"),
             Self::Oidc(_) => f.write_str("the OpenID provider of [admin.oidc] cannot be used"),
             Self::ClientCas(_) => f.write_str("admin.client_ca cannot be used"),
+            Self::Sts(_) => f.write_str("AWS STS cannot be asked for what [[sts.role]] gives"),
             Self::Signals(_) => f.write_str("signals cannot be received"),
         }
     }
@@ -104,6 +108,7 @@ impl std::error::Error for ServeError {
             Self::Gateway(source) => Some(source),
             Self::Oidc(source) => Some(source),
             Self::ClientCas(source) => Some(source),
+            Self::Sts(source) => Some(source),
         }
     }
 }

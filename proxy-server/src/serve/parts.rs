@@ -8,11 +8,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ServeError, admin::AdminPort, background::Background, ends::audit_ends, lock::lock, witness::Outside,
 };
+#[cfg(feature = "aws")]
+use crate::config::StsConfig;
 use crate::{
     attest::{Admitter, AdmitterParts, AttestationPort, PortLimits},
     audit::AuditKey,
     ca::SessionCa,
     config::{Config, StorePlace, TrustRoot},
+    credentials::Desk,
     gateway::{Gateway, GatewayConfig, GatewayTls},
     log::Chain,
     policy::{Policy, PolicyHandle},
@@ -106,7 +109,7 @@ impl Parts {
             elsewhere: elsewhere.clone(),
             replica: identity.id,
             ca: Arc::clone(&ca),
-            journal,
+            journal: journal.clone(),
             attestations_per_instance: config.limits.attestations_per_instance,
             workers: tokio::runtime::Handle::current().metrics().num_workers(),
             metrics: metrics.attestation.clone(),
@@ -116,12 +119,54 @@ impl Parts {
             handshakes: config.limits.handshakes,
             load_balancers: config.listen.load_balancers.clone(),
         };
-        let attestation =
-            AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
+        let desk = desk(config, &policy, &sessions, &elsewhere, journal).await?;
+        let attestation = AttestationPort::new(&config.identity, admitter, desk.clone(), limits);
+        let attestation = attestation.map_err(ServeError::Tls)?;
         let background =
-            Background { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca, telemetry };
+            Background { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca, telemetry, desk };
         Ok(Self { background, attestation, gateway, admin, listeners, journal: writing, lock })
     }
+}
+
+/// Who gives sessions AWS credentials, where the configuration has roles.
+#[cfg(feature = "aws")]
+async fn desk(
+    config: &Config,
+    policy: &PolicyHandle,
+    sessions: &Sessions,
+    elsewhere: &Elsewhere,
+    journal: Journal,
+) -> Result<Option<Desk>, ServeError> {
+    use crate::credentials::{DeskParts, Sts};
+
+    let Some(StsConfig { place, roles }) = &config.sts else { return Ok(None) };
+    let sts = Sts::open(place).await.map_err(ServeError::Sts)?;
+    for (workload, role) in roles {
+        tracing::info!(code = "sts-role", %workload, role = %role.arn, region = %place.region, "sessions of the workload may have credentials");
+        if policy.workload(workload).is_none() {
+            tracing::warn!(code = "sts-role-without-workload", %workload, "[[sts.role]] names a workload that does not stand");
+        }
+    }
+    Ok(Some(Desk::new(DeskParts {
+        roles: roles.clone(),
+        sts: Arc::new(sts),
+        policy: policy.clone(),
+        sessions: sessions.clone(),
+        elsewhere: elsewhere.clone(),
+        journal,
+    })))
+}
+
+/// This build has no SDK to ask STS with, and its configuration takes no roles.
+#[cfg(not(feature = "aws"))]
+async fn desk(
+    _: &Config,
+    _: &PolicyHandle,
+    _: &Sessions,
+    _: &Elsewhere,
+    _: Journal,
+) -> Result<Option<Desk>, ServeError> {
+    Ok(None)
 }
 
 /// All ports, bound before any serves: one that is taken stops the others.

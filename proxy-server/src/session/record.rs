@@ -194,7 +194,7 @@ impl Session {
     }
 
     /// Whether it still stands, at this very moment.
-    pub(super) fn still_stands(&self) -> Result<(), RegisterError> {
+    pub(crate) fn still_stands(&self) -> Result<(), RegisterError> {
         self.check(&self.state())
     }
 

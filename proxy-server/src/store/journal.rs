@@ -53,8 +53,20 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]: then nothing of it was written, or it is not known whether it was.
     pub async fn record(&self, event: AuditEvent, session: SessionRow) -> Result<(), JournalError> {
+        self.commit(event, Some(session)).await
+    }
+
+    /// Returns when the row is committed, which changes no session.
+    ///
+    /// # Errors
+    /// [`JournalError`]: then it was not written, or it is not known whether it was.
+    pub async fn write(&self, event: AuditEvent) -> Result<(), JournalError> {
+        self.commit(event, None).await
+    }
+
+    async fn commit(&self, event: AuditEvent, session: Option<SessionRow>) -> Result<(), JournalError> {
         let (done, committed) = oneshot::channel();
-        let entry = Entry { event, session: Some(session), done: Some(done) };
+        let entry = Entry { event, session, done: Some(done) };
         let recorded = async {
             self.entries.send(entry).await.map_err(|_| JournalError::Stopped)?;
             committed.await.unwrap_or(Err(JournalError::Stopped))

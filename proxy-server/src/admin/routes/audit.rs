@@ -56,6 +56,7 @@ pub(in crate::admin) struct Filter {
 pub(in crate::admin) enum Kind {
     Admission,
     Refusal,
+    Credentials,
     End,
     Policy,
     Access,
@@ -66,6 +67,7 @@ impl Kind {
         match self {
             Self::Admission => "admission",
             Self::Refusal => "refusal",
+            Self::Credentials => "credentials",
             Self::End => "end",
             Self::Policy => "policy",
             Self::Access => "access",

@@ -80,7 +80,7 @@ impl Fixture {
         });
         let limits = PortLimits { connections: 20, handshakes: 20, load_balancers: LoadBalancers::default() };
         let server_spki = identity.spki().to_vec();
-        let port = AttestationPort::new(&identity, admitter, limits).unwrap();
+        let port = AttestationPort::new(&identity, admitter, None, limits).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

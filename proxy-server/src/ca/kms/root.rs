@@ -1,6 +1,5 @@
 use std::{future::Future, time::Duration};
 
-use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_kms::{
     Client,
     error::SdkError,
@@ -12,7 +11,10 @@ use rustls::pki_types::{CertificateDer, TrustAnchor};
 use tokio::time::timeout;
 
 use super::{KmsKey, public_key::RootKey};
-use crate::ca::{CaError, anchor::anchor_of, intermediate::Draft, unsigned::Unsigned};
+use crate::{
+    aws::{Manners, sdk_config},
+    ca::{CaError, anchor::anchor_of, intermediate::Draft, unsigned::Unsigned},
+};
 
 /// A root whose key KMS keeps.
 ///
@@ -29,14 +31,8 @@ impl KmsRoot {
     /// Asks KMS for the public key. Credentials come from where AWS's SDKs look
     /// for them; needed are `kms:GetPublicKey` and `kms:Sign`.
     pub(in crate::ca) async fn open(key: &KmsKey) -> Result<Self, CaError> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new(key.region().to_owned()))
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build());
-        if let Some(endpoint) = key.endpoint() {
-            loader = loader.endpoint_url(endpoint);
-        }
-        let config = within(key.arn(), async { Ok(loader.load().await) }).await?;
+        let config = sdk_config(key.region(), key.endpoint(), MANNERS);
+        let config = within(key.arn(), async { Ok(config.await) }).await?;
         Self::with_client(Client::new(&config), key.arn()).await
     }
 
@@ -103,11 +99,8 @@ where
     move |error| CaError::Kms { key: arn.to_owned(), operation, source: Box::new(error) }
 }
 
-/// How often one request is tried; the rotation itself tries again for days.
-const ATTEMPTS: u32 = 3;
-
-/// How long one try may take.
-const ATTEMPT: Duration = Duration::from_secs(4);
+/// The rotation itself tries again for days.
+const MANNERS: Manners = Manners { attempts: 3, attempt: Duration::from_secs(4) };
 
 /// How long all tries together may take, credentials included.
 const DEADLINE: Duration = Duration::from_secs(15);

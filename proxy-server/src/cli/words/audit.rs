@@ -58,6 +58,8 @@ pub(in crate::cli) enum Kind {
     Admission,
     /// An enclave was refused.
     Refusal,
+    /// AWS credentials were issued to a session.
+    Credentials,
     /// A session ended.
     End,
     /// The policy changed.
@@ -71,6 +73,7 @@ impl Kind {
         match self {
             Self::Admission => "admission",
             Self::Refusal => "refusal",
+            Self::Credentials => "credentials",
             Self::End => "end",
             Self::Policy => "policy",
             Self::Access => "access",

@@ -8,7 +8,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::{egress::Connection, pool::Tunnel, transport::Stream};
+use crate::{egress::Connection, peers::Channel, pool::Tunnel, transport::Stream};
 
 /// Bytes that stop when the session ends, whatever the other end says.
 pub(super) struct Cuttable {
@@ -19,6 +19,7 @@ pub(super) struct Cuttable {
 enum Raw {
     Tunnel(Box<Tunnel>),
     Plain(Stream),
+    Peer(Box<Channel<Connection>>),
 }
 
 impl Cuttable {
@@ -27,6 +28,7 @@ impl Cuttable {
         let raw = match connection {
             Connection::Tunnel(tunnel) => Raw::Tunnel(Box::new(tunnel)),
             Connection::Plain(stream) => Raw::Plain(stream),
+            Connection::Peer(channel) => Raw::Peer(channel),
         };
         Self { raw, cut }
     }
@@ -51,6 +53,7 @@ impl AsyncRead for Cuttable {
         match &mut self.raw {
             Raw::Tunnel(tunnel) => Pin::new(tunnel).poll_read(cx, buf),
             Raw::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Raw::Peer(channel) => Pin::new(&mut **channel).poll_read(cx, buf),
         }
     }
 }
@@ -61,6 +64,7 @@ impl AsyncWrite for Cuttable {
         match &mut self.raw {
             Raw::Tunnel(tunnel) => Pin::new(tunnel).poll_write(cx, data),
             Raw::Plain(stream) => Pin::new(stream).poll_write(cx, data),
+            Raw::Peer(channel) => Pin::new(&mut **channel).poll_write(cx, data),
         }
     }
 
@@ -68,6 +72,7 @@ impl AsyncWrite for Cuttable {
         match &mut self.raw {
             Raw::Tunnel(tunnel) => Pin::new(tunnel).poll_flush(cx),
             Raw::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Raw::Peer(channel) => Pin::new(&mut **channel).poll_flush(cx),
         }
     }
 
@@ -75,6 +80,7 @@ impl AsyncWrite for Cuttable {
         match &mut self.raw {
             Raw::Tunnel(tunnel) => Pin::new(tunnel).poll_shutdown(cx),
             Raw::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Raw::Peer(channel) => Pin::new(&mut **channel).poll_shutdown(cx),
         }
     }
 }

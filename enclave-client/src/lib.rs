@@ -11,6 +11,7 @@
 //!                          ├─► local/   HTTP proxy on loopback ◄── application
 //!                          ├─► transparent/  resolver and listeners on `lo` ◄── application that knows no proxy
 //!                          ├─► kms/     a local KMS that attests each call ◄── application's AWS SDKs
+//!                          ├─► peers/   other enclaves: proved to each other, then mutual TLS, both ways
 //!                          ├─► ingress/ ports from outside ──► application, TLS ended here
 //!                          ├─► init/    process 1, entropy, health, log to the host half
 //!                          └─► child/   the application: environment, signals, exit code
@@ -22,7 +23,7 @@
 //!
 //! The library exists so that tests can drive its parts; the program is `main.rs`.
 //!
-//! What it never does: verify a document (that is the proxy's work), resolve a gated
+//! What it never does: verify a document (that is the proxy's work) unless it is a peer's, resolve a gated
 //! destination's name (the proxy does, and applies its rules to the address),
 //! write the key anywhere, or listen on anything but loopback, unless the manifest
 //! or the command line names the port (ingress, health).
@@ -43,6 +44,7 @@ pub mod local;
 pub mod log;
 pub mod manifest;
 mod netlink;
+pub mod peers;
 pub mod pool;
 pub mod random;
 pub mod relay;

@@ -34,6 +34,7 @@ pub mod ingress;
 mod lease;
 pub mod message;
 mod nonce;
+pub mod peer;
 mod problem;
 pub mod wire;
 

@@ -217,9 +217,9 @@ const CHALLENGE: &str = "countersign-challenge-v1";
 const ATTEST: &str = "countersign-attest-v1";
 const GRANT: &str = "countersign-grant-v1";
 
-type Encoded = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
+pub(crate) type Encoded = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
 
-fn encode(capacity: usize, write: impl FnOnce(&mut Encoder<Vec<u8>>) -> Encoded) -> Vec<u8> {
+pub(crate) fn encode(capacity: usize, write: impl FnOnce(&mut Encoder<Vec<u8>>) -> Encoded) -> Vec<u8> {
     let mut encoder = Encoder::new(Vec::with_capacity(capacity));
     let written = write(&mut encoder);
     // A Vec takes every write: its error type has no value.
@@ -228,53 +228,53 @@ fn encode(capacity: usize, write: impl FnOnce(&mut Encoder<Vec<u8>>) -> Encoded)
 }
 
 /// A strict walk over one message.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     decoder: Decoder<'a>,
     label: &'static str,
 }
 
 impl<'a> Reader<'a> {
-    fn open(bytes: &'a [u8], label: &'static str, length: u64) -> Result<Self, MessageError> {
+    pub(crate) fn open(bytes: &'a [u8], label: &'static str, length: u64) -> Result<Self, MessageError> {
         let mut reader = Self { decoder: Decoder::new(bytes), label };
         let matches = reader.length(label) == Ok(length) && reader.text(label) == Ok(label);
         if matches { Ok(reader) } else { Err(MessageError::NotThis { label }) }
     }
 
-    fn bad(&self, field: &'static str) -> MessageError {
+    pub(crate) fn bad(&self, field: &'static str) -> MessageError {
         MessageError::Field { label: self.label, field }
     }
 
-    fn length(&mut self, field: &'static str) -> Result<u64, MessageError> {
+    pub(crate) fn length(&mut self, field: &'static str) -> Result<u64, MessageError> {
         self.decoder.array().ok().flatten().ok_or(self.bad(field))
     }
 
-    fn text(&mut self, field: &'static str) -> Result<&'a str, MessageError> {
+    pub(crate) fn text(&mut self, field: &'static str) -> Result<&'a str, MessageError> {
         match self.decoder.datatype() {
             Ok(Type::String) => self.decoder.str().map_err(|_| self.bad(field)),
             _ => Err(self.bad(field)),
         }
     }
 
-    fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], MessageError> {
+    pub(crate) fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], MessageError> {
         match self.decoder.datatype() {
             Ok(Type::Bytes) => self.decoder.bytes().map_err(|_| self.bad(field)),
             _ => Err(self.bad(field)),
         }
     }
 
-    fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], MessageError> {
+    pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], MessageError> {
         self.bytes(field)?.try_into().map_err(|_| self.bad(field))
     }
 
-    fn number(&mut self, field: &'static str) -> Result<u64, MessageError> {
+    pub(crate) fn number(&mut self, field: &'static str) -> Result<u64, MessageError> {
         self.decoder.u64().map_err(|_| self.bad(field))
     }
 
-    fn lease(&mut self, field: &'static str) -> Result<Lease, MessageError> {
+    pub(crate) fn lease(&mut self, field: &'static str) -> Result<Lease, MessageError> {
         Lease::from_secs(self.number(field)?).map_err(|_| self.bad(field))
     }
 
-    fn close<T>(self, message: T) -> Result<T, MessageError> {
+    pub(crate) fn close<T>(self, message: T) -> Result<T, MessageError> {
         match self.decoder.input().len() - self.decoder.position() {
             0 => Ok(message),
             extra => Err(MessageError::Trailing { label: self.label, extra }),

@@ -14,7 +14,7 @@ impl Nonce {
     pub const LEN: usize = 32;
 
     /// Wraps bytes that a cryptographic random number generator made.
-    pub fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+    pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
 

@@ -22,6 +22,7 @@ use crate::{
     init::Inside,
     log::{self, LogFormat},
     manifest::{self, Manifest, ManifestError},
+    peers::config::Verifiers,
     transparent::AddressPool,
 };
 
@@ -221,6 +222,13 @@ impl RunArgs {
                 return EXIT_OS;
             }
         };
+        let peer_roots = match self.peer_roots() {
+            Ok(roots) => roots,
+            Err(why) => {
+                error!(code = "device-failed", "{why}");
+                return EXIT_OS;
+            }
+        };
         let mut words = self.application.iter().cloned();
         let Some(program) = words.next() else {
             return EXIT_USAGE;
@@ -240,6 +248,7 @@ impl RunArgs {
             wait_attested: Duration::from_secs(self.wait_attested),
             if_unattested: self.if_unattested,
             enforcement: enforcement.clone(),
+            peer_roots,
             inside,
         };
         self.learn.start(&enforcement, runtime);
@@ -251,6 +260,19 @@ impl RunArgs {
     #[cfg(not(feature = "simulator"))]
     fn device(&self) -> Result<Device, crate::device::DeviceError> {
         Ok(Device::new(crate::device::Nsm))
+    }
+
+    #[cfg(not(feature = "simulator"))]
+    fn peer_roots(&self) -> Result<Verifiers, String> {
+        Ok(Verifiers::aws())
+    }
+
+    /// Peers of an enclave with a software module have one as well, under the same root.
+    #[cfg(feature = "simulator")]
+    fn peer_roots(&self) -> Result<Verifiers, String> {
+        let Some(directory) = &self.danger.danger_software_nsm else { return Ok(Verifiers::aws()) };
+        let root = std::fs::read(directory.join("root.der")).map_err(|why| why.to_string())?;
+        Verifiers::danger_simulated(&root).map_err(|why| format!("the simulated root: {why:?}"))
     }
 
     #[cfg(feature = "simulator")]
@@ -278,6 +300,7 @@ fn exit_code(outcome: Result<Outcome, RunError>) -> u8 {
             error!(code = "run-failed", "{}", crate::attest::chain(&error));
             match error {
                 RunError::Start(error) => error.code(),
+                RunError::ConfigMaps => EXIT_USAGE,
                 _ => EXIT_OS,
             }
         }

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, io, path::Path, sync::Arc, time::Duration};
 
 use countersign_protocol::{
     Destination,
@@ -23,6 +23,7 @@ use crate::{
     kms::ProxyIssuer,
     local::{LocalProxy, LocalProxyLimits},
     manifest::{Manifest, ProxyEntry},
+    peers::{PeersStartError, Service, config::Verifiers},
     pool::{Gateway, Pool},
     transparent::TransparentError,
     transport::Dial,
@@ -41,6 +42,8 @@ pub struct RunOptions {
     pub if_unattested: IfUnattested,
     /// Whether the rules hold, or are being learnt.
     pub enforcement: Enforcement,
+    /// The roots that peers' documents may lead to.
+    pub peer_roots: Verifiers,
     /// Ingress, health and log.
     pub inside: Inside,
 }
@@ -81,7 +84,17 @@ pub async fn run(
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
     let (gated, statuses, issuers) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
-    let egress = Arc::new(Egress::new(policy, gated, outer).with_enforcement(options.enforcement));
+    let peers = match manifest.peers.is_empty() && manifest.peer_ports.is_empty() {
+        true => None,
+        false => Some(start_peers(&device, options.peer_roots, manifest.config_maps.as_deref(), &stop).await?),
+    };
+    let egress = Arc::new_cyclic(|way| {
+        let routes = peers.as_ref().map(|peers| peers.outbound(&manifest.peers, way)).unwrap_or_default();
+        Egress::new(policy, gated, outer).with_enforcement(options.enforcement).with_peers(routes)
+    });
+    if let Some(peers) = &peers {
+        peers.listen(&manifest.peer_ports, &options.inside.ingress).await.map_err(RunError::Peers)?;
+    }
     let listens: Vec<_> = manifest.ingress.iter().map(|entry| entry.listen_port).collect();
     options
         .transparent
@@ -115,6 +128,16 @@ pub async fn run(
         return Ok(Outcome::Unattested);
     }
     supervisor.run(application, proxy, variables).await.map(Outcome::Ended).map_err(RunError::Start)
+}
+
+async fn start_peers(
+    device: &Device,
+    roots: Verifiers,
+    config_maps: Option<&Path>,
+    stop: &CancellationToken,
+) -> Result<Service, RunError> {
+    let config_maps = config_maps.ok_or(RunError::ConfigMaps)?;
+    Service::start(device.clone(), roots, config_maps, stop).await.map_err(RunError::Peers)
 }
 
 /// Which pool leads to which destination.
@@ -193,6 +216,10 @@ pub enum RunError {
     Transparent(TransparentError),
     /// The KMS endpoint.
     Kms(KmsStartError),
+    /// The manifest has peers, and nobody said where their ConfigMaps are.
+    ConfigMaps,
+    /// Peers.
+    Peers(PeersStartError),
     /// The application.
     Start(StartError),
 }
@@ -209,6 +236,8 @@ impl fmt::Display for RunError {
             Self::Inside(_) => "what the enclave offers to the outside was not started",
             Self::Transparent(_) => "the transparent mode did not start",
             Self::Kms(_) => "the local KMS was not started",
+            Self::ConfigMaps => "the manifest has peers: add --config-maps DIR, where DIR/NAME/peer.yaml says who each is",
+            Self::Peers(_) => "peers are not served",
             Self::Start(_) => "the application was not started",
         })
     }
@@ -219,7 +248,8 @@ impl std::error::Error for RunError {
         match self {
             Self::Signals(why) | Self::Listen(why) => Some(why),
             Self::Policy(why) => Some(why),
-            Self::Random => None,
+            Self::Random | Self::ConfigMaps => None,
+            Self::Peers(why) => Some(why),
             Self::Key(why) => Some(why),
             Self::Tls(why) => Some(why),
             Self::Inside(why) => Some(why),

@@ -7,7 +7,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
-use crate::{pool::Tunnel, relay::Side, transport::Stream};
+use crate::{peers::Channel, pool::Tunnel, relay::Side, transport::Stream};
 
 /// An open way to a destination.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub enum Connection {
     Tunnel(Tunnel),
     /// A plain byte stream, direct or through the host half.
     Plain(Stream),
+    /// To a peer enclave, over one of the others; ends with the peer's proof.
+    Peer(Box<Channel<Connection>>),
 }
 
 impl Connection {
@@ -24,6 +26,7 @@ impl Connection {
         match self {
             Self::Tunnel(tunnel) => Some(tunnel.cut()),
             Self::Plain(_) => None,
+            Self::Peer(channel) => Some(channel.cut()),
         }
     }
 }
@@ -33,6 +36,7 @@ impl Side for Connection {
         match self {
             Self::Tunnel(tunnel) => tunnel.keep_alive(),
             Self::Plain(stream) => stream.keep_alive(),
+            Self::Peer(channel) => channel.keep_alive(),
         }
     }
 
@@ -40,6 +44,7 @@ impl Side for Connection {
         match self {
             Self::Tunnel(tunnel) => tunnel.abort(),
             Self::Plain(stream) => stream.abort(),
+            Self::Peer(channel) => channel.abort(),
         }
     }
 
@@ -47,6 +52,7 @@ impl Side for Connection {
         match self {
             Self::Tunnel(tunnel) => tunnel.is_gone(),
             Self::Plain(stream) => stream.is_gone(),
+            Self::Peer(channel) => channel.is_gone(),
         }
     }
 }
@@ -56,6 +62,7 @@ macro_rules! delegate {
         match $self.get_mut() {
             Connection::Tunnel($way) => $call,
             Connection::Plain($way) => $call,
+            Connection::Peer($way) => $call,
         }
     };
 }
@@ -83,6 +90,7 @@ impl AsyncWrite for Connection {
         match self {
             Self::Tunnel(tunnel) => tunnel.is_write_vectored(),
             Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Peer(channel) => channel.is_write_vectored(),
         }
     }
 

@@ -2,7 +2,7 @@ use std::fmt;
 
 use countersign_protocol::{Destination, Problem, egress::Denial};
 
-use crate::{pool::OpenError, transport::DialError};
+use crate::{peers::PeerError, pool::OpenError, transport::DialError};
 
 /// Why nothing was opened.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub enum EgressError {
     Host(Problem),
     /// The host half did not answer in time.
     Deadline,
+    /// No channel to a peer enclave.
+    Peer(PeerError),
 }
 
 impl EgressError {
@@ -41,6 +43,7 @@ impl fmt::Display for EgressError {
             Self::NoAddress => f.write_str("the name has no address"),
             Self::Host(problem) => write!(f, "the host half refused: {}", problem.detail),
             Self::Deadline => f.write_str("the host half did not answer in time"),
+            Self::Peer(why) => why.fmt(f),
         }
     }
 }
@@ -50,6 +53,7 @@ impl std::error::Error for EgressError {
         match self {
             Self::Gated(why) => why.source(),
             Self::Dial(why) => why.source(),
+            Self::Peer(why) => why.source(),
             _ => None,
         }
     }

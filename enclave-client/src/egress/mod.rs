@@ -2,7 +2,8 @@
 //! endpoint) asks here, and nothing else dials for the application.
 //!
 //! ```text
-//!   Destination ──► EgressPolicy::judge ──► gated?  pool/ (through the public proxy)
+//!   Destination ──► EgressPolicy::judge ──► peer?   peers/ (attested TLS, over one of the ways below)
+//!                                     └──► gated?  pool/ (through the public proxy)
 //!                                     └──► outer:   resolve, judge_address, dial that very address
 //!                                            Direct      this machine has a network
 //!                                            Host(link)  the host half carries the bytes
@@ -18,7 +19,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use countersign_protocol::{Destination, egress::EgressPolicy};
 
-use crate::pool::Pool;
+use crate::{peers::Outbound, pool::Pool};
 
 pub use connection::Connection;
 pub use error::EgressError;
@@ -29,6 +30,7 @@ pub use learn::{Enforcement, Recorder};
 pub struct Egress {
     policy: EgressPolicy,
     gated: HashMap<Destination, Arc<Pool>>,
+    peers: HashMap<Destination, Arc<Outbound>>,
     outer: Outer,
     enforcement: Enforcement,
 }
@@ -45,7 +47,13 @@ pub enum Outer {
 impl Egress {
     /// The gated destinations must be allowed by the policy too: it is asked first.
     pub fn new(policy: EgressPolicy, gated: HashMap<Destination, Arc<Pool>>, outer: Outer) -> Self {
-        Self { policy, gated, outer, enforcement: Enforcement::Enforce }
+        Self { policy, gated, peers: HashMap::new(), outer, enforcement: Enforcement::Enforce }
+    }
+
+    /// The same, with destinations that are peer enclaves. They too must be allowed by the policy.
+    #[must_use]
+    pub fn with_peers(self, peers: HashMap<Destination, Arc<Outbound>>) -> Self {
+        Self { peers, ..self }
     }
 
     /// The same, with rules that hold or are being learnt.
@@ -72,6 +80,15 @@ impl Egress {
         self.enforcement
             .settle(destination, self.policy.judge(destination))
             .map_err(|denial| EgressError::denied(destination, &denial))?;
+        if let Some(peer) = self.peers.get(destination) {
+            let channel = peer.open().await.map_err(EgressError::Peer)?;
+            return Ok(Connection::Peer(Box::new(channel)));
+        }
+        self.reach(destination).await
+    }
+
+    /// The bytes' way to a destination that the policy let pass: what a peer's TLS runs over.
+    pub(crate) async fn reach(&self, destination: &Destination) -> Result<Connection, EgressError> {
         if let Some(pool) = self.gated.get(destination) {
             return pool.open(destination).await.map(Connection::Tunnel).map_err(EgressError::Gated);
         }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// How often something may be done: a token bucket.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     every: Duration,
     burst: u32,
     /// When the bucket is full again if nothing more is taken (generic cell rate algorithm).
@@ -16,12 +16,12 @@ pub(super) struct Budget {
 
 impl Budget {
     /// One token each `every`, at most `burst` kept.
-    pub(super) fn new(every: Duration, burst: u32) -> Self {
+    pub(crate) fn new(every: Duration, burst: u32) -> Self {
         Self { every, burst, full_at: Mutex::new(Instant::now()) }
     }
 
     /// Takes a token at `now`, if there is one.
-    pub(super) fn take(&self, now: Instant) -> bool {
+    pub(crate) fn take(&self, now: Instant) -> bool {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let next = (*full_at).max(now) + self.every;
         let allowed = next.duration_since(now) <= self.every * self.burst;

@@ -103,7 +103,7 @@ async fn next_request(
 ///
 /// # Errors
 /// It does not listen there, or not in time.
-pub(super) async fn connect(port: u16) -> io::Result<Stream> {
+pub(crate) async fn connect(port: u16) -> io::Result<Stream> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let stream = timeout(CONNECT_DEADLINE, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
@@ -111,7 +111,7 @@ pub(super) async fn connect(port: u16) -> io::Result<Stream> {
 }
 
 /// Ends a connection in order, as far as the other end lets us.
-pub(super) async fn close<S: AsyncWrite + Unpin>(stream: &mut S) {
+pub(crate) async fn close<S: AsyncWrite + Unpin>(stream: &mut S) {
     // The other end may be gone already; then nobody misses it.
     let _ = timeout(CLOSE_DEADLINE, stream.shutdown()).await;
 }

@@ -14,8 +14,8 @@
 //! `docs/ingress.md` tells callers how to verify an attested port.
 
 mod attestation;
-mod budget;
-mod carry;
+pub(crate) mod budget;
+pub(crate) mod carry;
 mod door;
 mod error;
 mod files;
@@ -23,7 +23,7 @@ mod listen;
 mod outside;
 mod sniff;
 mod tls;
-mod waiting;
+pub(crate) mod waiting;
 
 use std::{sync::Arc, time::Duration};
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// waiting out: an honest handshake needs two round trips, so it is through
 /// long before a flood has turned the whole room over.
 #[derive(Debug)]
-pub(super) struct WaitingRoom {
+pub(crate) struct WaitingRoom {
     size: usize,
     seats: Mutex<Seats>,
 }
@@ -25,12 +25,12 @@ struct Seats {
 
 impl WaitingRoom {
     /// A room of `size` seats, at least one.
-    pub(super) fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize) -> Self {
         Self { size: size.max(1), seats: Mutex::default() }
     }
 
     /// A seat, at once. Dropping it leaves the room.
-    pub(super) fn enter(self: &Arc<Self>) -> Seat {
+    pub(crate) fn enter(self: &Arc<Self>) -> Seat {
         let pushed_out = CancellationToken::new();
         let mut seats = self.seats();
         if seats.taken.len() >= self.size
@@ -52,7 +52,7 @@ impl WaitingRoom {
 
 /// A place in the room.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(crate) struct Seat {
     room: Arc<WaitingRoom>,
     number: u64,
     pushed_out: CancellationToken,
@@ -60,7 +60,7 @@ pub(super) struct Seat {
 
 impl Seat {
     /// Runs `work` unless the seat is needed for a newcomer first: then `None`.
-    pub(super) async fn keep_during<F: Future>(&self, work: F) -> Option<F::Output> {
+    pub(crate) async fn keep_during<F: Future>(&self, work: F) -> Option<F::Output> {
         self.pushed_out.run_until_cancelled(work).await
     }
 }

@@ -9,6 +9,7 @@ use super::{HeadError, content::ContentError, framing::FramingError, target::Tar
 use crate::{
     attest::{Trouble, chain},
     egress::EgressError,
+    peers::PeerError,
     pool::{OpenError, session_is_gone},
     random::request_id,
     transport::DialError,
@@ -146,6 +147,15 @@ pub(super) fn not_opened(error: &EgressError) -> Problem {
         EgressError::Dial(DialError::Connect { .. }) => known(ProblemCode::Unreachable),
         EgressError::Host(problem) => problem.clone(),
         EgressError::Deadline => local(504, "host-timeout", error.to_string()),
+        EgressError::Peer(PeerError::Unreachable(why)) => not_opened(why),
+        EgressError::Peer(why) => {
+            let status = match why {
+                PeerError::Deadline { .. } => 504,
+                PeerError::Config(_) | PeerError::Device(_) | PeerError::Stopping => 503,
+                _ => 502,
+            };
+            Problem { status, code: why.code(), detail: chain(why), request_id: request_id() }
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! What the manifest means.
 
-use std::num::NonZeroU16;
+use std::{num::NonZeroU16, path::PathBuf};
 
 use countersign_protocol::egress::{EgressPolicy, Rule};
 
 use super::{
-    Files, IngressEntry, KmsEntry, Mistake, PeerEntry, ProxyEntry, ingress,
+    Files, IngressEntry, KmsEntry, Mistake, PeerEntry, PeerPort, ProxyEntry, ingress,
     node::{At, Place},
     outbound::Connections,
-    raw,
+    peers, raw,
     rules::{self, Rules},
     words::DEFAULT_PROXY_PORT,
 };
@@ -24,8 +24,14 @@ pub struct Manifest {
     pub rules: Vec<Rule>,
     /// What may enter.
     pub ingress: Vec<IngressEntry>,
-    /// Peer enclaves. No rule allows them, and one denies each: see `docs/manifest.md`.
+    /// Peer enclaves that may be called. One whose configuration nothing pins is not here: a rule denies it.
     pub peers: Vec<PeerEntry>,
+    /// Where peer enclaves call.
+    pub peer_ports: Vec<PeerPort>,
+    /// Where ConfigMaps are mounted, where somebody said it.
+    pub config_maps: Option<PathBuf>,
+    /// What people call the enclave.
+    pub name: Option<String>,
     /// The local KMS endpoint.
     pub kms: Option<KmsEntry>,
     /// What is in order and yet does not do what its words say, in the order of the file:
@@ -56,6 +62,9 @@ pub(super) fn check(raw: &raw::Manifest, files: &Files<'_>, mistakes: &mut Vec<M
         rules: rules.to_vec(),
         ingress: ingress::check(&raw.ingress, mistakes),
         peers,
+        peer_ports: peers::ports(&raw.peers, &raw.ingress, files, mistakes),
+        config_maps: None,
+        name: raw.name.clone(),
         kms,
         warnings,
     }

@@ -61,7 +61,7 @@ fn look_up(map: &raw::ConfigMap, files: &Files<'_>) -> Result<String, Mistake> {
 }
 
 /// What Kubernetes allows for names and keys; nothing that leads out of the directory.
-fn is_file_name(text: &str) -> bool {
+pub(super) fn is_file_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=253).contains(&text.len()) && text.bytes().all(allowed) && text != "." && text != ".."
 }

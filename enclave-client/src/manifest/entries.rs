@@ -2,7 +2,7 @@ use std::{num::NonZeroU16, path::PathBuf};
 
 use countersign_protocol::{Destination, Host, Interval};
 
-use crate::{tls::Anchors, transport::Dial};
+use crate::{peers::config::Pin, tls::Anchors, transport::Dial};
 
 /// One proxy: one attestation loop, one pool.
 #[derive(Clone, Debug)]
@@ -51,11 +51,35 @@ pub enum IngressTls {
     },
 }
 
-/// A peer enclave.
+/// A peer enclave that is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerEntry {
     /// Where it is reached.
     pub destination: Destination,
-    /// The ConfigMap that holds its measurements.
+    /// Who it may be.
+    pub source: PeerSource,
+    /// How often both ends prove themselves again.
+    pub interval: Interval,
+}
+
+/// A port where peer enclaves call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerPort {
+    /// Port on the parent and on vsock.
+    pub listen_port: NonZeroU16,
+    /// Where the application listens on the enclave's loopback.
+    pub application_port: NonZeroU16,
+    /// Who may call.
+    pub source: PeerSource,
+    /// How often both ends prove themselves again.
+    pub interval: Interval,
+}
+
+/// Where a peer's configuration is, and what is believed of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSource {
+    /// The ConfigMap: a directory of `--config-maps`.
     pub config_map: String,
+    /// Who signs it, or which file it is.
+    pub pin: Pin,
 }

@@ -21,6 +21,7 @@ mod mistake;
 mod nearest;
 mod node;
 mod outbound;
+mod peers;
 mod raw;
 mod rules;
 mod schema;
@@ -30,7 +31,7 @@ mod words;
 use std::{fs::File, io::Read, path::Path};
 
 pub use checked::Manifest;
-pub use entries::{IngressEntry, IngressTls, PeerEntry, ProxyEntry};
+pub use entries::{IngressEntry, IngressTls, PeerEntry, PeerPort, PeerSource, ProxyEntry};
 pub use kms::{CredentialsFrom, KmsEntry};
 pub use mistake::{ManifestError, Mistake};
 pub use schema::schema;
@@ -49,6 +50,7 @@ impl Manifest {
         let files =
             Files { beside: &beside, config_maps: config_maps.map(|_| &in_config_map as &ReadFile<'_>) };
         let mut manifest = Self::parse_with(&text, &files)?;
+        manifest.config_maps = config_maps.map(Path::to_owned);
         for entry in &mut manifest.ingress {
             if let IngressTls::Files { certificate, key } = &mut entry.tls {
                 *certificate = directory.join(&*certificate);

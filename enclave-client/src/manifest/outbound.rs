@@ -9,10 +9,11 @@ use countersign_protocol::{
 };
 
 use super::{
-    Files, Mistake, PeerEntry, ProxyEntry,
+    Files, Mistake, PeerEntry, PeerSource, ProxyEntry,
     checked::{parsed, port},
     config_map,
     node::Place,
+    peers::{self, NO_PIN, Pinned},
     raw::{self, Fqdn, OutboundKind},
     rules::Written,
 };
@@ -41,7 +42,10 @@ struct Named {
 enum Way {
     Direct,
     Proxy(Key, Interval),
-    Peer(String),
+    /// With the key of the proxy that its bytes go through.
+    Peer(PeerSource, Interval, Option<Key>),
+    /// A peer that nothing says the truth about.
+    UnpinnedPeer,
 }
 
 /// What makes two connections go through the same proxy.
@@ -54,9 +58,7 @@ impl Connections {
         let (way, proxy) = match &raw.kind {
             OutboundKind::Unknown => return,
             OutboundKind::Default => (Some(Way::Direct), None),
-            OutboundKind::Enclave { config_map } => {
-                (config_map.as_ref().map(|name| Way::Peer(name.value.clone())), None)
-            }
+            OutboundKind::Enclave(peer) => Self::peer(raw, peer, files, mistakes),
             OutboundKind::Proxy(proxy) => match ProxyEntry::check(raw, proxy, files, mistakes) {
                 Some((key, entry)) => (Some(Way::Proxy(key, entry.interval)), Some(entry)),
                 None => (None, None),
@@ -82,8 +84,40 @@ impl Connections {
         self.allow(raw, &destination, &way);
         match (way, proxy) {
             (Way::Proxy(key, _), Some(entry)) => self.add_proxy(key, entry, destination),
-            (Way::Peer(config_map), _) => self.peers.push(PeerEntry { destination, config_map }),
+            (Way::Peer(source, interval, key), entry) => {
+                self.peers.push(PeerEntry { destination: destination.clone(), source, interval });
+                if let (Some(key), Some(entry)) = (key, entry) {
+                    self.add_proxy(key, entry, destination);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// A peer, and the proxy that its bytes go through where it names one.
+    fn peer(
+        raw: &raw::Outbound,
+        peer: &raw::Peer,
+        files: &Files<'_>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> (Option<Way>, Option<ProxyEntry>) {
+        let raw::Peer { config, proxy } = peer;
+        let source = match peers::check(config, files, mistakes) {
+            None => return (None, None),
+            Some(Pinned::ByNothing) => return (Some(Way::UnpinnedPeer), None),
+            Some(Pinned::By(source)) => source,
+        };
+        let interval = peers::interval(config);
+        if proxy.url.is_none() {
+            if let Some(place) = proxy.without_url() {
+                let message = "is about a proxy, and this entry has no proxyUrl";
+                mistakes.push(place.mistake(&raw.path, message));
+            }
+            return (Some(Way::Peer(source, interval, None)), None);
+        }
+        match ProxyEntry::check(raw, proxy, files, mistakes) {
+            Some((key, entry)) => (Some(Way::Peer(source, interval, Some(key))), Some(entry)),
+            None => (None, None),
         }
     }
 
@@ -102,17 +136,17 @@ impl Connections {
         }
     }
 
-    /// A peer is denied, so that no pattern of `egress.allow` lets anybody take an unattested way to it.
+    /// A peer that nothing pins is denied, so that no pattern of `egress.allow` lets anybody take an unattested way to it.
     fn allow(&mut self, raw: &raw::Outbound, destination: &Destination, way: &Way) {
         let written = Written { path: raw.path.clone(), place: raw.place };
         let (action, origin) = match way {
-            Way::Direct | Way::Proxy(..) => (Action::Allow, written.origin()),
-            Way::Peer(_) => (Action::Deny, format!("{}, {NO_PEERS}", written.origin()).into_boxed_str()),
+            Way::Direct | Way::Proxy(..) | Way::Peer(..) => (Action::Allow, written.origin()),
+            Way::UnpinnedPeer => (Action::Deny, format!("{}, {UNPINNED}", written.origin()).into_boxed_str()),
         };
         let Some(target) = target(destination.host()) else { return };
         let rule = Rule { action, target, ports: destination.port().into(), origin };
-        if matches!(way, Way::Peer(_)) {
-            let message = format!("{destination} cannot be reached: {NO_PEERS}");
+        if matches!(way, Way::UnpinnedPeer) {
+            let message = format!("{destination} cannot be reached: {NO_PIN}");
             self.warnings.push(raw.place.mistake(&raw.path, message));
         }
         self.rules.push((written, destination.clone(), rule));
@@ -216,7 +250,7 @@ fn proxy_url(url: &str) -> Result<Destination, String> {
     text.parse::<Destination>().map_err(|why| format!("expected https://host or https://host:port: {why}"))
 }
 
-/// Said of every connection to a peer.
-const NO_PEERS: &str = "a peer enclave, and this version serves no peers";
+/// Said of every connection to such a peer.
+const UNPINNED: &str = "a peer enclave whose configuration nothing pins";
 
 const HTTPS_PORT: u16 = 443;

@@ -14,6 +14,8 @@ pub(super) struct Manifest {
     pub(super) outbound: Vec<Outbound>,
     pub(super) egress: Egress,
     pub(super) ingress: Vec<Ingress>,
+    pub(super) peers: Vec<PeerPort>,
+    pub(super) name: Option<String>,
     pub(super) kms: Option<KmsProxy>,
     /// Words that ask for something which this version does not do, with what that means.
     pub(super) without_effect: Vec<Mistake>,
@@ -53,11 +55,33 @@ pub(super) struct Outbound {
 pub(super) enum OutboundKind {
     Default,
     Proxy(Box<Proxy>),
-    Enclave {
-        config_map: Option<At<String>>,
-    },
+    Enclave(Box<Peer>),
     /// It was noted as wrong.
     Unknown,
+}
+
+pub(super) struct Peer {
+    pub(super) config: PeerConfig,
+    /// Where its bytes go through the public proxy.
+    pub(super) proxy: Proxy,
+}
+
+/// Which configuration, and what is believed of it.
+pub(super) struct PeerConfig {
+    pub(super) path: String,
+    pub(super) place: Place,
+    pub(super) config_map: Option<At<String>>,
+    pub(super) signer: Option<At<String>>,
+    pub(super) signer_file: Option<At<String>>,
+    pub(super) sha256: Option<At<String>>,
+    pub(super) interval: Option<At<u64>>,
+}
+
+pub(super) struct PeerPort {
+    pub(super) path: String,
+    pub(super) listen_port: Option<At<u64>>,
+    pub(super) application_port: Option<At<u64>>,
+    pub(super) config: PeerConfig,
 }
 
 pub(super) struct Proxy {
@@ -128,10 +152,13 @@ impl Manifest {
             deny: egress.texts("deny"),
         });
         let ingress = top.list("ingress").iter().enumerate();
+        let peers = top.list("peers").iter().enumerate();
         Self {
             outbound,
             egress,
             ingress: ingress.filter_map(|(index, item)| Ingress::read(item, index)).collect(),
+            peers: peers.filter_map(|(index, item)| PeerPort::read(item, index)).collect(),
+            name: top.text("name").map(|name| name.value),
             kms: top.map("kms_proxy").map(|kms| KmsProxy::read(&kms)),
             without_effect: without_effect(&top),
         }
@@ -211,7 +238,10 @@ impl Outbound {
             None if fields.node("type").is_some() => OutboundKind::Unknown,
             None | Some("default") => OutboundKind::Default,
             Some("proxy") => OutboundKind::Proxy(Box::new(Proxy::read(&fields))),
-            Some("enclave") => OutboundKind::Enclave { config_map: fields.text("configMap") },
+            Some("enclave") => OutboundKind::Enclave(Box::new(Peer {
+                config: PeerConfig::read(&fields),
+                proxy: Proxy::read(&fields),
+            })),
             Some(_) => OutboundKind::Unknown,
         };
         Some(Self {
@@ -221,6 +251,32 @@ impl Outbound {
             fqdn: Fqdn::read(&fields),
             port: fields.number("port"),
             redirects: fields.truth("redirects"),
+            path: fields.path,
+        })
+    }
+}
+
+impl PeerConfig {
+    fn read(fields: &Fields<'_>) -> Self {
+        Self {
+            path: fields.path.clone(),
+            place: fields.place,
+            config_map: fields.text("configMap"),
+            signer: fields.text("configSigner"),
+            signer_file: fields.text("configSignerFile"),
+            sha256: fields.text("configSha256"),
+            interval: fields.number("peerAttestationIntervalSeconds"),
+        }
+    }
+}
+
+impl PeerPort {
+    fn read(item: &At<Node>, index: usize) -> Option<Self> {
+        let fields = Fields::of(item, format!("peers[{index}]"), &words::PEER_PORT)?;
+        Some(Self {
+            listen_port: fields.number("listenPort"),
+            application_port: fields.number("applicationPort"),
+            config: PeerConfig::read(&fields),
             path: fields.path,
         })
     }
@@ -240,6 +296,17 @@ impl Proxy {
             anchor_file: fields.text("proxyAnchorFile"),
             transport: transport.unwrap_or_default(),
         }
+    }
+}
+
+impl Proxy {
+    /// Where something stands that means nothing without `proxyUrl`.
+    pub(super) fn without_url(&self) -> Option<Place> {
+        let Self { url: _, attestation_port, interval, anchor, anchor_file, transport } = self;
+        let numbers = [attestation_port, interval].into_iter().flatten().map(|number| number.place);
+        let Transport { attestation, gateway } = transport;
+        let texts = [anchor, anchor_file, attestation, gateway].into_iter().flatten().map(|text| text.place);
+        numbers.chain(texts).next()
     }
 }
 

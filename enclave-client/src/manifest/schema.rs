@@ -101,9 +101,9 @@ fn choice(table: &Table, set: &[&str]) -> Value {
 fn for_type(table: &'static Table, word: &'static str, default: &str) -> Value {
     let fields = || table.fields.iter();
     let required: Vec<_> =
-        fields().filter(|field| field.need == Need::RequiredOf(word)).map(|f| f.name).collect();
+        fields().filter(|field| is_required_of(field, word)).map(|f| f.name).collect();
     let others = fields().filter(|field| match field.need {
-        Need::Of(of) | Need::RequiredOf(of) => of != word,
+        Need::Of(of) | Need::RequiredOf(of) => !of.contains(&word),
         Need::Optional | Need::NeverEmpty | Need::Required => false,
     });
     let mut condition = json!({"properties": {TYPE: {"const": word}}});
@@ -113,6 +113,10 @@ fn for_type(table: &'static Table, word: &'static str, default: &str) -> Value {
         condition.insert("required".to_owned(), json!([TYPE]));
     }
     json!({"if": condition, "then": {"required": required, "not": {"anyOf": requires(others.map(|f| &f.name))}}})
+}
+
+fn is_required_of(field: &Field, word: &str) -> bool {
+    matches!(field.need, Need::RequiredOf([first, ..]) if *first == word)
 }
 
 /// `version`, or OBLV's words and none of Enclaver's.

@@ -53,10 +53,10 @@ pub(super) enum Need {
     /// May be absent, and is a mistake where nothing stands behind it: that would mean something weaker.
     NeverEmpty,
     Required,
-    /// Only in an entry of this `type`.
-    Of(&'static str),
-    /// The same, and there it must.
-    RequiredOf(&'static str),
+    /// Only in an entry of one of these `type`s.
+    Of(&'static [&'static str]),
+    /// The same, and in one of the first it must.
+    RequiredOf(&'static [&'static str]),
 }
 
 /// Whose word it is.
@@ -124,13 +124,13 @@ impl Table {
                 continue;
             };
             if let (Need::Of(right) | Need::RequiredOf(right), Some(is)) = (field.need, kind)
-                && right != is
+                && !right.contains(&is)
             {
                 let found_type = match entries.iter().any(|(name, _)| name.value == TYPE) {
                     true => format!("this entry is of type {is}"),
                     false => "this entry has no type".to_owned(),
                 };
-                found.push(name.place.mistake(path, format!("belongs to type {right}, and {found_type}")));
+                found.push(name.place.mistake(path, format!("belongs to type {}, and {found_type}", either(right))));
                 continue;
             }
             if !(matches!(node.value, Node::Null) && field.may_be_empty()) {
@@ -141,7 +141,7 @@ impl Table {
         for field in self.fields.iter().filter(|field| !stands(field.name)) {
             let message = match field.need {
                 Need::Required => "is missing".to_owned(),
-                Need::RequiredOf(right) if kind == Some(right) => {
+                Need::RequiredOf([right, ..]) if kind == Some(right) => {
                     format!("is missing, type {right} needs it")
                 }
                 _ => continue,

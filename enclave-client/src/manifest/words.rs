@@ -43,6 +43,12 @@ pub(super) static TOP: Table = Table {
             Enclaver,
             "Ports that are reachable from outside.",
         ),
+        Field::new(
+            "peers",
+            Kind::List(&Kind::Map(&PEER_PORT)),
+            Ours,
+            "Ports where other enclaves call, through attested mutual TLS.",
+        ),
         Field::new("kms_proxy", Kind::Map(&KMS_PROXY), Enclaver, "The KMS endpoint inside the enclave."),
         Field::new("name", Kind::Text, Enclaver, "Name of the enclave, for people.")
             .effect(Effect::Elsewhere),
@@ -104,9 +110,9 @@ pub(super) static OUTBOUND: Table = Table {
         .need(Required),
         Field::new("port", PORT, Oblv, "The destination's port.").need(Required),
         Field::new("proxyUrl", Kind::Text, Oblv, "The attestation proxy: https://host or https://host:port.")
-            .need(RequiredOf("proxy")),
+            .need(RequiredOf(PROXIED)),
         Field::new("attestationPort", PORT, Oblv, "The proxy's attestation port.")
-            .need(Of("proxy"))
+            .need(Of(PROXIED))
             .default(Default::Number(wire::ATTESTATION_PORT as u64)),
         Field::new(
             "proxyAttestationIntervalSeconds",
@@ -114,7 +120,7 @@ pub(super) static OUTBOUND: Table = Table {
             Oblv,
             "How often to attest again.",
         )
-        .need(Of("proxy"))
+        .need(Of(PROXIED))
         .default(Default::Number(15)),
         Field::new(
             "proxyAnchor",
@@ -122,16 +128,16 @@ pub(super) static OUTBOUND: Table = Table {
             Ours,
             "PEM certificates that the proxy's must chain to, and no others.",
         )
-        .need(Of("proxy")),
+        .need(Of(PROXIED)),
         Field::new("proxyAnchorFile", Kind::Text, Ours, "The same, from a file beside the manifest.")
-            .need(Of("proxy")),
+            .need(Of(PROXIED)),
         Field::new(
             "transport",
             Kind::Either(&Kind::Word(&["tcp"]), &TRANSPORT),
             Ours,
             "How to reach the proxy's two ports, where TCP is not the way.",
         )
-        .need(Of("proxy"))
+        .need(Of(PROXIED))
         .default(Default::Word("tcp")),
         Field::new(
             "configMap",
@@ -139,10 +145,52 @@ pub(super) static OUTBOUND: Table = Table {
             Oblv,
             "Name of the ConfigMap with the peer enclave's configuration.",
         )
-        .need(RequiredOf("enclave")),
+        .need(RequiredOf(&["enclave"])),
+        SIGNER.need(Of(&["enclave"])),
+        SIGNER_FILE.need(Of(&["enclave"])),
+        SHA256.need(Of(&["enclave"])),
+        PEER_INTERVAL.need(Of(&["enclave"])),
         Field::new("redirects", Kind::Truth, Oblv, "Older form. Grants nothing: list what is redirected to."),
         Field::new("tls", Kind::Truth, Oblv, "Older form. The application's own TLS passes unchanged.")
             .effect(Effect::Elsewhere),
+    ],
+};
+
+/// Whose bytes can go through the public proxy: an entry of the second type needs no proxy.
+const PROXIED: &[&str] = &["proxy", "enclave"];
+
+const SIGNER: Field = Field::new(
+    "configSigner",
+    Kind::Text,
+    Ours,
+    "PEM public key (Ed25519 or P-256) of whoever signs the peer's configuration.",
+);
+
+const SIGNER_FILE: Field =
+    Field::new("configSignerFile", Kind::Text, Ours, "The same, from a file beside the manifest.");
+
+const SHA256: Field =
+    Field::new("configSha256", Kind::Text, Ours, "SHA-256 of the peer's configuration, instead of a signer.");
+
+const PEER_INTERVAL: Field = Field::new(
+    "peerAttestationIntervalSeconds",
+    Kind::Number { min: 15, max: 300 },
+    Ours,
+    "How often both ends prove themselves again.",
+)
+.default(Default::Number(15));
+
+pub(super) static PEER_PORT: Table = Table {
+    doc: "A port where peers call. The host half carries it as it does a port of ingress.",
+    one_of: &[],
+    fields: &[
+        Field::new("listenPort", PORT, Ours, "The port outside.").need(Required),
+        Field::new("applicationPort", PORT, Ours, "Where the application listens on loopback; listenPort if absent."),
+        Field::new("configMap", Kind::Text, Ours, "Name of the ConfigMap that says who may call.").need(Required),
+        SIGNER,
+        SIGNER_FILE,
+        SHA256,
+        PEER_INTERVAL,
     ],
 };
 

@@ -1,0 +1,273 @@
+//! A port where peers call, in front of one of the application's.
+
+use std::{
+    io,
+    num::NonZeroU16,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use countersign_protocol::peer::Opening;
+use tokio::{
+    io::AsyncReadExt,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout},
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    Channel, Judge, Own, PeerError, Permit, Proof, ProtocolFault, Proven, Secured, Site, exchange, frames,
+};
+use crate::{
+    attest::{Backoff, chain},
+    ingress::{
+        budget::Budget,
+        carry,
+        waiting::{Seat, WaitingRoom},
+    },
+    random::Fraction,
+    relay::{Early, End, Report, relay},
+    transport::{Listener, Stream},
+};
+
+/// The bounds of all such ports together.
+#[derive(Clone, Debug)]
+pub struct InboundLimits {
+    /// Connections that are carried or prove, at a time; the next one is closed.
+    connections: Arc<Semaphore>,
+    /// Those that have not proved anything yet; the next one pushes the oldest out.
+    waiting: Arc<WaitingRoom>,
+    /// Documents for strangers: the device serves one request at a time, and our own sessions need it too.
+    strangers: Arc<Budget>,
+}
+
+impl Default for InboundLimits {
+    fn default() -> Self {
+        Self {
+            connections: Arc::new(Semaphore::new(8192)),
+            waiting: Arc::new(WaitingRoom::new(512)),
+            strangers: Arc::new(Budget::new(EVERY, BURST)),
+        }
+    }
+}
+
+/// One port.
+pub struct Inbound {
+    application: NonZeroU16,
+    site: Arc<Site>,
+    own: Own,
+    limits: InboundLimits,
+    /// Whether the application took the last connection; its change is worth a line, each failure is not.
+    answers: AtomicBool,
+    complaints: Budget,
+}
+
+impl Inbound {
+    /// A port that leads to 127.0.0.1:`application`.
+    pub fn new(application: NonZeroU16, site: Arc<Site>, own: Own, limits: InboundLimits) -> Arc<Self> {
+        let complaints = Budget::new(COMPLAIN_EVERY, BURST);
+        Arc::new(Self { application, site, own, limits, answers: AtomicBool::new(true), complaints })
+    }
+
+    /// Serves until the program ends; every connection lives in a task of its own.
+    pub async fn serve(self: Arc<Self>, mut listener: Listener) {
+        let stop = self.own.stop.clone();
+        let mut backoff = Backoff::default();
+        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+            match accepted {
+                Ok(stream) => {
+                    backoff.reset();
+                    let (port, seat, stop) = (self.clone(), self.limits.waiting.enter(), stop.clone());
+                    tokio::spawn(async move { stop.run_until_cancelled(port.take(stream, seat)).await });
+                }
+                Err(why) => {
+                    // Out of descriptors, most likely: they come back when connections end.
+                    let pause = backoff.fail(Fraction::random());
+                    warn!(code = "peer-accept-failed", "accept failed, again in {pause:?}: {why}");
+                    stop.run_until_cancelled(sleep(pause)).await;
+                }
+            }
+        }
+    }
+
+    async fn take(&self, stream: Stream, seat: Seat) {
+        let site = self.site.name();
+        match seat.keep_during(self.open(stream)).await {
+            None => debug!(%site, "a caller that waited too long made room"),
+            Some(Err(why)) => self.complain(&why),
+            Some(Ok(Opened::Carry(channel, permit))) => {
+                drop(seat);
+                self.carry(channel, permit).await;
+            }
+            Some(Ok(Opened::Prove(link, proof, peer, permit))) => {
+                drop(seat);
+                let Proven { measurement, module_id, .. } = &*peer;
+                info!(
+                    code = "peer-proved", %site, peer = %proof.key(), module = %module_id, %measurement,
+                    lease = peer.lease.as_secs(), "both sides proved what they are"
+                );
+                if let Err(why) = self.keep(*link, proof, *peer).await {
+                    debug!(code = %why.code(), %site, "the connection that proves ended: {}", chain(&why));
+                }
+                drop(permit);
+            }
+        }
+    }
+
+    /// Up to the moment at which the caller holds a proof.
+    async fn open(&self, stream: Stream) -> Result<Opened, PeerError> {
+        let mut link = self.own.identity.accept(stream).await?;
+        let mut opening = [0];
+        let read = timeout(OPENING_DEADLINE, link.stream.read_exact(&mut opening)).await;
+        read.map_err(|_| PeerError::Deadline { deadline: OPENING_DEADLINE })?.map_err(PeerError::Tls)?;
+        let [byte] = opening;
+        let room = || {
+            let permit = self.limits.connections.clone().try_acquire_owned();
+            permit.map_err(|_| PeerError::Full { limit: self.limits.connections.available_permits() })
+        };
+        match Opening::from_byte(byte).ok_or(ProtocolFault::Opening { byte })? {
+            Opening::Carry => {
+                let proof = self.site.proof(&link.peer()).ok_or(ProtocolFault::UnknownKey)?;
+                let permit = self.site.admit(&proof)?;
+                Ok(Opened::Carry(Box::new(Channel::new(link, permit, None)), room()?))
+            }
+            Opening::Prove => {
+                let room = room()?;
+                let (proof, peer) = self.first_round(&mut link).await?;
+                Ok(Opened::Prove(Box::new(link), proof, Box::new(peer), room))
+            }
+        }
+    }
+
+    async fn first_round(&self, link: &mut Secured<Stream>) -> Result<(Arc<Proof>, Proven), PeerError> {
+        let challenged = exchange::within(OPENING_DEADLINE, frames::read(&mut link.stream)).await?;
+        let known = self.site.proof(&link.peer()).is_some();
+        let may = match self.site.verifier() {
+            Err(why) => Err(why),
+            Ok(_) if known || self.limits.strangers.take(Instant::now()) => Ok(()),
+            Ok(_) => Err(PeerError::TooOften),
+        };
+        if let Err(why) = may {
+            exchange::refuse(link, &why).await;
+            return Err(why);
+        }
+        self.round(link, &challenged).await
+    }
+
+    async fn round(
+        &self,
+        link: &mut Secured<Stream>,
+        challenged: &frames::Received,
+    ) -> Result<(Arc<Proof>, Proven), PeerError> {
+        let peer = exchange::answer(link, &self.own.device, &*self.site, challenged).await?;
+        self.own.time.note(peer.at);
+        let held = self.site.hold(link.peer(), &peer);
+        if let Err(why) = &held {
+            exchange::refuse(link, why).await;
+        }
+        Ok((held?, peer))
+    }
+
+    /// Answers each further round, until the caller leaves or is not served any more.
+    async fn keep(
+        &self,
+        mut link: Secured<Stream>,
+        mut proof: Arc<Proof>,
+        mut peer: Proven,
+    ) -> Result<(), PeerError> {
+        loop {
+            // Judged like a channel, and cut like one; it is no use of the proof.
+            let judged = self.site.admit(&proof);
+            let Permit { cut, .. } = match judged {
+                Ok(permit) => permit,
+                Err(why) => {
+                    exchange::refuse(&mut link, &why).await;
+                    return Err(why);
+                }
+            };
+            let patience = peer.lease.duration();
+            let challenged = tokio::select! {
+                () = cut.cancelled() => {
+                    let why = self.site.judge(&proof).err().unwrap_or(PeerError::Deadline { deadline: patience });
+                    exchange::refuse(&mut link, &why).await;
+                    return Err(why);
+                }
+                challenged = exchange::within(patience, frames::read(&mut link.stream)) => challenged?,
+            };
+            match self.round(&mut link, &challenged).await {
+                Ok((again, proven)) => (proof, peer) = (again, proven),
+                Err(why) => {
+                    if decided(&why) {
+                        self.site.forget(&proof);
+                    }
+                    return Err(why);
+                }
+            }
+        }
+    }
+
+    async fn carry(&self, channel: Box<Channel<Stream>>, _permit: OwnedSemaphorePermit) {
+        let mut channel = *channel;
+        let application = match carry::connect(self.application.get()).await {
+            Ok(application) => application,
+            Err(why) => {
+                self.note(Some(&why));
+                return carry::close(&mut channel).await;
+            }
+        };
+        self.note(None);
+        let cut = channel.cut().clone();
+        let Report { end, up, down } = relay(channel, application, Early::default(), Some(&cut)).await;
+        let site = self.site.name();
+        match end {
+            End::Cut => warn!(code = "peer-cut", %site, up, down, "a peer's connection was cut: it is not proved any more"),
+            other => debug!(%site, up, down, "a peer's connection ended: {other}"),
+        }
+    }
+
+    fn note(&self, why: Option<&io::Error>) {
+        if self.answers.swap(why.is_none(), Ordering::Relaxed) == why.is_none() {
+            return;
+        }
+        let port = self.application;
+        match why {
+            None => info!(code = "peer-application-back", "the application takes connections at 127.0.0.1:{port} again"),
+            Some(why) => warn!(
+                code = "peer-application-away",
+                "the application does not take connections at 127.0.0.1:{port}: {why}"
+            ),
+        }
+    }
+
+    /// Strangers are many, and must not fill the log.
+    fn complain(&self, why: &PeerError) {
+        if self.complaints.take(Instant::now()) {
+            warn!(code = %why.code(), site = %self.site.name(), "a caller is not served: {}", chain(why));
+        }
+    }
+}
+
+enum Opened {
+    Carry(Box<Channel<Stream>>, OwnedSemaphorePermit),
+    Prove(Box<Secured<Stream>>, Arc<Proof>, Box<Proven>, OwnedSemaphorePermit),
+}
+
+/// Whether the caller is known not to be who it must be; a connection that broke says nothing of that.
+fn decided(why: &PeerError) -> bool {
+    matches!(why, PeerError::Refused(_) | PeerError::OtherRoot | PeerError::RefusedByPeer(_))
+}
+
+/// For the first byte: the initiator may wait while somebody else of its side proves the same key.
+const OPENING_DEADLINE: Duration = Duration::from_secs(30);
+
+/// One document takes the NSM tens of milliseconds: strangers get about a third of its time.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// Strangers that come at once, after a quiet time: the pods of a roll-out.
+const BURST: u32 = 50;
+
+/// Between two lines about callers that are not served.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);

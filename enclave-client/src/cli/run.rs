@@ -72,14 +72,14 @@ pub async fn run(
     let proxy = local.address();
     let stop = CancellationToken::new();
     let _stop_at_return = stop.clone().drop_guard();
-    let host = options.host.half().map(Arc::new);
-    let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.to_string());
+    let host = options.host.half().map(HostLink::new);
+    let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.at().to_string());
     let rules = manifest.rules;
     let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
     let (gated, statuses) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
-    let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
+    let outer = host.map_or(Outer::Direct, Outer::Host);
     let egress = Arc::new(Egress::new(policy, gated, outer).with_enforcement(options.enforcement));
     let listens: Vec<_> = manifest.ingress.iter().map(|entry| entry.listen_port).collect();
     options
@@ -122,7 +122,7 @@ type Gated = HashMap<Destination, Arc<Pool>>;
 /// One keeper and one pool for each proxy.
 fn start_proxies(
     entries: Vec<ProxyEntry>,
-    host: Option<&Arc<Dial>>,
+    host: Option<&HostLink>,
     device: &Device,
     stop: &CancellationToken,
 ) -> Result<(Gated, Vec<watch::Receiver<Status>>), RunError> {

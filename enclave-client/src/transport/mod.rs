@@ -4,8 +4,10 @@ mod address;
 mod dial;
 mod listen;
 mod race;
+mod tcp;
 
 pub use address::{TransportError, parse_vsock};
 pub use dial::{Address, Dial, DialError, MAX_ADDRESSES, Stream};
 pub use listen::{Listen, Listener};
 pub use race::connect_first;
+pub(crate) use tcp::{set_local, set_remote};

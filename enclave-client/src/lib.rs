@@ -18,7 +18,7 @@
 //!
 //!   egress/host_link/ ══vsock══► host/ on the parent
 //!
-//!   key (K)   tls (1.3 only)   transport/ (TCP, UNIX, vsock)   relay   random   log: under all of them
+//!   key (K)   tls (1.3 only)   transport/ (TCP, UNIX, vsock)   relay   random   log, throttle: under all of them
 //! ```
 //!
 //! The library exists so that tests can drive its parts; the program is `main.rs`.
@@ -48,6 +48,7 @@ pub mod peers;
 pub mod pool;
 pub mod random;
 pub mod relay;
+mod throttle;
 pub mod tls;
 pub mod transparent;
 pub mod transport;

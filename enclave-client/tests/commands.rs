@@ -65,6 +65,19 @@ fn check_says_what_is_in_a_manifest() {
     assert_eq!(printed["rules"][8], "egress.deny[1] (line 4): deny 10.0.0.7");
 }
 
+/// As `run` does where the transparent mode listens beside the application.
+#[test]
+fn check_warns_of_a_port_that_two_want() {
+    let manifest = "version: v1\negress: { allow: ['a.example:8443', 'b.example:443'] }\ningress: [{ listen_port: 8443 }, { listen_port: 9000 }]\n";
+    let directory = Directory::new("twice", manifest);
+    let warning = "port 8443 stands in ingress and in an allow rule: the application must listen on 127.0.0.1, not on every address";
+    let text = format!("ok: 2 rules, 0 proxies, 1 warning\nm.yaml: warning: {warning}\n");
+    assert_eq!(directory.outcome(&["check", "--manifest", "m.yaml"]), (0, text));
+    let (code, printed) = directory.outcome(&["check", "--manifest", "m.yaml", "--output", "json"]);
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((code, &printed["warnings"]), (0, &json!([{"message": warning}])));
+}
+
 #[test]
 fn check_names_every_mistake() {
     let directory = Directory::new("mistakes", "version: v1\nnmae: x\negress:\n  alow: []\n");

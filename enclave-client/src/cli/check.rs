@@ -1,9 +1,12 @@
-use std::process::ExitCode;
+use std::{num::NonZeroU16, process::ExitCode};
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{EXIT_USAGE, ManifestArg, Output};
+use super::{
+    EXIT_USAGE, ManifestArg, Output,
+    transparent::{ports_wanted_twice, wanted_twice},
+};
 use crate::manifest::{Manifest, ManifestError, Mistake};
 
 #[derive(Debug, Args)]
@@ -31,17 +34,25 @@ impl CheckArgs {
             Err(error) => return self.manifest.lines(error),
         };
         let file = self.manifest.manifest.display();
+        let twice = ports_of(manifest);
         let counts = [
             count(manifest.rules.len(), "rule", "rules"),
             count(manifest.proxies.len(), "proxy", "proxies"),
-            count(manifest.warnings.len(), "warning", "warnings"),
+            count(manifest.warnings.len() + twice.len(), "warning", "warnings"),
         ];
         let summary = format!("ok: {}", counts.join(", "));
         let warning = |Mistake { line, column, path, message }: &Mistake| {
             format!("{file}:{line}:{column}: {path}: warning: {message}")
         };
-        std::iter::once(summary).chain(manifest.warnings.iter().map(warning)).collect()
+        let twice = twice.into_iter().map(|port| format!("{file}: warning: {}", wanted_twice(port)));
+        std::iter::once(summary).chain(manifest.warnings.iter().map(warning)).chain(twice).collect()
     }
+}
+
+/// Those that the transparent mode of an enclave would listen at beside the application.
+fn ports_of(manifest: &Manifest) -> Vec<NonZeroU16> {
+    let listens: Vec<_> = manifest.ingress.iter().map(|entry| entry.listen_port).collect();
+    ports_wanted_twice(&manifest.rules, &[], &listens)
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {
@@ -49,15 +60,19 @@ fn count(number: usize, one: &str, many: &str) -> String {
 }
 
 fn json(checked: &Result<Manifest, ManifestError>) -> Value {
-    let places = |places: &[Mistake]| places.iter().map(place).collect::<Vec<_>>();
+    let twice = |manifest: &Manifest| {
+        ports_of(manifest).into_iter().map(|port| json!({"message": wanted_twice(port)}))
+    };
     match checked {
         Ok(manifest) => json!({
             "ok": true,
             "rules": manifest.rules.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "proxies": manifest.proxies.iter().map(|proxy| proxy.name.to_string()).collect::<Vec<_>>(),
-            "warnings": places(&manifest.warnings),
+            "warnings": manifest.warnings.iter().map(place).chain(twice(manifest)).collect::<Vec<_>>(),
         }),
-        Err(ManifestError::Mistakes(mistakes)) => json!({"ok": false, "mistakes": places(mistakes)}),
+        Err(ManifestError::Mistakes(mistakes)) => {
+            json!({"ok": false, "mistakes": mistakes.iter().map(place).collect::<Vec<_>>()})
+        }
         Err(error) => json!({"ok": false, "mistakes": [{"message": crate::attest::chain(error)}]}),
     }
 }

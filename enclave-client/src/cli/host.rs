@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{EXIT_OS, EXIT_USAGE};
+use super::{EXIT_OS, EXIT_USAGE, runtime::runtime};
 use crate::{
     attest::chain,
     host::{Host, HostError, HostOptions, IngressRoute, Rules, names::SystemResolver},
@@ -98,7 +98,7 @@ impl HostArgs {
             }
         };
         raise_descriptors(&options);
-        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        let runtime = match runtime() {
             Ok(runtime) => runtime,
             Err(why) => {
                 error!(code = "os-failed", "no runtime: {why}");

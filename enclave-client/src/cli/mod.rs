@@ -8,6 +8,7 @@ mod inside;
 mod kms;
 mod learn;
 mod run;
+mod runtime;
 mod transparent;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
@@ -174,7 +175,7 @@ fn rules_in_force(manifest: &Manifest) -> Vec<Rule> {
 impl RunArgs {
     /// The exit code.
     fn execute(self, format: LogFormat, prepare: &Prepare<'_>) -> u8 {
-        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        let runtime = match runtime::runtime() {
             Ok(runtime) => runtime,
             Err(why) => {
                 log::init(format);

@@ -76,17 +76,19 @@ pub async fn run(
     let proxy = local.address();
     let stop = CancellationToken::new();
     let _stop_at_return = stop.clone().drop_guard();
-    let host = options.host.half().map(Arc::new);
-    let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.to_string());
+    let host = options.host.half().map(HostLink::new);
+    let way = host.as_ref().map_or_else(|| "direct".to_owned(), |half| half.at().to_string());
     let rules = manifest.rules;
     let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
     let (gated, statuses, issuers) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
-    let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
+    let outer = host.map_or(Outer::Direct, Outer::Host);
     let peers = match manifest.peers.is_empty() && manifest.peer_ports.is_empty() {
         true => None,
-        false => Some(start_peers(&device, options.peer_roots, manifest.config_maps.as_deref(), &stop).await?),
+        false => {
+            Some(start_peers(&device, options.peer_roots, manifest.config_maps.as_deref(), &stop).await?)
+        }
     };
     let egress = Arc::new_cyclic(|way| {
         let routes = peers.as_ref().map(|peers| peers.outbound(&manifest.peers, way)).unwrap_or_default();
@@ -146,7 +148,7 @@ type Gated = HashMap<Destination, Arc<Pool>>;
 /// One keeper and one pool for each proxy.
 fn start_proxies(
     entries: Vec<ProxyEntry>,
-    host: Option<&Arc<Dial>>,
+    host: Option<&HostLink>,
     device: &Device,
     stop: &CancellationToken,
 ) -> Result<(Gated, Vec<watch::Receiver<Status>>, Vec<ProxyIssuer>), RunError> {
@@ -236,7 +238,9 @@ impl fmt::Display for RunError {
             Self::Inside(_) => "what the enclave offers to the outside was not started",
             Self::Transparent(_) => "the transparent mode did not start",
             Self::Kms(_) => "the local KMS was not started",
-            Self::ConfigMaps => "the manifest has peers: add --config-maps DIR, where DIR/NAME/peer.yaml says who each is",
+            Self::ConfigMaps => {
+                "the manifest has peers: add --config-maps DIR, where DIR/NAME/peer.yaml says who each is"
+            }
             Self::Peers(_) => "peers are not served",
             Self::Start(_) => "the application was not started",
         })

@@ -54,6 +54,23 @@ enum ResolvConf {
     Leave,
 }
 
+/// The ports at which the application listens, and at which names are listened for too.
+pub(super) fn ports_wanted_twice(
+    rules: &[Rule],
+    more: &[NonZeroU16],
+    listens: &[NonZeroU16],
+) -> Vec<NonZeroU16> {
+    let ports = PortList::new(rules, more);
+    ports.ports().iter().copied().filter(|port| listens.contains(port)).collect()
+}
+
+/// What is to be done about one of them.
+pub(super) fn wanted_twice(port: NonZeroU16) -> String {
+    format!(
+        "port {port} stands in ingress and in an allow rule: the application must listen on 127.0.0.1, not on every address"
+    )
+}
+
 /// What leads out of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WayOut {
@@ -88,12 +105,9 @@ impl TransparentOptions {
             ResolvConf::Write => true,
             ResolvConf::Leave => false,
         };
-        for port in PortList::new(&rules, &self.transparent_port).ports() {
-            if way == Way::Listeners && listens.contains(port) {
-                warn!(
-                    code = "port-wanted-twice",
-                    "port {port} stands in ingress and in an allow rule: the application must listen on 127.0.0.1, not on every address",
-                );
+        if way == Way::Listeners {
+            for port in ports_wanted_twice(&rules, &self.transparent_port, listens) {
+                warn!(code = "port-wanted-twice", "{}", wanted_twice(port));
             }
         }
         match self

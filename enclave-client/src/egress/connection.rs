@@ -32,14 +32,6 @@ impl Connection {
 }
 
 impl Side for Connection {
-    fn keep_alive(&self) {
-        match self {
-            Self::Tunnel(tunnel) => tunnel.keep_alive(),
-            Self::Plain(stream) => stream.keep_alive(),
-            Self::Peer(channel) => channel.keep_alive(),
-        }
-    }
-
     fn abort(&self) {
         match self {
             Self::Tunnel(tunnel) => tunnel.abort(),

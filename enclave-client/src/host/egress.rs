@@ -19,6 +19,7 @@ use super::{
     door::Place,
     limit::{Beyond, OuterLimit},
     names::{self, Names, ResolveError},
+    refusals::Refusals,
     wire::{Accepted, Addresses, Answer, HostCode, MAX_HEAD, Request, RequestError},
 };
 use crate::{
@@ -31,6 +32,8 @@ use crate::{
 pub(super) struct EgressDesk {
     pub(super) names: Names,
     pub(super) limit: watch::Receiver<Arc<OuterLimit>>,
+    /// What is refused, in the log.
+    pub(super) refusals: Refusals,
     /// From then on nothing more is asked: who waits with a connection opened ahead is sent away.
     pub(super) stop: CancellationToken,
     /// Ends every connection that is left after the time to drain.
@@ -45,7 +48,7 @@ impl EgressDesk {
             let request = match self.stop.run_until_cancelled(read(&mut stream, &mut buffer)).await {
                 Some(Ok(Some(request))) => request,
                 Some(Ok(None)) | None => return,
-                Some(Err(problem)) => return refuse(stream, None, problem).await,
+                Some(Err(problem)) => return self.refuse(stream, None, problem).await,
             };
             match request {
                 Request::Resolve(destination) => match self.resolve(&destination).await {
@@ -54,7 +57,7 @@ impl EgressDesk {
                         let written = timeout(WRITE_DEADLINE, stream.write_all(&answer)).await;
                         let Ok(Ok(())) = written else { return };
                     }
-                    Err(problem) => return refuse(stream, Some(&destination), problem).await,
+                    Err(problem) => return self.refuse(stream, Some(&destination), problem).await,
                 },
                 Request::Connect { destination, accepted } => {
                     // Taken before the judgement: a limit that changes from here on is noticed.
@@ -66,12 +69,13 @@ impl EgressDesk {
                             self.carry(stream, upstream, way, early).await;
                             drop(place);
                         }
-                        Err(problem) => refuse(stream, Some(&destination), problem).await,
+                        Err(problem) => self.refuse(stream, Some(&destination), problem).await,
                     };
                 }
             }
         }
-        refuse(stream, None, problem(ProblemCode::BadRequest, "too many requests on one connection")).await;
+        let problem = problem(ProblemCode::BadRequest, "too many requests on one connection");
+        self.refuse(stream, None, problem).await;
     }
 
     async fn resolve(&self, destination: &Destination) -> Result<Answer, Problem> {
@@ -140,6 +144,20 @@ impl EgressDesk {
             }
         }
     }
+
+    /// Answers, and waits a moment for the enclave to read: closing on unread bytes
+    /// would take the answer with it.
+    pub(super) async fn refuse(&self, mut stream: Stream, to: Option<&Destination>, problem: Problem) {
+        self.refusals.tell(to, &problem);
+        let farewell = async {
+            stream.write_all(&Answer::Refused(problem).encode()).await?;
+            stream.shutdown().await?;
+            let mut unread = (&mut stream).take(MAX_UNREAD);
+            tokio::io::copy(&mut unread, &mut tokio::io::sink()).await
+        };
+        // It may be gone already; then nobody misses the answer.
+        let _ = timeout(WRITE_DEADLINE, farewell).await;
+    }
 }
 
 /// A connection that was let pass.
@@ -191,22 +209,6 @@ async fn read(stream: &mut Stream, buffer: &mut BytesMut) -> Result<Option<Reque
             }
         }
     }
-}
-
-/// Answers, and waits a moment for the enclave to read: closing on unread bytes
-/// would take the answer with it.
-pub(super) async fn refuse(mut stream: Stream, destination: Option<&Destination>, problem: Problem) {
-    let Problem { status, code, detail, request_id } = &problem;
-    let to = destination.map(Destination::to_string).unwrap_or_default();
-    warn!(destination = %to, status, %code, %request_id, "refused: {detail}");
-    let farewell = async {
-        stream.write_all(&Answer::Refused(problem).encode()).await?;
-        stream.shutdown().await?;
-        let mut unread = (&mut stream).take(MAX_UNREAD);
-        tokio::io::copy(&mut unread, &mut tokio::io::sink()).await
-    };
-    // It may be gone already; then nobody misses the answer.
-    let _ = timeout(WRITE_DEADLINE, farewell).await;
 }
 
 fn bad_request(why: &RequestError) -> Problem {

@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 use super::door::Place;
 use crate::{
     relay::{Early, End, Side, relay},
-    transport::{Address, Dial, Listener, Stream, TransportError},
+    transport::{Address, Dial, Listen, Listener, Stream, TransportError, set_remote},
 };
 
 /// One way in: a port of the parent machine, and where in the enclave it leads.
@@ -45,14 +45,14 @@ impl IngressRoute {
     /// # Errors
     /// What the system says.
     pub(super) async fn bind(&self) -> io::Result<Listener> {
-        if let Some(address) = self.address {
-            return TcpListener::bind((address, self.port.get())).await.map(Listener::Tcp);
-        }
         let port = self.port.get();
+        if let Some(address) = self.address {
+            return Listen::Tcp((address, port).into()).bind().await;
+        }
         // One socket for both families; where there is no IPv6, one for IPv4.
         match listen_on_both(port) {
             Err(why) if why.raw_os_error() == Some(NO_IPV6) => {
-                TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map(Listener::Tcp)
+                Listen::Tcp((Ipv4Addr::UNSPECIFIED, port).into()).bind().await
             }
             listener => listener.map(Listener::Tcp),
         }
@@ -64,6 +64,7 @@ fn listen_on_both(port: u16) -> io::Result<TcpListener> {
     socket.set_only_v6(false)?;
     socket.set_reuse_address(true)?;
     socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
+    set_remote(&socket)?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }

@@ -23,6 +23,7 @@ pub mod limit;
 mod logs;
 pub mod names;
 mod options;
+mod refusals;
 mod serve;
 pub mod wire;
 

@@ -17,6 +17,7 @@ use super::{
     limit::{LimitWatch, OuterLimit},
     logs,
     names::{Names, Resolver},
+    refusals::Refusals,
 };
 use crate::transport::{Address, Listen, Listener, Stream};
 
@@ -96,6 +97,7 @@ impl Host {
         let desk = EgressDesk {
             names: Names::new(resolver),
             limit: limit.clone(),
+            refusals: Refusals::default(),
             stop: stop.clone(),
             cut: cut.clone(),
         };
@@ -218,8 +220,9 @@ async fn serve_egress(door: Door, desk: EgressDesk, caller: Caller, most: usize)
     let turn_away = |stream: Stream, tasks: &TaskTracker| {
         // A few at a time are told why; whoever comes while they are being told is dropped.
         let Ok(place) = farewells.clone().try_acquire_owned() else { return };
+        let desk = desk.clone();
         tasks.spawn(async move {
-            egress::refuse(stream, None, egress::overloaded(most)).await;
+            desk.refuse(stream, None, egress::overloaded(most)).await;
             drop(place);
         });
     };

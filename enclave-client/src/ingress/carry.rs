@@ -18,7 +18,7 @@ use super::{
     sniff::{self, After, Verdict},
     tls::Attested,
 };
-use crate::transport::Stream;
+use crate::transport::{Stream, set_local};
 
 /// What became of the first bytes.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ async fn next_request(
 pub(crate) async fn connect(port: u16) -> io::Result<Stream> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let stream = timeout(CONNECT_DEADLINE, TcpStream::connect(address)).await??;
-    stream.set_nodelay(true)?;
+    set_local(&stream)?;
     Ok(Stream::Tcp(stream))
 }
 

@@ -23,10 +23,6 @@ impl Outside {
 }
 
 impl Side for Outside {
-    fn keep_alive(&self) {
-        self.stream.get_ref().0.keep_alive();
-    }
-
     /// No close_notify is sent, which is how TLS says "truncated" (RFC 8446 section 6.1).
     fn abort(&self) {
         self.stream.get_ref().0.abort();

@@ -1,4 +1,4 @@
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use countersign_protocol::{Destination, Problem};
@@ -42,7 +42,6 @@ impl Caller {
 
     /// Answers requests until one becomes a tunnel, or there are no more.
     async fn until_tunnel(&self, mut stream: TcpStream) -> Option<Tunnel> {
-        let _ = stream.set_nodelay(true);
         let mut buffer = BytesMut::new();
         let mut kept = None;
         let mut patience = self.head_deadline;
@@ -132,9 +131,9 @@ impl Tunnel {
         let Report { end, up, down } = relay(Stream::Tcp(stream), way, early, cut.as_ref()).await;
         match end {
             End::Finished => debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended"),
-            End::Near(_) | End::Far(_) => {
-                info!(%destination, code = "tunnel-broke", up, down, "tunnel broke: {end}")
-            }
+            // The application drops its own connections as it likes, and knows that it did.
+            End::Near(_) => debug!(%destination, code = "tunnel-dropped", up, down, "tunnel dropped: {end}"),
+            End::Far(_) => info!(%destination, code = "tunnel-broke", up, down, "tunnel broke: {end}"),
             End::Cut => {
                 warn!(%destination, code = "tunnel-cut", up, down, "tunnel cut: the session's lease lapsed")
             }
@@ -159,10 +158,8 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Opti
             return Ok(None);
         }
         buffer.reserve(READ);
-        match stream.try_read_buf(buffer) {
-            Ok(0) => return Ok(None),
-            Err(why) if why.kind() != io::ErrorKind::WouldBlock => return Ok(None),
-            _ => {}
+        if !matches!(stream.read_buf(buffer).await, Ok(1..)) {
+            return Ok(None);
         }
     }
 }

@@ -16,7 +16,10 @@ use super::{
     answer::{self, With},
     caller::{Caller, refuse},
 };
-use crate::{egress::Egress, transport::Setbacks};
+use crate::{
+    egress::Egress,
+    transport::{Setbacks, set_local},
+};
 
 /// Listeners on loopback, and only there.
 pub struct LocalProxy {
@@ -47,10 +50,10 @@ impl LocalProxy {
     /// # Errors
     /// When `127.0.0.1:port` cannot be listened on.
     pub async fn bind(port: u16, limits: LocalProxyLimits) -> io::Result<Self> {
-        let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let v4 = listen((Ipv4Addr::LOCALHOST, port).into()).await?;
         let address = v4.local_addr()?;
         let mut listeners = vec![v4];
-        match TcpListener::bind((Ipv6Addr::LOCALHOST, address.port())).await {
+        match listen((Ipv6Addr::LOCALHOST, address.port()).into()).await {
             Ok(v6) => listeners.push(v6),
             Err(why) => debug!("no listener on [::1]:{}: {why}", address.port()),
         }
@@ -85,6 +88,12 @@ impl LocalProxy {
             let _ = one.await;
         }
     }
+}
+
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await?;
+    set_local(&listener)?;
+    Ok(listener)
 }
 
 struct Doorman {

@@ -58,10 +58,6 @@ async fn first_of(below: CancellationToken, both: CancellationToken, gone: Cance
 }
 
 impl<S: Side> Side for Channel<S> {
-    fn keep_alive(&self) {
-        self.below().keep_alive();
-    }
-
     /// No close_notify is sent, which is how TLS says "truncated" (RFC 8446 section 6.1).
     fn abort(&self) {
         self.below().abort();

@@ -35,8 +35,6 @@ pub async fn relay<N: Side, F: Side>(
     early: Early,
     cut: Option<&CancellationToken>,
 ) -> Report {
-    near.keep_alive();
-    far.keep_alive();
     let mut flow = Flow::new(early);
     let end = tokio::select! {
         // Checked first: when it is cancelled no further byte moves.

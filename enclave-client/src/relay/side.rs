@@ -1,16 +1,13 @@
 use std::{io::ErrorKind, os::fd::AsFd, time::Duration};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{pool::Tunnel, transport::Stream};
 
 /// One end of a relay.
 pub trait Side: AsyncRead + AsyncWrite + Unpin {
-    /// From now on a path that went silent ends the connection.
-    fn keep_alive(&self) {}
-
     /// What is unsent is thrown away, and whoever is at the other end sees a reset
     /// when this is dropped.
     fn abort(&self) {}
@@ -26,13 +23,6 @@ pub trait Side: AsyncRead + AsyncWrite + Unpin {
 /// without a half-close before it is one that broke, since a relay, which is what
 /// stands at the other end of them, half-closes first.
 impl Side for Stream {
-    fn keep_alive(&self) {
-        let Self::Tcp(stream) = self else { return };
-        let keepalive = TcpKeepalive::new().with_time(SILENCE).with_interval(SILENCE).with_retries(PROBES);
-        // Best effort: without it a dead path is found by the next byte only.
-        let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
-    }
-
     fn abort(&self) {
         if let Self::Tcp(stream) = self {
             // It can only fail on a socket that is gone already.
@@ -67,12 +57,6 @@ fn takes_nothing(socket: &impl AsFd) -> bool {
     let sent = SockRef::from(socket).send(&[]);
     sent.is_err_and(|why| matches!(why.kind(), ErrorKind::BrokenPipe | ErrorKind::NotConnected))
 }
-
-/// Silence after which TCP asks whether the other end still lives, and between questions.
-const SILENCE: Duration = Duration::from_secs(15);
-
-/// Unanswered questions after which it does not.
-const PROBES: u32 = 3;
 
 #[cfg(test)]
 mod tests {

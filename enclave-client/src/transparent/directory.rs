@@ -19,8 +19,8 @@ use super::{
     dns::{Existence, Family, Found, Names},
     doorman::{Doorman, House, Visits},
     names::{NameTable, NoRoom, Place},
-    throttle::Throttle,
 };
+use crate::throttle::Throttle;
 
 /// Answers the resolver: gives a name its address, and has it listened for there
 /// before anybody is told.

@@ -18,12 +18,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::throttle::Throttle;
 use crate::{
     attest::chain,
     egress::{Connection, Egress},
     relay::{Early, End, Report, Side, relay},
-    transport::{Setbacks, Stream},
+    throttle::Throttle,
+    transport::{Setbacks, Stream, set_local},
 };
 
 /// What all listeners share.
@@ -90,7 +90,6 @@ impl Doorman {
     }
 
     fn admit(&self, application: TcpStream) {
-        let _ = application.set_nodelay(true);
         let application = Stream::Tcp(application);
         let Some(permit) = self.house.room_for(&self.destination) else {
             return application.abort();
@@ -203,6 +202,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
         socket.set_freebind_v6(true)?;
     }
+    set_local(&socket)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

@@ -29,7 +29,6 @@ mod networks;
 mod ports;
 mod resolv_conf;
 mod service;
-mod throttle;
 mod tun;
 
 pub use addresses::AddressPool;

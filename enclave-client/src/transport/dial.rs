@@ -4,13 +4,11 @@ use std::{
     num::NonZeroU16,
     path::PathBuf,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use countersign_protocol::{Destination, Host};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream, lookup_host},
@@ -18,6 +16,7 @@ use tokio::{
 };
 use tokio_vsock::{VsockAddr, VsockStream};
 
+use super::set_remote;
 use crate::egress::HostLink;
 
 /// How to get to the proxy, as the manifest says it.
@@ -36,8 +35,8 @@ pub enum Dial {
     },
     /// TCP from the parent machine: its host half resolves the name and dials.
     Host {
-        /// How to get to the host half.
-        half: Arc<Dial>,
+        /// The host half; every way through it shares what is known of it.
+        half: HostLink,
         /// Where it connects to.
         to: Destination,
     },
@@ -59,8 +58,8 @@ pub enum Address {
     },
     /// TCP from the parent machine.
     Host {
-        /// How to get to the host half.
-        half: Arc<Dial>,
+        /// The host half.
+        half: HostLink,
         /// What was asked for: the parent's rule sets name names.
         of: Destination,
         /// Which of its addresses it dials.
@@ -71,7 +70,7 @@ pub enum Address {
 impl Dial {
     /// The same place, seen from where only the host half is in reach: it dials
     /// what is TCP; sockets of this machine are reached as before.
-    pub fn through(self, half: &Arc<Self>) -> Self {
+    pub fn through(self, half: &HostLink) -> Self {
         match self {
             Self::Tcp(to) => Self::Host { half: half.clone(), to },
             other => other,
@@ -124,10 +123,9 @@ impl Dial {
     }
 }
 
-async fn resolve_on_host(half: &Arc<Dial>, to: &Destination) -> Result<Vec<Address>, DialError> {
-    let link = HostLink::new((**half).clone());
+async fn resolve_on_host(half: &HostLink, to: &Destination) -> Result<Vec<Address>, DialError> {
     // Boxed: the host half is itself reached by a dial.
-    let found = Box::pin(link.resolve(to)).await;
+    let found = Box::pin(half.resolve(to)).await;
     let found = found
         .map_err(|why| DialError::Resolve { name: to.host().to_string(), why: io::Error::other(why) })?;
     let host = |address: SocketAddr| Address::Host { half: half.clone(), of: to.clone(), at: address.ip() };
@@ -151,24 +149,14 @@ impl Address {
         match self {
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                // A path that went silent must end the connection, not keep it for ever.
-                SockRef::from(&stream).set_tcp_keepalive(
-                    &TcpKeepalive::new()
-                        .with_time(KEEPALIVE)
-                        .with_interval(KEEPALIVE)
-                        .with_retries(KEEPALIVE_PROBES),
-                )?;
+                set_remote(&stream)?;
                 Ok(Stream::Tcp(stream))
             }
             Self::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
             Self::Vsock { cid, port } => {
                 VsockStream::connect(VsockAddr::new(*cid, *port)).await.map(Stream::Vsock)
             }
-            Self::Host { half, of, at } => {
-                let link = HostLink::new((**half).clone());
-                Box::pin(link.dial(of, *at)).await.map_err(io::Error::other)
-            }
+            Self::Host { half, of, at } => Box::pin(half.dial(of, *at)).await.map_err(io::Error::other),
         }
     }
 
@@ -204,7 +192,7 @@ impl fmt::Display for Dial {
             Self::Tcp(to) => write!(f, "tcp:{to}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
-            Self::Host { half, to } => write!(f, "tcp:{to} through {half}"),
+            Self::Host { half, to } => write!(f, "tcp:{to} through {}", half.at()),
         }
     }
 }
@@ -253,12 +241,6 @@ const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long one address may take to connect.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Silence after which TCP asks whether the other end still lives, and between questions.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// Unanswered questions after which it does not.
-const KEEPALIVE_PROBES: u32 = 3;
 
 /// A connection over any transport.
 #[derive(Debug)]

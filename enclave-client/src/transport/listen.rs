@@ -8,7 +8,7 @@ use std::{
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
-use super::Stream;
+use super::{Stream, set_remote};
 
 /// Where to take connections.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +39,11 @@ impl Listen {
     /// What the system says.
     pub async fn bind(&self) -> io::Result<Listener> {
         match self {
-            Self::Tcp(address) => TcpListener::bind(address).await.map(Listener::Tcp),
+            Self::Tcp(address) => {
+                let listener = TcpListener::bind(address).await?;
+                set_remote(&listener)?;
+                Ok(Listener::Tcp(listener))
+            }
             Self::Unix(path) => {
                 remove_dead_socket(path).await?;
                 UnixListener::bind(path).map(Listener::Unix)
@@ -75,11 +79,7 @@ impl Listener {
     /// What the system says; the listener goes on.
     pub async fn accept(&mut self) -> io::Result<Stream> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
-            }
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
             Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
             Self::Vsock(listener) => listener.accept().await.map(|(stream, _)| Stream::Vsock(stream)),
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use countersign_enclave::{
-    egress::{Egress, EgressError},
+    egress::{Egress, EgressError, HostLink},
     host::Rules,
     transport::Dial,
 };
@@ -182,7 +182,7 @@ async fn a_proxy_is_dialled_under_its_name() {
     let port = echo("127.0.0.1:0").await.port();
     let names = FakeNames::of(&[("proxy.example", &["127.0.0.1"])]);
     let rig = Rig::with_rules(&[&format!("proxy.example:{port}"), &format!("127.0.0.1:{port}")], names).await;
-    let half = std::sync::Arc::new(Dial::Unix(rig.dir.socket()));
+    let half = HostLink::new(Dial::Unix(rig.dir.socket()));
     let proxy = Dial::Tcp(format!("proxy.example:{port}").parse().unwrap()).through(&half);
     let address = proxy.resolve().await.unwrap().remove(0);
     assert_eq!(address.to_string(), format!("proxy.example:{port} at 127.0.0.1 through the host half"));

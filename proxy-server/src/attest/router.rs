@@ -96,7 +96,7 @@ async fn credentials(
     let (desk, key, AskCredentials { session }) = match asked.await {
         Ok(asked) => asked,
         Err(refused) => {
-            admitter.log_refusal(&connection, &refused, &id.0);
+            admitter.turn_away(&connection, &refused, &id.0);
             return refuse(&refused, &id);
         }
     };

@@ -122,8 +122,19 @@ impl Parts {
         let desk = desk(config, &policy, &sessions, &elsewhere, journal).await?;
         let attestation = AttestationPort::new(&config.identity, admitter, desk.clone(), limits);
         let attestation = attestation.map_err(ServeError::Tls)?;
-        let background =
-            Background { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca, telemetry, desk };
+        let background = Background {
+            store,
+            stored,
+            policy,
+            sessions,
+            elsewhere,
+            identity,
+            audit,
+            outside,
+            ca,
+            telemetry,
+            desk,
+        };
         Ok(Self { background, attestation, gateway, admin, listeners, journal: writing, lock })
     }
 }
@@ -308,7 +319,8 @@ fn gateway(
         key: config.identity.private_key(),
         session_roots: vec![ca.anchor().clone()],
     };
-    Gateway::new(gateway, tls, sessions.clone(), policy.clone(), elsewhere, metrics).map_err(ServeError::Gateway)
+    Gateway::new(gateway, tls, sessions.clone(), policy.clone(), elsewhere, metrics)
+        .map_err(ServeError::Gateway)
 }
 
 /// Sessions of the process before this one, as far as the policy still has what

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    host::wire::{Answer, AnswerError, AnswerHead, MAX_HEAD, MIN_ANSWER, Request},
+    host::wire::{Answer, AnswerError, AnswerHead, MAX_HEAD, Request},
     transport::Stream,
 };
 
@@ -58,11 +58,17 @@ impl Line {
     pub(super) async fn ask(mut self, request: &Request) -> Result<(Self, Answer), Trouble> {
         self.asked += 1;
         self.stream.write_all(request.to_string().as_bytes()).await.map_err(Trouble::Gone)?;
-        let head = self.head().await?;
+        let (head, mut body) = self.head(request.shortest_answer()).await?;
         let head = AnswerHead::parse(&head).map_err(Trouble::Invalid)?;
         let stands = matches!(request, Request::Connect { .. }) && head.status == 200;
-        let mut body = vec![0; if stands { 0 } else { head.length }];
-        self.stream.read_exact(&mut body).await.map_err(Trouble::Gone)?;
+        let length = if stands { 0 } else { head.length };
+        let taken = body.len();
+        if taken > length {
+            return Err(Trouble::Invalid(AnswerError::Body));
+        }
+        body.resize(length, 0);
+        let rest = body.get_mut(taken..).unwrap_or_default();
+        self.stream.read_exact(rest).await.map_err(Trouble::Gone)?;
         let answer = match request {
             Request::Connect { .. } => head.connected(&body),
             Request::Resolve(_) => head.resolved(&body),
@@ -70,19 +76,24 @@ impl Line {
         answer.map(|answer| (self, answer)).map_err(Trouble::Invalid)
     }
 
-    async fn head(&mut self) -> Result<Vec<u8>, Trouble> {
+    /// A head, and what was read of its body: the head of a refusal may be shorter than that of
+    /// the answer which lets bytes follow.
+    async fn head(&mut self, shortest: usize) -> Result<(Vec<u8>, Vec<u8>), Trouble> {
         let mut head = Vec::with_capacity(256);
-        while !head.ends_with(b"\r\n\r\n") {
-            if head.len() >= MAX_HEAD {
-                return Err(Trouble::Invalid(AnswerError::TooLong));
-            }
-            let missing = missing(&head) as u64;
+        loop {
+            let missing = missing(&head, shortest) as u64;
             let read = (&mut self.stream).take(missing).read_buf(&mut head).await.map_err(Trouble::Gone)?;
             if read == 0 {
                 return Err(Trouble::Gone(io::ErrorKind::UnexpectedEof.into()));
             }
+            if let Some(at) = head.windows(END.len()).position(|window| window == END) {
+                let body = head.split_off(at + END.len());
+                return Ok((head, body));
+            }
+            if head.len() >= MAX_HEAD {
+                return Err(Trouble::Invalid(AnswerError::TooLong));
+            }
         }
-        Ok(head)
     }
 
     pub(super) fn into_stream(self) -> Stream {
@@ -90,14 +101,17 @@ impl Line {
     }
 }
 
-/// How many bytes a head that begins so needs at least to its empty line. Sockets
-/// of three kinds have no common way to look ahead; this costs a few reads instead.
-fn missing(head: &[u8]) -> usize {
+/// How many bytes a head that begins so needs at least to its empty line. Sockets of three kinds
+/// have no common way to look ahead. The usual answer is the shortest one, so this costs one read.
+fn missing(head: &[u8], shortest: usize) -> usize {
     match head {
-        short if short.len() < MIN_ANSWER => MIN_ANSWER - short.len(),
+        short if short.len() < shortest => shortest - short.len(),
         [.., b'\r', b'\n', b'\r'] => 1,
         [.., b'\r', b'\n'] => 2,
         [.., b'\r'] => 3,
         _ => 4,
     }
 }
+
+/// Of a head.
+const END: &[u8] = b"\r\n\r\n";

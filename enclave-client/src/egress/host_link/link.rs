@@ -1,4 +1,5 @@
 use std::{
+    hash::{Hash, Hasher},
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -37,6 +38,11 @@ impl HostLink {
     pub fn new(at: Dial) -> Self {
         let (cache, spares) = (Cache::default(), Spares::default());
         Self(Arc::new(Link { at, cache, spares, away: Mutex::default() }))
+    }
+
+    /// Where the host half listens.
+    pub fn at(&self) -> &Dial {
+        &self.0.at
     }
 
     /// Has the host half resolve the name, judges the addresses here, has it dial
@@ -97,7 +103,29 @@ impl HostLink {
             _ => Accepted::Itself,
         };
         let dial = timeout(OPEN_DEADLINE, self.0.connect(destination, accepted));
-        dial.await.unwrap_or(Err(EgressError::Deadline))
+        let dialled = dial.await.unwrap_or(Err(EgressError::Deadline));
+        if let Err(EgressError::Host(problem)) = &dialled
+            && HostCode::AddressesDiffer.is(problem)
+        {
+            // The name has moved: whoever tries again asks anew.
+            self.0.cache.forget(destination);
+        }
+        dialled
+    }
+}
+
+/// Links to one place are one way, whatever each knows of it.
+impl PartialEq for HostLink {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.at == other.0.at
+    }
+}
+
+impl Eq for HostLink {}
+
+impl Hash for HostLink {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.at.hash(state);
     }
 }
 

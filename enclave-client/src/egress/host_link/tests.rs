@@ -58,7 +58,8 @@ impl Liar {
 
     async fn open(&self, destination: &str) -> Result<Stream, EgressError> {
         let allow = |text: &str| Rule::new(Action::Allow, text.parse().unwrap(), "test");
-        let policy = EgressPolicy::new(vec![allow("**"), allow("192.0.2.0/24")]).unwrap();
+        let policy =
+            EgressPolicy::new(vec![allow("**"), allow("192.0.2.0/24"), allow("2001:db8::/32")]).unwrap();
         self.link.open(&destination.parse().unwrap(), &policy).await
     }
 
@@ -144,6 +145,32 @@ async fn answers_that_are_none_open_nothing() {
         let liar = Liar::new(&format!("resolved{number}"), &[resolved(addresses, "15")]);
         assert_eq!(liar.refusal("a.example:443").await, "host-answer-invalid", "{addresses}");
     }
+}
+
+/// What follows the answer belongs to whoever gets the stream, however it was sent and read.
+#[tokio::test]
+async fn nothing_behind_the_answer_is_taken() {
+    for (number, address) in ["192.0.2.1", "192.0.2.100"].into_iter().enumerate() {
+        let resolved = resolved("\"192.0.2.1\",\"192.0.2.100\"", "15");
+        let answers = [resolved, connected(address) + "SSH-2.0-OpenSSH_9.9\r\n\r\n"];
+        let liar = Liar::new(&format!("behind{number}"), &answers);
+        let mut stream = liar.open("a.example:22").await.unwrap();
+        let mut banner = [0; 23];
+        stream.read_exact(&mut banner).await.unwrap();
+        assert_eq!(&banner, b"SSH-2.0-OpenSSH_9.9\r\n\r\n");
+    }
+    // No host half answers so: whose bytes are these?
+    let short = "HTTP/1.1 200 \r\nCountersign-Address: 192.0.2.1\r\n\r\nabcd".to_owned();
+    assert_eq!(Liar::new("short", &[short]).refusal("192.0.2.1:22").await, "host-answer-invalid");
+}
+
+/// The head of a refusal may be shorter than that of a connection which stands.
+#[tokio::test]
+async fn a_terse_refusal_is_read_whole() {
+    let body = r#"{"status":403,"code":"egress-rule-set","detail":"no","request_id":"r"}"#;
+    let answer = format!("HTTP/1.1 403 No\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let liar = Liar::new("terse", &[answer]);
+    assert_eq!(liar.refusal("[2001:db8:1111:2222:3333:4444:5555:6666]:22").await, "egress-rule-set");
 }
 
 #[tokio::test]

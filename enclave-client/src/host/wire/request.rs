@@ -1,8 +1,11 @@
-use std::fmt;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use countersign_protocol::{Destination, DestinationError, Host};
 
-use super::{Addresses, AddressesError};
+use super::{Addresses, AddressesError, Answer, MIN_ANSWER};
 
 /// What the enclave asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +90,23 @@ impl Request {
             return Err(RequestError::AddressesUnasked);
         }
         Ok(Self::Resolve(destination))
+    }
+}
+
+impl Request {
+    /// Length of the shortest answer that lets bytes follow. A reader may take so many bytes at once
+    /// without taking any of those.
+    pub fn shortest_answer(&self) -> usize {
+        let of = |address: &IpAddr| Answer::Connected(*address).encode().len();
+        let connected = match self {
+            Self::Resolve(_) => None,
+            Self::Connect { accepted: Accepted::These(these), .. } => these.as_slice().iter().map(of).min(),
+            Self::Connect { destination, accepted: Accepted::Itself } => Some(match destination.host() {
+                Host::Address(address) => of(address),
+                Host::Name(_) => of(&Ipv4Addr::LOCALHOST.into()),
+            }),
+        };
+        connected.unwrap_or(MIN_ANSWER)
     }
 }
 
@@ -227,6 +247,20 @@ mod tests {
             "GET /v1/resolve?destination=kms.example:443 HTTP/1.1\r\nHost: kms.example:443\r\n\r\n"
         );
         assert_eq!(parsed(&text), Ok(Some((request, text.len()))));
+    }
+
+    #[test]
+    fn no_answer_that_lets_bytes_follow_is_shorter() {
+        for (destination, accepted, address) in [
+            ("kms.example:443", Accepted::These("2001:db8::1, 192.0.2.1".parse().unwrap()), "192.0.2.1"),
+            ("192.0.2.1:443", Accepted::Itself, "192.0.2.1"),
+            ("[2001:db8::1]:443", Accepted::Itself, "2001:db8::1"),
+            ("host:8080", Accepted::Itself, "127.0.0.1"),
+        ] {
+            let request = Request::Connect { destination: destination.parse().unwrap(), accepted };
+            let answer = format!("HTTP/1.1 200 OK\r\nCountersign-Address: {address}\r\n\r\n");
+            assert_eq!(request.shortest_answer(), answer.len(), "{destination}");
+        }
     }
 
     #[test]

@@ -36,8 +36,11 @@ fn assert_means(manifest: &Manifest, expected: &Meaning<'_>) {
         format!("{name} {attestation:?} {gateway:?} {} {destinations:?}", interval.duration().as_secs())
     };
     let proxies: Vec<_> = manifest.proxies.iter().map(proxy).collect();
-    let peers: Vec<_> =
-        manifest.peers.iter().map(|peer| format!("{} {}", peer.destination, peer.config_map)).collect();
+    let peers: Vec<_> = manifest
+        .peers
+        .iter()
+        .map(|peer| format!("{} {}", peer.destination, peer.source.config_map))
+        .collect();
     let warnings: Vec<_> = manifest.warnings.iter().map(ToString::to_string).collect();
     let found = Meaning {
         proxy_port: manifest.proxy_port,

@@ -16,10 +16,10 @@ use super::{
         dns::{Existence, Family, Found, Names},
         doorman::{House, Visit, Visits},
         names::{NameTable, Place},
-        throttle::Throttle,
     },
     plan::Edges,
 };
+use crate::throttle::Throttle;
 
 /// Answers the resolver: gives a name its address. And knows what an address stands for.
 pub(in super::super) struct Book {

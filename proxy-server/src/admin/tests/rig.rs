@@ -30,8 +30,8 @@ use crate::{
     ca::make_trial_certificate,
     config::ServerIdentity,
     policy::{Policy, PolicyHandle},
-    store::{Actor, AuditWriter, Journal, Missing, Store, StoreConfig, UnixMs, open},
     session::{Sessions, SessionsLimits},
+    store::{Actor, AuditWriter, Journal, Missing, Store, StoreConfig, UnixMs, open},
     telemetry::{Health, Telemetry},
 };
 

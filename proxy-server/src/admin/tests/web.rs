@@ -237,7 +237,9 @@ async fn an_image_is_explained_before_an_enclave_runs_it() {
     let other = browser.post("/ui/explain", &[("evidence", &pcrs(8).to_string())]).await;
     let other = other.expect(StatusCode::OK);
     assert!(text(&other).contains("Would be refused"), "{}", text(&other));
-    assert!(text(&other).contains("What differs from payments/v1") && text(&other).contains("the enclave image"));
+    assert!(
+        text(&other).contains("What differs from payments/v1") && text(&other).contains("the enclave image")
+    );
     // A program asks the same.
     let told = rig.call(Call::post("/v1/explain").with(&admin).json(&json!({ "pcrs": pcrs(7) }))).await;
     let told = told.expect(StatusCode::OK).body;

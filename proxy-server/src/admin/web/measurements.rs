@@ -148,7 +148,8 @@ async fn adding(
 fn added(fields: &Fields, outcome: &Value) -> Markup {
     let waits = outcome["standing"]["state"] == "waiting";
     let place = format!("{}/{}", fields.text("workload"), fields.text("name"));
-    let path = format!("/ui/measurements/{}/{}", encoded(fields.text("workload")), encoded(fields.text("name")));
+    let path =
+        format!("/ui/measurements/{}/{}", encoded(fields.text("workload")), encoded(fields.text("name")));
     html! {
         div.done role="status" {
             @if outcome["dry_run"] == true {

@@ -4,9 +4,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Lets log lines pass at a bounded rate, and counts those it held back: a
-/// program that asks for a denied name in a loop must not fill the log.
-#[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<State>);
+/// program that asks for what is denied in a loop must not fill the log.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    lines: u32,
+    window: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -16,15 +20,20 @@ struct State {
 }
 
 impl Throttle {
+    /// So many lines in each window.
+    pub(crate) fn new(lines: u32, window: Duration) -> Self {
+        Self { lines, window, state: Mutex::default() }
+    }
+
     /// `Some` when a line may be written: how many were held back since the last one.
-    pub(super) fn pass(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn pass(&self, now: Instant) -> Option<u64> {
         // The state is whole between any two statements.
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.window.is_none_or(|start| now.saturating_duration_since(start) >= WINDOW) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.window.is_none_or(|start| now.saturating_duration_since(start) >= self.window) {
             state.window = Some(now);
             state.passed = 0;
         }
-        if state.passed == LINES {
+        if state.passed == self.lines {
             state.held_back += 1;
             return None;
         }
@@ -33,10 +42,12 @@ impl Throttle {
     }
 }
 
-const WINDOW: Duration = Duration::from_secs(10);
-
-/// In a window.
-const LINES: u32 = 20;
+/// 20 lines in 10 seconds.
+impl Default for Throttle {
+    fn default() -> Self {
+        Self::new(20, Duration::from_secs(10))
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -44,9 +55,10 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_and_told_once() {
-        let throttle = Throttle::default();
+        const WINDOW: Duration = Duration::from_secs(10);
+        let throttle = Throttle::new(20, WINDOW);
         let start = Instant::now();
-        for _ in 0..LINES {
+        for _ in 0..20 {
             assert_eq!(throttle.pass(start), Some(0));
         }
         for _ in 0..1000 {

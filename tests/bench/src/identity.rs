@@ -103,6 +103,11 @@ impl ClientAuthority {
         Ok(Self { issuer: CertifiedIssuer::self_signed(parameters, key).context("client authority")? })
     }
 
+    /// Whoever trusts it trusts its clients.
+    pub(crate) fn anchor(&self) -> CertificateDer<'static> {
+        self.issuer.der().clone()
+    }
+
     /// A client that is let in.
     ///
     /// # Errors

@@ -37,7 +37,6 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use rustix::thread::{CpuSet, sched_setaffinity};
 use rustls_pki_types::{PrivateKeyDer, ServerName};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -48,21 +47,14 @@ use crate::report::{Goal, Report};
 use crate::settings::Settings;
 use crate::stats::Latencies;
 
-/// Runs the part: on a runtime of its own, since `run.sh` keeps this process on one core.
+/// Runs the part.
 ///
 /// # Errors
 /// A call that fails.
 pub(crate) async fn run(settings: &Settings, report: &mut Report) -> Result<(), Failure> {
     let (calls, turn, rounds) = (settings.pick(2000, 50), settings.turn(), settings.rounds());
-    let (done, measured) = tokio::sync::oneshot::channel();
-    let thread = std::thread::spawn(move || {
-        let figures = on_two_cores().and_then(|runtime| runtime.block_on(measure(calls, turn, rounds)));
-        // Whoever waits for it is gone only when the program ends.
-        let _ = done.send(figures);
-    });
-    let figures = measured.await.context("the measuring thread")?;
-    thread.join().map_err(|_| Failure::new("the measuring thread panicked"))?;
-    let Figures { mut direct, mut endpoint, rate, direct_rate } = figures?;
+    let figures = crate::cores::on_two(move || measure(calls, turn, rounds)).await?;
+    let Figures { mut direct, mut endpoint, rate, direct_rate } = figures;
     let mut added = |percent: f64| endpoint.percentile(percent) - direct.percentile(percent);
     report.judge("kms-decrypt-added-p50-us", added(50.0), "µs", Goal::AtMost(1500.0));
     report.judge("kms-decrypt-added-p99-us", added(99.0), "µs", Goal::AtMost(4000.0));
@@ -85,14 +77,6 @@ struct Figures {
     endpoint: Latencies,
     rate: f64,
     direct_rate: f64,
-}
-
-fn on_two_cores() -> Result<tokio::runtime::Runtime, Failure> {
-    let mut cores = CpuSet::new();
-    cores.set(0);
-    cores.set(1);
-    sched_setaffinity(None, &cores).context("two cores")?;
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("runtime")
 }
 
 async fn measure(calls: usize, turn: Duration, rounds: usize) -> Result<Figures, Failure> {

@@ -17,6 +17,7 @@
 mod attest;
 mod child;
 mod competitor;
+mod cores;
 mod egress;
 mod egress_policy;
 mod enclave;
@@ -29,6 +30,7 @@ mod identity;
 mod junk;
 mod kms;
 mod memory;
+mod peers;
 mod proxy;
 mod replicas;
 mod report;
@@ -88,6 +90,7 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
             Part::Herd => herd::run(settings, &mut report).await,
             Part::Memory => memory::run(settings, &mut report).await,
             Part::Kms => kms::run(settings, &mut report).await,
+            Part::Peers => peers::run(settings, &mut report).await,
             Part::Store => store::run(settings, &mut report).await,
             Part::Egress => egress::run(settings, &mut report).await,
             Part::EgressPolicy => egress_policy::run(settings, &mut report),

@@ -53,6 +53,8 @@ pub(crate) enum Part {
     Memory,
     /// What the KMS endpoint adds to a call.
     Kms,
+    /// Connections between enclaves.
+    Peers,
     /// Rows, changes and lists, on each database.
     Store,
     /// The enclave's way out.
@@ -115,6 +117,7 @@ impl Part {
             }
             Self::EgressPolicy => "decisions of the egress policy by the number of its rules",
             Self::Kms => "Decrypt through the enclave's KMS endpoint, and without it",
+            Self::Peers => "first and later connections between enclaves, beside ordinary mutual TLS",
             Self::Store => "admissions written, policies changed, long lists paged, on each database",
         }
     }
@@ -131,6 +134,7 @@ impl fmt::Display for Part {
             Self::Replicas => "replicas",
             Self::Herd => "herd",
             Self::Memory => "memory",
+            Self::Peers => "peers",
             Self::Kms => "kms",
             Self::Store => "store",
             Self::Egress => "egress",

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use countersign_protocol::SessionId;
 use tokio::{
     sync::watch,
     time::{Duration, Instant, timeout},
@@ -24,17 +25,8 @@ impl ProxyIssuer {
         Self { site, status }
     }
 
-    /// The session as soon as there is one, and then each address of the proxy in turn.
     async fn ask(&self) -> Result<Credentials, ProxyIssueError> {
-        let mut status = self.status.clone();
-        let stands = |status: &Status| status.session(Instant::now()).is_ok();
-        let waited = timeout(FOR_A_SESSION, status.wait_for(stands)).await;
-        let attested = match waited {
-            Ok(Ok(status)) => status.session(Instant::now()).ok().map(|attested| attested.session),
-            _ => None,
-        };
-        let session = attested
-            .ok_or_else(|| ProxyIssueError::NotAttested(self.status.borrow().trouble().clone()))?;
+        let session = self.session().await?;
         let mut last = None;
         for address in self.site.resolve().await.map_err(ProxyIssueError::Asked)? {
             let asked = async { self.site.connect(&address).await?.credentials(session).await };
@@ -49,6 +41,16 @@ impl ProxyIssuer {
             }
         }
         Err(last.map_or(ProxyIssueError::Deadline, ProxyIssueError::Asked))
+    }
+
+    /// The session, as soon as there is one.
+    async fn session(&self) -> Result<SessionId, ProxyIssueError> {
+        let mut status = self.status.clone();
+        let stands = |status: &Status| status.session(Instant::now()).is_ok();
+        let waited = timeout(FOR_A_SESSION, status.wait_for(stands)).await;
+        let found = waited.ok().and_then(Result::ok);
+        let found = found.and_then(|status| status.session(Instant::now()).ok().map(|found| found.session));
+        found.ok_or_else(|| ProxyIssueError::NotAttested(self.status.borrow().trouble().clone()))
     }
 }
 

@@ -28,6 +28,7 @@ pub mod config;
 pub mod credentials;
 pub mod gateway;
 mod handshakes;
+pub mod key_policy;
 pub mod log;
 pub mod policy;
 pub mod proxy_protocol;

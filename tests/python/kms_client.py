@@ -13,11 +13,15 @@ from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import serialization
 
 
+# Looked for in what passes on the way.
+PLAINTEXT = b"the plaintext that nobody on the way may see"
+
+
 def check(kms, key):
     context = {"app": "payments", "naïve": "ü"}
-    sealed = kms.encrypt(KeyId=key, Plaintext=b"hello", EncryptionContext=context)
+    sealed = kms.encrypt(KeyId=key, Plaintext=PLAINTEXT, EncryptionContext=context)
     opened = kms.decrypt(CiphertextBlob=sealed["CiphertextBlob"], EncryptionContext=context)
-    assert opened["Plaintext"] == b"hello", opened
+    assert opened["Plaintext"] == PLAINTEXT, opened
     assert opened["KeyId"] == key and "CiphertextForRecipient" not in opened, opened
 
     large = os.urandom(4096)

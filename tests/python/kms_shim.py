@@ -5,8 +5,11 @@ signature over what the endpoint really sent. It verifies the attestation docume
 nitro.py, and replaces the plaintext in moto's answer by an envelope that the openssl command makes: an implementation
 nobody here wrote. moto has no GenerateDataKeyPair and no DeriveSharedSecret; the shim answers these two itself.
 
-    kms_shim.py --root ROOT.der            honours Recipient
+    kms_shim.py --root ROOT.der            honours Recipient; the root is read when the first document comes
     kms_shim.py --root ROOT.der --ignore   ignores it, as moto does: plaintext comes back
+
+There is a role `payments` that may use the key, and a user who may assume it (STS is moto's own, on its own port, plain
+HTTP) and read and write the key's policy.
 
 Prints one line of JSON when ready and ends when its stdin does.
 """
@@ -129,7 +132,7 @@ class Shim(http.server.BaseHTTPRequestHandler):
         if status == 200 and recipient and not self.server.ignore:
             document = base64.b64decode(recipient["AttestationDocument"])
             try:
-                fields = nitro.verify(document, self.server.root, int(time.time() * 1000))
+                fields = nitro.verify(document, self.server.root.read_bytes(), int(time.time() * 1000))
             except nitro.Refused as refused:
                 status, answer = 400, json.dumps({"__type": "ValidationException", "message": str(refused)}).encode()
             else:
@@ -196,21 +199,34 @@ def start_moto():
     return server.effective_port
 
 
+def user(iam, name, actions):
+    """A user who may do this and nothing else; their keys."""
+    iam.create_user(UserName=name)
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
+    iam.put_user_policy(UserName=name, PolicyName="may", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return key["AccessKeyId"], key["SecretAccessKey"]
+
+
 def with_iam(port):
-    """A key, and a user who may use it and nothing else; from then on moto checks every signature."""
+    """A key, a user and a role that may use it and nothing else; from then on moto checks every signature."""
     client = {"endpoint_url": f"http://127.0.0.1:{port}", "region_name": REGION,
               "aws_access_key_id": "setup", "aws_secret_access_key": "setup"}
     kms, iam = boto3.client("kms", **client), boto3.client("iam", **client)
     arn = kms.create_key()["KeyMetadata"]["Arn"]
-    iam.create_user(UserName="enclave")
     allowed = ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:GenerateRandom"]
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]}
-    iam.put_user_policy(UserName="enclave", PolicyName="kms", PolicyDocument=json.dumps(policy))
-    key = iam.create_access_key(UserName="enclave")["AccessKey"]
+    access_key, secret = user(iam, "enclave", allowed)
+    proxy = user(iam, "proxy", ["sts:AssumeRole", "sts:TagSession", "kms:GetKeyPolicy", "kms:PutKeyPolicy"])
+    trust = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": ["sts:AssumeRole", "sts:TagSession"]}]}
+    role = iam.create_role(RoleName="payments", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    may = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]}
+    iam.put_role_policy(RoleName="payments", PolicyName="may", PolicyDocument=json.dumps(may))
     switch = http.client.HTTPConnection("127.0.0.1", port)
     switch.request("POST", "/moto-api/reset-auth", body=b"0")
     assert switch.getresponse().status == 200
-    return arn, key["AccessKeyId"], key["SecretAccessKey"]
+    return {"key": arn, "access_key": access_key, "secret": secret,
+            "role": role, "proxy_access_key": proxy[0], "proxy_secret": proxy[1]}
 
 
 def end_with_stdin():
@@ -232,15 +248,14 @@ def main():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     moto_port = start_moto()
-    arn, access_key, secret = with_iam(moto_port)
+    names = with_iam(moto_port)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Shim)
     server.daemon_threads = True
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.root, server.ignore, server.moto_port = arguments.root.read_bytes(), arguments.ignore, moto_port
+    server.root, server.ignore, server.moto_port = arguments.root, arguments.ignore, moto_port
     server.sealer = Sealer(directory.name)
     threading.Thread(target=end_with_stdin, daemon=True).start()
-    ready = {"port": server.server_port, "anchor": certificate.decode(), "key": arn,
-             "access_key": access_key, "secret": secret}
+    ready = {"port": server.server_port, "moto": moto_port, "anchor": certificate.decode(), **names}
     print(json.dumps(ready), flush=True)
     server.serve_forever()
 

@@ -69,6 +69,15 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
         Command::Policy(Asked { command, reach }) => {
             asking(reach, Needs::Rules, async |client| acts::policy(&client, &command).await)
         }
+        Command::Kms(Asked { command, reach }) => in_runtime(async {
+            let place = reach.place(&environment)?;
+            let config = match &place {
+                Place::Server(_) => None,
+                Place::Machine(config) => Some(config.clone()),
+            };
+            let client = client(place, Needs::Store).await?;
+            acts::kms(&client, &command, config.as_deref()).await
+        }),
         Command::Audit(Asked { command: AuditCommand::Verify(verify), reach }) => {
             in_runtime(acts::verify(verify, reach))
         }
@@ -85,12 +94,16 @@ fn asking(
     act: impl AsyncFnOnce(Client) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     in_runtime(async {
-        let client = match reach.place(&environment)? {
-            Place::Server(place) => Client::of_server(place, &environment)?,
-            Place::Machine(config) => machine::client(&config, needs).await?,
-        };
+        let client = client(reach.place(&environment)?, needs).await?;
         act(client).await
     })
+}
+
+async fn client(place: Place, needs: Needs) -> Result<Client, Failure> {
+    match place {
+        Place::Server(place) => Client::of_server(place, &environment),
+        Place::Machine(config) => machine::client(&config, needs).await,
+    }
 }
 
 /// What the environment says.

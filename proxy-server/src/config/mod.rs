@@ -33,6 +33,7 @@ pub use mistake::{Mistake, Mistakes};
 pub use replica::ReplicaName;
 pub use store::{Hints, StorePlace, WhenStale};
 pub use sts::StsConfig;
+pub(crate) use sts::role_of;
 pub use trust::TrustRoot;
 pub(crate) use workloads::BYTES_PER_SECOND;
 pub use workloads::{MeasurementSpec, MeasurementState, WorkloadSpec};

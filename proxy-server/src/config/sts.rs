@@ -1,9 +1,14 @@
-use std::{collections::HashMap, ops::Range, path::Path};
+#[cfg(feature = "aws")]
+use std::{collections::HashMap, ops::Range};
+use std::path::Path;
 
 use toml::Spanned;
 
 use super::{mistake::Collector, raw::RawSts};
-use crate::credentials::Roles;
+use crate::{
+    credentials::{RoleArn, Roles},
+    policy::WorkloadName,
+};
 
 /// Which workloads are given AWS credentials, and where they come from.
 #[derive(Clone, Debug)]
@@ -13,6 +18,17 @@ pub struct StsConfig {
     pub place: crate::credentials::StsPlace,
     /// At least one.
     pub roles: Roles,
+}
+
+/// The role that a configuration gives a workload, whatever else is wrong with the file; for commands that only
+/// print it.
+pub(crate) fn role_of(path: &Path, workload: &WorkloadName) -> Option<RoleArn> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let roles = super::raw::read(&text, &Collector::default()).sts?.roles;
+    let of_workload = |name: &Option<Spanned<String>>| {
+        name.as_ref().is_some_and(|name| name.get_ref().as_str() == workload.as_str())
+    };
+    roles.into_iter().find(|role| of_workload(&role.workload))?.arn?.get_ref().parse().ok()
 }
 
 /// `None` where the file has no such table, or it is wrong.
@@ -53,7 +69,7 @@ fn roles(
     use std::{sync::Arc, time::Duration};
 
     use super::{check::parse, limits, raw::RawRole};
-    use crate::{credentials::Role, policy::WorkloadName};
+    use crate::credentials::Role;
 
     if written.is_empty() {
         found.note(

@@ -28,6 +28,8 @@ pub struct Setup {
     pub max_tunnels: u32,
     /// More lines for `[admin]`.
     pub admin: &'static str,
+    /// Variables of a proxy that runs as a program.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Setup {
@@ -42,6 +44,7 @@ impl Default for Setup {
             tables: String::new(),
             max_tunnels: 64,
             admin: "",
+            environment: Vec::new(),
         }
     }
 }
@@ -62,7 +65,8 @@ impl Setup {
         let (certificate, key) = Identity::server("localhost").pem();
         file("admin.pem", certificate.as_bytes());
         file("admin.key", key.as_bytes());
-        let Self { destinations, addresses, hosts, listen, limits, tables, max_tunnels, admin } = self;
+        let Self { destinations, addresses, hosts, listen, limits, tables, max_tunnels, admin, environment: _ } =
+            self;
         let mut text = format!(
             "deployment = \"e2e\"\nstate_directory = \"state\"\ndrain_seconds = 5\n\
              [listen]\nattestation = \"127.0.0.1:0\"\ngateway = \"127.0.0.1:0\"\n{listen}\n\
@@ -97,6 +101,7 @@ pub(crate) struct Installation {
     pub(crate) root: SimulatedRoot,
     pub(crate) server: Arc<Identity>,
     pub(crate) configuration: PathBuf,
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Installation {
@@ -109,6 +114,6 @@ impl Installation {
     pub(crate) fn sharing(setup: &Setup, root: SimulatedRoot, server: Arc<Identity>) -> Self {
         let scratch = Scratch::new("proxy");
         let configuration = setup.write(scratch.path(), &root, &server);
-        Self { scratch, root, server, configuration }
+        Self { scratch, root, server, configuration, environment: setup.environment.clone() }
     }
 }

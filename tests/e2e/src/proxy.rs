@@ -279,6 +279,7 @@ fn spawn(path: &str, installation: &Installation) -> Child {
         .arg(&installation.configuration)
         .arg("--ready-file")
         .arg(installation.ready_file())
+        .envs(installation.environment.iter().map(|(name, value)| (name, value)))
         .stderr(log)
         .kill_on_drop(true)
         .spawn()

@@ -37,6 +37,8 @@ pub mod host;
 #[cfg(feature = "programs")]
 pub mod local_content;
     #[cfg(feature = "programs")]
+pub mod key_policy;
+#[cfg(feature = "programs")]
 pub mod kms_envelope;
 #[cfg(feature = "programs")]
 pub mod local_head;
@@ -97,6 +99,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("kms_envelope_raw", kms_envelope::raw),
     #[cfg(feature = "programs")]
     ("kms_envelope_structured", kms_envelope::structured),
+    #[cfg(feature = "programs")]
+    ("key_policy_raw", key_policy::raw),
     #[cfg(feature = "programs")]
     ("local_head_raw", local_head::raw),
     #[cfg(feature = "programs")]

@@ -1,8 +1,10 @@
-//! The three messages of the attestation exchange.
+//! The messages of the attestation port: the three of the exchange, and two about AWS credentials.
 
 use crate::edit::edits;
 use crate::recipe::Recipe;
-use countersign_protocol::message::{Attest, Challenge, Grant, MessageError};
+use countersign_protocol::message::{
+    AskCredentials, Attest, Challenge, Grant, IssuedCredentials, MessageError,
+};
 use countersign_protocol::{BootId, Deployment, Epoch, Lease, LeaseBounds, Nonce, SessionId, wire};
 use std::fmt::Debug;
 
@@ -14,7 +16,7 @@ pub fn raw(bytes: &[u8]) {
 /// Messages in order are read as they were written, and never as another one; edited ones keep every bound.
 pub fn structured(bytes: &[u8]) {
     let mut recipe = Recipe::new(bytes);
-    let mut written = match recipe.number(0..=2) {
+    let mut written = match recipe.number(0..=4) {
         0 => {
             let challenge = challenge(&mut recipe);
             let written = challenge.encode();
@@ -38,6 +40,30 @@ pub fn structured(bytes: &[u8]) {
                 if document.len() <= wire::MAX_DOCUMENT { Ok(attest) } else { Err(too_long) }
             );
             assert!(Challenge::decode(&written).is_err() && Grant::decode(&written).is_err());
+            written
+        }
+        2 => {
+            let ask = AskCredentials { session: SessionId::from_bytes(recipe.own()) };
+            let written = ask.encode();
+            assert!(written.len() <= wire::MAX_ASK_CREDENTIALS);
+            assert_eq!(AskCredentials::decode(&written), Ok(ask));
+            assert!(IssuedCredentials::decode(&written).is_err() && Grant::decode(&written).is_err());
+            written
+        }
+        3 => {
+            let mut text = |most| recipe.pick(&["A/+=", "~!", "a b", "\u{7f}", "ä"]).repeat(recipe.size(0..=most));
+            let (id, secret, token) = (text(20), text(20), text(600));
+            let issued = IssuedCredentials {
+                access_key_id: &id,
+                secret_access_key: &secret,
+                session_token: &token,
+                expires: recipe.number(0..=u64::MAX),
+            };
+            let written = issued.encode();
+            let fits = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+            let may_be = fits(&id) && fits(&secret) && fits(&token);
+            assert_eq!(IssuedCredentials::decode(&written).ok(), may_be.then_some(issued));
+            assert!(AskCredentials::decode(&written).is_err() && Attest::decode(&written).is_err());
             written
         }
         _ => {
@@ -65,6 +91,16 @@ fn check(bytes: &[u8]) {
         within_bounds(grant.lease);
         assert!((1..=Grant::MAX_CERTIFICATES).contains(&(grant.certificates.len() as u64)));
     });
+    read(bytes, AskCredentials::decode, AskCredentials::encode, |_| ());
+    match IssuedCredentials::decode(bytes) {
+        Ok(issued) => {
+            let written = issued.encode();
+            assert_eq!(IssuedCredentials::decode(&written), Ok(issued), "not the same when written and read again");
+            assert!(written.len() <= bytes.len(), "written longer than read");
+            assert!(IssuedCredentials::decode(&bytes[..bytes.len() - 1]).is_err(), "a message without its last byte");
+        }
+        Err(error) => readable(&error),
+    }
     // Attest borrows from what it is read from, so it does not fit the two above.
     match Attest::decode(bytes) {
         Ok(attest) => {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod kms;
 mod measurement;
 mod others;
 mod restored;
@@ -15,6 +16,7 @@ mod workload;
 
 pub(super) use audit::audit;
 pub(super) use backup::backup;
+pub(super) use kms::kms;
 pub(super) use measurement::measurement;
 pub(super) use others::{policy, replica};
 pub(super) use restored::accept_restored;

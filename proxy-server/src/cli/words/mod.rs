@@ -1,6 +1,7 @@
 //! What can be said, and the types that cannot say anything else.
 
 mod audit;
+mod kms;
 mod measurement;
 mod options;
 mod others;
@@ -14,6 +15,7 @@ mod values;
 mod workload;
 
 pub(super) use audit::{AuditCommand, AuditFilter, AuditVerify};
+pub(super) use kms::{KmsCommand, KmsDrift};
 pub(super) use measurement::{MeasurementAdd, MeasurementCommand, MeasurementEdit};
 pub(super) use options::{ChangeArgs, ListArgs, Output, ReadArgs, RevokeArgs};
 pub(super) use others::{AcceptRestored, PolicyCommand, ReplicaCommand};

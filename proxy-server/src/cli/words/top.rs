@@ -3,8 +3,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Asked, AuditCommand, MeasurementCommand, PolicyCommand, Reach, ReadArgs, ReplicaCommand, SessionCommand,
-    TokenCommand, TombstoneCommand, WorkloadCommand,
+    Asked, AuditCommand, KmsCommand, MeasurementCommand, PolicyCommand, Reach, ReadArgs, ReplicaCommand,
+    SessionCommand, TokenCommand, TombstoneCommand, WorkloadCommand,
 };
 
 /// The attestation-gated proxy for AWS Nitro Enclaves.
@@ -53,6 +53,8 @@ pub(in crate::cli) enum Command {
     Policy(Asked<PolicyCommand>),
     /// The audit: list, export and verify it.
     Audit(Asked<AuditCommand>),
+    /// Key policies of AWS KMS: what they should say of the measurements, and whether they do.
+    Kms(Asked<KmsCommand>),
     /// Copy the store, as it is at one moment, to a new file; the proxy goes on serving.
     #[command(after_help = BACKUP_EXAMPLES)]
     Backup {

@@ -12,7 +12,7 @@ SIMULATOR = --features countersign-proxy/simulator,countersign-enclave/simulator
 AUDIT_EXPORT = proxy-server/src/audit/tests/golden.jsonl
 AUDIT_KEY = MCowBQYDK2VwAyEA6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw
 
-.PHONY: help run test setup-test lint unit documents fuzz-smoke api-fuzz story release deny bench chaos soak fuzz advisories clean
+.PHONY: help run test setup-test lint unit documents fuzz-smoke api-fuzz web metrics story release deny bench chaos soak fuzz advisories clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,7 +22,7 @@ run: ## set up what is missing and show the main job (ONCE=1: go through it once
 	@$(CARGO) build --locked $(PROGRAMS) -p countersign-simulator -p countersign-demo $(SIMULATOR)
 	@target/debug/countersign-demo $(if $(ONCE),--once)
 
-test: setup-test lint unit documents api-fuzz fuzz-smoke story release deny ## everything that CI runs
+test: setup-test lint unit documents api-fuzz web metrics fuzz-smoke story release deny ## everything that CI runs
 	@echo "make test: every stage passed"
 
 setup-test:
@@ -46,6 +46,15 @@ documents: ## attestation documents, audit exports and the manifest's schema thr
 api-fuzz: ## requests made from the OpenAPI document against the admin API (schemathesis)
 	@$(CARGO) build --locked --quiet -p countersign-e2e --bin e2e-admin
 	@target/venv/bin/python tests/python/admin_api.py --server target/debug/e2e-admin
+
+web: ## the web page in Chromium, over the story of `make run`; screenshots in target/web
+	@$(CARGO) build --locked --quiet $(PROGRAMS) -p countersign-simulator -p countersign-demo $(SIMULATOR)
+	@target/venv/bin/python tests/web/page.py --target target/debug --out target/web \
+	    --axe tests/web/node_modules/axe-core/axe.min.js
+
+metrics: ## what a running proxy tells Prometheus, and the alert rules (promtool, a real Prometheus)
+	@$(CARGO) build --locked --quiet $(PROGRAMS) $(SIMULATOR)
+	@tests/checks/metrics.sh target/debug/countersign-proxy
 
 fuzz-smoke: ## a short run of each fuzz target
 	@tests/fuzz/run.sh 8

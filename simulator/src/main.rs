@@ -60,6 +60,9 @@ struct DocumentArgs {
     /// Set another PCR, as INDEX=HEX; can be given again.
     #[arg(long = "pcr", value_name = "INDEX=HEX")]
     pcrs: Vec<PcrAssignment>,
+    /// What the document says of instance and enclave; by default it follows from the image.
+    #[arg(long, value_name = "TEXT")]
+    module_id: Option<String>,
     /// An enclave in debug mode: PCR0, 1 and 2 are zero.
     #[arg(long)]
     debug: bool,
@@ -117,13 +120,28 @@ fn root(args: &RootArgs) -> Result<(), Box<dyn Error>> {
 }
 
 fn document(args: DocumentArgs) -> Result<(), Box<dyn Error>> {
-    let DocumentArgs { dir, image, pcrs, debug, nonce, public_key, user_data, fault, list_faults: _, output } =
-        args;
+    let DocumentArgs {
+        dir,
+        image,
+        pcrs,
+        module_id,
+        debug,
+        nonce,
+        public_key,
+        user_data,
+        fault,
+        list_faults: _,
+        output,
+    } = args;
     // The parser lets only --list-faults do without the other two.
     let (Some(dir), Some(image)) = (dir, image) else { return list_faults() };
 
     let module = Module::from_image(&image);
     let module = with_pcrs(if debug { module.debug() } else { module }, pcrs)?;
+    let module = match module_id {
+        Some(id) => module.with_module_id(id),
+        None => module,
+    };
     let now_ms = now_ms()?;
     let nsm = SoftwareNsm::new(&SimulatedRoot::load_or_generate(&dir, now_ms)?, module);
     let request = AttestationRequest {

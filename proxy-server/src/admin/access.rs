@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, header, request::Parts};
+use http::{HeaderName, Method, header, request::Parts};
 use rustls::pki_types::CertificateDer;
 
 use super::{
@@ -85,7 +85,8 @@ pub(super) async fn authenticate(State(api): State<Api>, mut request: Request, n
 /// A browser sends a client certificate along for whatever page asks it to, and
 /// says which page that is (Fetch, "Origin header"; Fetch Metadata). Programs
 /// say nothing of the kind.
-pub(super) fn check_origin(api: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn check_origin(api: &Shared, request: &Request) -> Result<(), ApiError> {
+    let headers = request.headers();
     // Under TLS nobody else answers to the host that the request names: a page of that
     // origin came from here.
     let host = headers.get(header::HOST).map(|host| [b"https://", host.as_bytes()].concat());
@@ -99,13 +100,24 @@ pub(super) fn check_origin(api: &Shared, headers: &HeaderMap) -> Result<(), ApiE
         ));
     }
     let ours = |site: &[u8]| matches!(site, b"same-origin" | b"none");
-    if headers.get_all(SEC_FETCH_SITE).iter().any(|site| !ours(site.as_bytes())) {
+    if headers.get_all(SEC_FETCH_SITE).iter().any(|site| !ours(site.as_bytes())) && !is_visit(request) {
         return Err(ApiError::new(
             Code::ForeignOrigin,
             "this API takes no requests from pages of other sites",
         ));
     }
     Ok(())
+}
+
+/// Somebody followed a link to a page of ours. It changes nothing, and the browser keeps
+/// the page's cookie to itself (`SameSite=Strict`).
+fn is_visit(request: &Request) -> bool {
+    let says = |name: &str, word: &str| request.headers().get(name).is_some_and(|value| value == word);
+    let path = request.uri().path();
+    request.method() == Method::GET
+        && (path == "/" || path == "/ui" || path.starts_with("/ui/"))
+        && says("sec-fetch-mode", "navigate")
+        && says("sec-fetch-dest", "document")
 }
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

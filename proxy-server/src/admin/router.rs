@@ -193,7 +193,7 @@ async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Resp
 }
 
 async fn bounded(api: &Api, request: Request, next: Next) -> Response {
-    if let Err(error) = check_origin(api, request.headers()) {
+    if let Err(error) = check_origin(api, &request) {
         return error.into_response();
     }
     let Ok(_place) = Arc::clone(&api.requests).try_acquire_owned() else {

@@ -97,8 +97,11 @@ impl Decision {
 impl AttestationMetrics {
     fn register(registry: &mut Registry) -> Self {
         let decided = Family::<Label, Counter>::default();
+        let duration = Family::<Label, Histogram>::new_with_constructor(decisions);
+        // A rate over a series that begins with its first event misses that event.
         for word in ["admitted", "renewed", "refused"] {
             drop(decided.get_or_create(&[("result", word)]));
+            drop(duration.get_or_create(&[("result", word)]));
         }
         registry.register("attestations", "Attestations by what became of them", decided.clone());
         let refused = ByCode::default();
@@ -107,7 +110,6 @@ impl AttestationMetrics {
             "Requests refused on the attestation port, by code",
             "code",
         ));
-        let duration = Family::<Label, Histogram>::new_with_constructor(decisions);
         registry.register(
             "attestation_duration_seconds",
             "From a whole attest request to its decision, the audit row included",
@@ -165,6 +167,9 @@ impl GatewayMetrics {
             opening.clone(),
         );
         let ended = Family::<Label, Counter>::default();
+        for word in TUNNEL_ENDS.into_iter().chain(EndReason::ALL.map(EndReason::as_str)) {
+            drop(ended.get_or_create(&[("reason", word)]));
+        }
         registry.register("tunnels_ended", "Tunnels that are over, by what ended them", ended.clone());
         let refused = ByCode::default();
         registry.register_collector(refused.told(
@@ -343,6 +348,9 @@ impl AdminMetrics {
         self.duration.observe(took.as_secs_f64());
     }
 }
+
+/// How tunnels end beside the end of their session.
+const TUNNEL_ENDS: [&str; 3] = ["closed", "client-failed", "destination-failed"];
 
 /// 0.5 ms to 16 s, doubling: a decision takes a few milliseconds, and what waits for the
 /// store up to five seconds.

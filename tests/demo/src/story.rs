@@ -4,6 +4,7 @@ mod admission;
 mod closing;
 mod opening;
 mod revocation;
+mod web_page;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -50,12 +51,14 @@ struct Stage {
     /// The upstream as an application names it.
     target: String,
     proxy: Proxy,
+    page: Option<web_page::WebPage>,
     /// In the order they came.
     enclaves: Vec<Enclave>,
 }
 
 impl Stage {
     async fn play(&mut self, narrator: &mut Narrator, ending: Ending) -> Result<(), Failure> {
+        self.open_the_page(narrator).await?;
         self.enclave_a_reaches_the_upstream(narrator).await?;
         self.enclave_a_attests_again(narrator).await?;
         self.enclave_b_is_refused(narrator).await?;

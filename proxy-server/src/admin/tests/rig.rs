@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use countersign_protocol::LeaseBounds;
+use countersign_protocol::{BootId, KeyThumbprint, Lease, LeaseBounds};
 use countersign_simulator::SimulatedRoot;
 use countersign_verifier::TrustAnchor;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -30,8 +30,8 @@ use crate::{
     ca::make_trial_certificate,
     config::ServerIdentity,
     policy::{Policy, PolicyHandle},
-    session::{Sessions, SessionsLimits},
-    store::{Actor, AuditWriter, Journal, Missing, Store, StoreConfig, UnixMs, open},
+    session::{Admission, Sessions, SessionsLimits},
+    store::{Actor, AuditWriter, Batch, Journal, Missing, SessionRow, Store, StoreConfig, UnixMs, open},
     telemetry::{Health, Telemetry},
 };
 
@@ -90,7 +90,7 @@ impl Rig {
         let authenticator = authenticator.with_certificates(setup.certificates);
         let draining = CancellationToken::new();
         let health = Health::new(policy.clone(), None, UnixMs::now(), draining.clone());
-        let sessions = Sessions::new(SessionsLimits { max_sessions: 10, max_per_instance: 10 });
+        let sessions = Sessions::new(SessionsLimits { max_sessions: 100_000, max_per_instance: 10 });
         let telemetry = Telemetry::new(policy.clone(), sessions, health);
         let parts = AdminParts {
             telemetry: telemetry.clone(),
@@ -188,6 +188,46 @@ impl Rig {
         let mut body = sender.send_request(call.request()).await.unwrap().into_body();
         let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
         String::from_utf8(piece.to_vec()).unwrap()
+    }
+
+    /// So many sessions of `payments/v1`, in the store and in the process.
+    pub(super) async fn fill(&self, count: u32) {
+        let workload = self.policy.workload(&"payments".parse().unwrap()).unwrap();
+        let (now, lease) = (UnixMs::now(), Lease::from_secs(600).unwrap());
+        let mut batch = Batch::default();
+        for number in 0..count {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&number.to_be_bytes());
+            let admission = Admission {
+                workload: Arc::clone(&workload),
+                measurement: "v1".into(),
+                key: KeyThumbprint::from_bytes(key),
+                boot_id: BootId::from_bytes([1; 16]),
+                sequence: 1,
+                lease,
+                epoch: self.policy.epoch(),
+                instance: None,
+            };
+            let id = self.telemetry.sessions.admit(admission, Instant::now()).unwrap().session.id();
+            batch.sessions.push(SessionRow {
+                id,
+                key: KeyThumbprint::from_bytes(key),
+                workload: "payments".to_owned(),
+                measurement: "v1".to_owned(),
+                boot_id: BootId::from_bytes([1; 16]),
+                sequence: 1,
+                lease,
+                lease_ends: UnixMs(now.0 + 600_000),
+                epoch: self.policy.epoch(),
+                module_id: Some("i-0123456789abcdef0-enc0123456789abcdef".to_owned()),
+                replica: None,
+                admitted: now,
+            });
+            if batch.sessions.len() == 1000 || number + 1 == count {
+                let told = self.store.append(std::mem::take(&mut batch)).await.unwrap();
+                assert_eq!(told.refused, []);
+            }
+        }
     }
 
     /// A workload and a measurement of it, with these bytes as PCRs.

@@ -77,6 +77,14 @@ async fn nobody_sees_a_page_without_signing_in_and_every_page_is_protected() {
     for asset in ["style.css", "live.js", "icon.svg"] {
         rig.call(Call::get(&format!("/ui/assets/{asset}"))).await.expect(StatusCode::OK);
     }
+    // A link on another site leads to the page, and to nothing else.
+    let visit = |path: &str, mode: &str| {
+        let call = Call::get(path).header("sec-fetch-site", "cross-site").header("sec-fetch-mode", mode);
+        rig.call(call.header("sec-fetch-dest", "document"))
+    };
+    visit("/ui/sign-in", "navigate").await.expect(StatusCode::OK);
+    visit("/ui/sign-in", "no-cors").await.problem(403, "foreign-origin");
+    visit("/v1/sessions", "navigate").await.problem(403, "foreign-origin");
     let told = rig.call(Call::get("/ui/").header("x-countersign-live", "1")).await;
     told.expect(StatusCode::UNAUTHORIZED);
 }
@@ -260,4 +268,30 @@ async fn the_stream_of_events_is_the_apis_own() {
     );
     let first = first.await.unwrap();
     assert!(first.starts_with("event: hello\n"), "{first}");
+}
+
+/// Not a test of speed: it prints what the first page costs, for docs/benchmarks.md.
+#[tokio::test]
+#[ignore = "a measurement: cargo test --release --lib first_page -- --ignored --nocapture"]
+async fn the_first_page_with_a_hundred_thousand_sessions() {
+    let rig = Rig::start("web-many").await;
+    let admin = rig.admin().await;
+    rig.workload(&admin, "payments", 7).await;
+    rig.enforce().await;
+    rig.fill(100_000).await;
+    let browser = Browser::signed_in(&rig, &admin).await;
+    for path in ["/ui/", "/ui/sessions", "/metrics"] {
+        let mut times = Vec::new();
+        for _ in 0..20 {
+            let began = std::time::Instant::now();
+            let call = match path {
+                "/metrics" => Call::get(path).with(&admin),
+                _ => Call::get(path).header("cookie", &browser.cookie),
+            };
+            let reply = rig.call(call).await.expect(StatusCode::OK);
+            times.push((began.elapsed(), text(&reply).len()));
+        }
+        times.sort();
+        println!("{path}: median {:?}, slowest {:?}, {} bytes", times[10].0, times[19].0, times[0].1);
+    }
 }

@@ -137,7 +137,7 @@ async fn adding(
         @match &workloads {
             Err(trouble) => (layout::trouble(trouble)),
             Ok(list) if list.items.is_empty() => (empty("There is no workload yet", html! {
-                "A measurement belongs to one. Make it with " code { "countersign-proxy workload create NAME --allow HOST:PORT" } "."
+                "A measurement belongs to one. Make it with " code { "countersign-proxy workload set NAME --destination HOST:PORT" } "."
             })),
             Ok(list) => (add_form(who, &list.items, fields)),
         }

@@ -96,6 +96,7 @@ fn sign_in_page(why: Option<&str>) -> Markup {
                 }
                 div { button type="submit" { "Sign in" } }
             }
+            p.fine { "Signed in already, and came by a link from elsewhere? " a href="/ui/" { "Go on" } "." }
             p.fine { "You stay signed in until half an hour without doing anything, ten hours, or this proxy's restart." }
         },
     )

@@ -33,6 +33,8 @@ impl Stage {
 
     /// Prints what to try, and returns only if a program ends that should not.
     pub(super) async fn stays_up(&mut self, narrator: &Narrator) -> Result<(), Failure> {
+        // Before it is said: whoever waits for the words finds the file.
+        self.shows_the_page(narrator)?;
         narrator.ends("Everything stays up until Ctrl-C. Copy and try:");
         for (what, command) in self.commands()? {
             narrator.command(what, &command);

@@ -37,7 +37,7 @@ impl Stage {
         narrator.checked(format!(
             "countersign-proxy: attestation on port {attestation}, gateway on port {gateway}"
         ));
-        Ok(Self { programs, world, upstream, target, proxy, enclaves: Vec::new() })
+        Ok(Self { programs, world, upstream, target, proxy, page: None, enclaves: Vec::new() })
     }
 
     /// Step 2: the application knows nothing, and gets through.

@@ -41,8 +41,22 @@ fn honest(setting: &Setting, world: &World, acceptance: &Acceptance, number: usi
         .unless(shown_to.key == verifier.key, Part::ServerKey)
         .unless(maker.purpose.role() == verifier.purpose.expects(), Part::Role)
         .unless(document.deployment == setting.deployment_of(verifier.party), Part::Deployment)
-        .unless(follows(world, by, number), Part::Sequence);
-    exporter(document, by, challenge).into_iter().map(|way| way.and(failing)).collect()
+        .unless(follows(world, by, number), Part::Sequence)
+        .and(absent(maker.purpose));
+    let exporter = match maker.purpose {
+        Purpose::Show => vec![Parts::of([Part::Exporter])],
+        _ => exporter(document, by, challenge),
+    };
+    exporter.into_iter().map(|way| way.and(failing)).collect()
+}
+
+/// What a document made for this purpose says nothing of. The exporter of an ingress port has another label, so that it
+/// fits nowhere else.
+fn absent(purpose: Purpose) -> Parts {
+    match purpose {
+        Purpose::Show => Parts::of([Part::ServerKey, Part::Deployment, Part::Sequence]),
+        _ => Parts::NONE,
+    }
 }
 
 /// The exporter names the connection and has the challenge as its context. When only the context is another, either of

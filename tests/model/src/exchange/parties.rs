@@ -35,6 +35,9 @@ pub enum Purpose {
     Initiate(Party),
     /// An enclave accepts a connection of a peer.
     Respond,
+    /// An enclave shows evidence on its ingress port to whoever asks (docs/ingress.md): a nonce, the key, and a binder
+    /// with a label of its own that names this connection and nothing else.
+    Show,
     /// A proxy admits enclaves.
     Admit,
     /// Nothing good.
@@ -81,12 +84,13 @@ pub struct Place {
 }
 
 impl Purpose {
-    /// The role in the binder of documents made for this purpose; `None` for whoever makes none.
+    /// The role (or label) in the binder of documents made for this purpose; `None` for whoever makes none.
     pub fn role(self) -> Option<&'static str> {
         match self {
             Self::Attest(_) => Some("enclave"),
             Self::Initiate(_) => Some("initiator"),
             Self::Respond => Some("responder"),
+            Self::Show => Some("ingress"),
             Self::Admit | Self::Attack => None,
         }
     }
@@ -97,7 +101,7 @@ impl Purpose {
             Self::Admit => Some("enclave"),
             Self::Initiate(_) => Some("responder"),
             Self::Respond => Some("initiator"),
-            Self::Attest(_) | Self::Attack => None,
+            Self::Attest(_) | Self::Show | Self::Attack => None,
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::{Part, Parts};
 pub struct Setting {
     /// Connections that honest enclaves open: who, and what for. Where they end is the network's choice.
     pub opens: Vec<(Party, Purpose)>,
-    /// Honest parties that accept connections.
-    pub listens: Vec<Party>,
+    /// Honest parties that accept connections, and what for.
+    pub listens: Vec<(Party, Purpose)>,
     /// Keys of honest parties that the attacker has learnt. Their owners go on as before.
     pub leaked: Vec<Key>,
     /// The deployment of enclave B's peer configuration; enclave A's is the first.
@@ -59,7 +59,7 @@ impl Setting {
     pub fn proxy() -> Self {
         Self {
             opens: vec![(Party::A, Purpose::Attest(Deployment::First))],
-            listens: vec![Party::P],
+            listens: vec![PROXY],
             leaked: Vec::new(),
             deployment_of_b: Deployment::First,
             naming: Naming::Manifest,
@@ -72,7 +72,7 @@ impl Setting {
     pub fn peers() -> Self {
         Self {
             opens: vec![(Party::A, Purpose::Initiate(Party::B)), (Party::B, Purpose::Initiate(Party::A))],
-            listens: vec![Party::B, Party::A],
+            listens: vec![(Party::B, Purpose::Respond), (Party::A, Purpose::Respond)],
             ..Self::proxy()
         }
     }
@@ -89,16 +89,21 @@ impl Setting {
                 (Party::A, Purpose::Attest(Deployment::First)),
                 (Party::A, Purpose::Initiate(Party::B)),
             ],
-            listens: vec![Party::P, Party::B, Party::A],
+            listens: vec![PROXY, (Party::B, Purpose::Respond), (Party::A, Purpose::Respond)],
             ..Self::proxy()
         }
+    }
+
+    /// Enclave A attests to the proxy, and shows evidence on its ingress port, both with one key.
+    pub fn ingress() -> Self {
+        Self { listens: vec![PROXY, (Party::A, Purpose::Show)], ..Self::proxy() }
     }
 
     /// Enclave A attests to the proxies of two deployments.
     pub fn deployments(second: SecondDeployment, naming: Naming) -> Self {
         let listens = match second {
-            SecondDeployment::Attackers => vec![Party::P],
-            SecondDeployment::OwnKey | SecondDeployment::SharedKey => vec![Party::P, Party::Q],
+            SecondDeployment::Attackers => vec![PROXY],
+            SecondDeployment::OwnKey | SecondDeployment::SharedKey => vec![PROXY, (Party::Q, Purpose::Admit)],
         };
         let opens = [Deployment::First, Deployment::Second].map(|site| (Party::A, Purpose::Attest(site)));
         Self { opens: opens.to_vec(), listens, second, naming, ..Self::proxy() }
@@ -155,13 +160,8 @@ impl Setting {
     }
 
     fn honest_servers(&self) -> impl Iterator<Item = End> {
-        self.listens.iter().map(|&party| {
-            let purpose = match party {
-                Party::P | Party::Q => Purpose::Admit,
-                Party::A | Party::B | Party::M => Purpose::Respond,
-            };
-            End { party, key: self.key_of(party), purpose }
-        })
+        let ends = self.listens.iter();
+        ends.map(|&(party, purpose)| End { party, key: self.key_of(party), purpose })
     }
 
     fn attackers_ends(&self) -> impl Iterator<Item = End> {
@@ -176,3 +176,5 @@ impl Setting {
         }
     }
 }
+
+const PROXY: (Party, Purpose) = (Party::P, Purpose::Admit);

@@ -46,6 +46,7 @@ fn end(end: &End) -> String {
         Purpose::Attest(Deployment::First) => " (attests)",
         Purpose::Attest(Deployment::Second) => " (attests to the second deployment)",
         Purpose::Initiate(_) | Purpose::Respond => " (peer)",
+        Purpose::Show => " (ingress)",
         Purpose::Admit | Purpose::Attack => "",
     };
     let key = if end.key.0 == end.party { String::new() } else { format!(" with {:?}'s key", end.key.0) };

@@ -51,6 +51,15 @@ pub(crate) fn assert_redundant<P: Protocol>(protocol: &P, part: Part) {
     assert_eq!(without, with, "without {} alone", part.as_str());
 }
 
+/// This part is in no smallest set of any attack: nothing depends on it.
+pub(crate) fn assert_useless<P: Protocol>(protocol: &P, part: Part) {
+    for (breach, sets) in search::table(protocol, Parts::ALL).found {
+        for parts in sets {
+            assert_eq!(parts, parts.without(part), "{breach:?}: {parts}");
+        }
+    }
+}
+
 fn words(sets: &[Parts]) -> Vec<String> {
     sets.iter().map(Parts::to_string).collect()
 }

@@ -10,7 +10,7 @@ use countersign_model::{
     },
 };
 
-use crate::claims::{assert_attack, assert_holds, assert_leaves_open, assert_redundant};
+use crate::claims::{assert_attack, assert_holds, assert_leaves_open, assert_useless};
 
 #[test]
 fn with_everything_checked_nothing_is_reached() {
@@ -85,6 +85,6 @@ fn a_deployment_that_the_challenge_names_stops_no_relay() {
         ],
     );
     for second in [OwnKey, SharedKey, Attackers] {
-        assert_redundant(&Setting::deployments(second, Challenge), Deployment);
+        assert_useless(&Setting::deployments(second, Challenge), Deployment);
     }
 }

@@ -315,6 +315,27 @@ fn without_the_role_a_peers_evidence_admits_it() {
     );
 }
 
+/// A port that gives evidence to whoever asks, for any nonce: a document of this very key, fresh, for the proxy's own
+/// challenge. The whole binder stands in its way, and nothing else.
+#[test]
+fn evidence_of_the_ingress_port_admits_nobody() {
+    assert_holds("proxy and ingress with one key", &Setting::ingress());
+    let stolen = Setting::ingress().with_leaked(&[Party::A]);
+    assert_holds("proxy and ingress with one key, leaked", &stolen);
+    assert_attack(
+        &stolen,
+        Breach::Impostor,
+        &[ServerKey, Exporter, Role, Deployment, Sequence],
+        &[
+            "c1: M -> A (ingress)",
+            "c2: M with A's key -> P",
+            "P asks n1 on c2",
+            "A answers n1 on c1: d1",
+            "P takes d1 for n1 on c2, unchecked: SPKI(server) + exporter + role + deployment + sequence",
+        ],
+    );
+}
+
 /// What stands in a document or is kept for it, besides measurements and their signature.
 const DOCUMENT: [Part; 9] =
     [Nonce, OneUse, PublicKey, AttesterKey, ServerKey, Exporter, Context, Role, Sequence];

@@ -26,7 +26,7 @@ pub enum Part {
     ServerKey,
     /// The exporter in the binder is this connection's (with the challenge as its context, see [`Part::Context`]).
     Exporter,
-    /// The exporter's context is the challenge.
+    /// The exporter's context is the challenge; among peers both nonces of the round.
     Context,
     /// The role in the binder.
     Role,
@@ -34,6 +34,10 @@ pub enum Part {
     Deployment,
     /// `boot_id` and `sequence` in the binder: the same boot, and a greater number than the last.
     Sequence,
+    /// Among peers: both nonces of the round in the binder.
+    Nonces,
+    /// The labels of binder and exporter: what kind of evidence it is.
+    Label,
     /// A later connection: the peer's key is one that is remembered.
     KnownKey,
     /// A later connection: what is remembered is not older than the interval.
@@ -52,7 +56,7 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Signature,
         Self::Measurement,
         Self::Instance,
@@ -67,6 +71,8 @@ impl Part {
         Self::Role,
         Self::Deployment,
         Self::Sequence,
+        Self::Nonces,
+        Self::Label,
         Self::KnownKey,
         Self::Interval,
         Self::Appraisal,
@@ -93,6 +99,8 @@ impl Part {
             Self::Role => "role",
             Self::Deployment => "deployment",
             Self::Sequence => "sequence",
+            Self::Nonces => "nonces",
+            Self::Label => "label",
             Self::KnownKey => "known-key",
             Self::Interval => "interval",
             Self::Appraisal => "appraisal",
@@ -138,6 +146,16 @@ impl Parts {
     /// The parts of both.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// The parts that the other has too.
+    pub const fn within(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The parts that the other has not.
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Each part of this is one of the other.

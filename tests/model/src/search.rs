@@ -52,7 +52,16 @@ fn explore<P: Protocol>(
     question: Question<P::Breach>,
 ) -> Explored<Option<Vec<String>>> {
     let asked = Asked { protocol: protocol.clone(), removed, question };
-    let checker = asked.checker().threads(1).finish_when(HasDiscoveries::Any).spawn_bfs().join();
+    let wants_a_run = !matches!(asked.question, Question::Note(_));
+    let builder = asked.checker().threads(1).finish_when(HasDiscoveries::Any);
+    if wants_a_run {
+        told(protocol, &builder.spawn_bfs().join())
+    } else {
+        told(protocol, &builder.spawn_dfs().join())
+    }
+}
+
+fn told<P: Protocol>(protocol: &P, checker: &impl Checker<Asked<P>>) -> Explored<Option<Vec<String>>> {
     let found = checker.discovery(ANSWER).map(|path| {
         let mut words = Vec::new();
         for (at, (state, step)) in path.into_vec().into_iter().enumerate() {

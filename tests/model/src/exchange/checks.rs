@@ -1,4 +1,5 @@
 use super::{
+    kind::Kind,
     parties::{Party, Place, Purpose},
     setting::Setting,
     world::{Acceptance, Document, Evidence, Nonce, World},
@@ -33,41 +34,44 @@ fn honest(setting: &Setting, world: &World, acceptance: &Acceptance, number: usi
     let document = &world.documents[number];
     let (verifier, peer) = (world.end(by), world.end(by.other()));
     let (maker, shown_to) = (world.end(document.made_at), world.end(document.made_at.other()));
+    let kind = Kind::of(setting, maker.purpose);
+    let wanted = Kind::of(setting, verifier.purpose);
+    let in_binder = Parts::NONE
+        .unless(shown_to.key == verifier.key, Part::ServerKey)
+        .unless(maker.purpose.role() == verifier.purpose.expects(), Part::Role)
+        .unless(document.deployment == setting.deployment_of(verifier.party), Part::Deployment)
+        .unless(follows(world, by, number), Part::Sequence)
+        .unless(is_round(world, by, challenge, document), Part::Nonces)
+        .and(wanted.says().minus(kind.says()));
     let failing = Parts::NONE
         .unless(is_wanted(verifier.purpose, maker.party), Part::Instance)
         .unless(document.nonce == Nonce::Of(challenge), Part::Nonce)
         .unless(maker.key == peer.key, Part::PublicKey)
         .unless(maker.key == peer.key, Part::AttesterKey)
-        .unless(shown_to.key == verifier.key, Part::ServerKey)
-        .unless(maker.purpose.role() == verifier.purpose.expects(), Part::Role)
-        .unless(document.deployment == setting.deployment_of(verifier.party), Part::Deployment)
-        .unless(follows(world, by, number), Part::Sequence)
-        .and(absent(maker.purpose));
-    let exporter = match maker.purpose {
-        Purpose::Show => vec![Parts::of([Part::Exporter])],
-        _ => exporter(document, by, challenge),
+        .unless(kind == wanted, Part::Label)
+        .and(in_binder.within(wanted.says()));
+    let context = match wanted {
+        Kind::Peer => is_round(world, by, challenge, document),
+        Kind::Proxy | Kind::Ingress => document.nonce == Nonce::Of(challenge),
     };
-    exporter.into_iter().map(|way| way.and(failing)).collect()
+    let same = kind == wanted && document.made_at.connection == by.connection;
+    exporter(same, context).into_iter().map(|way| way.and(failing)).collect()
 }
 
-/// What a document made for this purpose says nothing of. The exporter of an ingress port has another label, so that it
-/// fits nowhere else.
-fn absent(purpose: Purpose) -> Parts {
-    match purpose {
-        Purpose::Show => Parts::of([Part::ServerKey, Part::Deployment, Part::Sequence]),
-        _ => Parts::NONE,
-    }
-}
-
-/// The exporter names the connection and has the challenge as its context. When only the context is another, either of
-/// the two parts is enough to be left out.
-fn exporter(document: &Document, by: Place, challenge: usize) -> Vec<Parts> {
-    let same_connection = document.made_at.connection == by.connection;
-    match (same_connection, document.nonce == Nonce::Of(challenge)) {
+/// The exporter's label names the kind of evidence, and its value the connection; its context holds the challenge. When
+/// only the context is another, either of the two parts is enough to be left out.
+fn exporter(same: bool, context: bool) -> Vec<Parts> {
+    match (same, context) {
         (true, true) => vec![Parts::NONE],
         (true, false) => vec![Parts::of([Part::Context]), Parts::of([Part::Exporter])],
         (false, _) => vec![Parts::of([Part::Exporter])],
     }
+}
+
+/// Both nonces are those of the verifier's round: the one that it gave, and the one that it answered itself.
+fn is_round(world: &World, by: Place, challenge: usize, document: &Document) -> bool {
+    let answered = world.answer_in_round(by, challenge).map(|own| own.nonce);
+    document.nonce == Nonce::Of(challenge) && document.own.map(Nonce::Of) == answered
 }
 
 /// An initiator's peer configuration pins the instance; everybody else takes each instance of the image.

@@ -7,7 +7,9 @@
 //! ```text
 //! parties   who there is, keys, what an end of a connection is there for
 //! setting   what exists in one exploration: connections, leaked keys, deployments, bounds
-//! world     the state, and what happens
+//! world     the state, and how it changes
+//! moves     what can happen next
+//! kind      the kinds of evidence, and what each says
 //! checks    what a verifier compares
 //! breaches  what must never be
 //! words     runs for people
@@ -15,6 +17,8 @@
 
 mod breaches;
 mod checks;
+mod kind;
+mod moves;
 mod parties;
 mod setting;
 mod words;
@@ -22,5 +26,5 @@ mod world;
 
 pub use breaches::Breach;
 pub use parties::{Connection, Deployment, End, Key, Party, Place, Purpose, Side};
-pub use setting::{Bounds, Naming, SecondDeployment, Setting};
+pub use setting::{Bounds, Naming, PeerBinder, SecondDeployment, Setting};
 pub use world::{Acceptance, Challenge, Document, Evidence, Nonce, Step, World};

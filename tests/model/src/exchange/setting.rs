@@ -15,6 +15,8 @@ pub struct Setting {
     pub deployment_of_b: Deployment,
     /// Where an enclave takes the deployment's name from when it attests to a proxy.
     pub naming: Naming,
+    /// What peers put into their binder.
+    pub peer_binder: PeerBinder,
     /// What stands behind the anchor of the second deployment, for enclaves that attest there as well.
     pub second: SecondDeployment,
     /// How far the exploration goes.
@@ -28,6 +30,16 @@ pub enum Naming {
     Challenge,
     /// From the enclave's own manifest.
     Manifest,
+}
+
+/// What ties a peer's evidence to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerBinder {
+    /// A kind of its own: labels, side, both keys, the exporter over both nonces, both nonces. It names no deployment and
+    /// no sequence. An end answers once in a round, and takes nothing before it has answered.
+    Own,
+    /// The proxy's, with another role.
+    Proxys,
 }
 
 /// Whose server key the second deployment's anchor stands for.
@@ -63,6 +75,7 @@ impl Setting {
             leaked: Vec::new(),
             deployment_of_b: Deployment::First,
             naming: Naming::Manifest,
+            peer_binder: PeerBinder::Own,
             second: SecondDeployment::OwnKey,
             bounds: Bounds { connections: 2, challenges: 2, documents: 2, acceptances: 2 },
         }

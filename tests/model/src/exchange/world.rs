@@ -1,8 +1,8 @@
 use super::{
     breaches::{self, Breach},
-    checks,
-    parties::{Connection, Deployment, End, Place, Purpose},
-    setting::{Naming, Setting},
+    moves,
+    parties::{Connection, Deployment, End, Place},
+    setting::Setting,
     words,
 };
 use crate::{Parts, Protocol};
@@ -40,6 +40,8 @@ pub struct Document {
     pub made_at: Place,
     /// The challenge it answers, and the exporter's context.
     pub nonce: Nonce,
+    /// The attester's own challenge in this round, where the binder names both nonces.
+    pub own: Option<usize>,
     /// The deployment in the binder.
     pub deployment: Deployment,
     /// How many challenges there were when it was made.
@@ -97,88 +99,14 @@ impl World {
         self.challenges.iter().rposition(|challenge| challenge.by == by)
     }
 
-    fn places(&self) -> impl Iterator<Item = Place> + use<> {
+    /// The document that this end made in the round that it began with this challenge.
+    pub(super) fn answer_in_round(&self, by: Place, challenge: usize) -> Option<&Document> {
+        self.documents.iter().find(|document| (document.made_at, document.own) == (by, Some(challenge)))
+    }
+
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> + use<> {
         (0..self.connections.len()).flat_map(Place::both)
     }
-}
-
-impl Setting {
-    fn asks(&self, world: &World, steps: &mut Vec<Step>) {
-        if world.challenges.len() < self.bounds.challenges {
-            let asks = world.places().filter(|place| world.end(*place).purpose.expects().is_some());
-            steps.extend(asks.map(Step::Ask));
-        }
-    }
-
-    fn answers(&self, world: &World, steps: &mut Vec<Step>) {
-        if world.documents.len() == self.bounds.documents {
-            return;
-        }
-        for made_at in world.places().filter(|place| world.end(*place).purpose.role().is_some()) {
-            for nonce in asked_at(world, made_at) {
-                // Once each: a second document for the same nonce differs in its sequence number only.
-                if world.documents.iter().any(|known| (known.made_at, known.nonce) == (made_at, nonce)) {
-                    continue;
-                }
-                for deployment in self.named(world, made_at) {
-                    let seen = world.challenges.len();
-                    steps.push(Step::Answer(Document { made_at, nonce, deployment, seen }));
-                }
-            }
-        }
-    }
-
-    /// The deployment that an enclave writes into its binder; where the attacker names it, each.
-    fn named(&self, world: &World, place: Place) -> Vec<Deployment> {
-        let other = world.end(place.other());
-        match (world.end(place).purpose, self.naming) {
-            (Purpose::Attest(site), Naming::Manifest) => vec![site],
-            (Purpose::Attest(_), Naming::Challenge) if other.is_attacker() => {
-                vec![Deployment::First, Deployment::Second]
-            }
-            (Purpose::Attest(_), Naming::Challenge) => vec![self.deployment_of(other.party)],
-            _ => vec![self.deployment_of(world.end(place).party)],
-        }
-    }
-
-    fn takes(&self, removed: Parts, world: &World, steps: &mut Vec<Step>) {
-        if world.accepted.len() == self.bounds.acceptances {
-            return;
-        }
-        for by in world.places() {
-            let Some(challenge) = world.last_challenge(by) else { continue };
-            for evidence in shown_at(world, by) {
-                let acceptance = Acceptance { by, challenge, evidence };
-                let ways = checks::ways(self, world, &acceptance);
-                let open = ways.into_iter().filter(|ignored| ignored.is_within(removed));
-                steps.extend(open.map(|ignored| Step::Take(acceptance, ignored)));
-            }
-        }
-    }
-}
-
-/// The nonces that an enclave may be asked to sign here: an honest end sends its own challenges, and an old one may
-/// arrive late; the attacker sends any.
-fn asked_at(world: &World, place: Place) -> Vec<Nonce> {
-    let all = world.challenges.iter().enumerate();
-    if world.end(place.other()).is_attacker() {
-        all.map(|(number, _)| Nonce::Of(number)).chain([Nonce::Attackers]).collect()
-    } else {
-        let sent = all.filter(|(_, challenge)| challenge.by == place.other());
-        sent.map(|(number, _)| Nonce::Of(number)).collect()
-    }
-}
-
-/// The evidence that may arrive here: an honest end sends each document that it made for this connection once, and the
-/// network may delay it; the attacker sends any, as often as he likes.
-fn shown_at(world: &World, by: Place) -> Vec<Evidence> {
-    let all = world.documents.iter().enumerate();
-    if world.end(by.other()).is_attacker() {
-        return all.map(|(number, _)| Evidence::Honest(number)).chain([Evidence::Attackers]).collect();
-    }
-    let taken = |evidence| world.accepted.iter().any(|known| known.evidence == evidence);
-    let sent = all.filter(|(_, document)| document.made_at == by.other());
-    sent.map(|(number, _)| Evidence::Honest(number)).filter(|evidence| !taken(*evidence)).collect()
 }
 
 impl Protocol for Setting {
@@ -209,11 +137,7 @@ impl Protocol for Setting {
     }
 
     fn steps(&self, removed: Parts, world: &World) -> Vec<Step> {
-        let mut steps = Vec::new();
-        self.asks(world, &mut steps);
-        self.answers(world, &mut steps);
-        self.takes(removed, world, &mut steps);
-        steps
+        moves::of(self, removed, world)
     }
 
     fn after(&self, world: &World, step: &Step) -> World {

@@ -12,7 +12,7 @@ SIMULATOR = --features countersign-proxy/simulator,countersign-enclave/simulator
 AUDIT_EXPORT = proxy-server/src/audit/tests/golden.jsonl
 AUDIT_KEY = MCowBQYDK2VwAyEA6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw
 
-.PHONY: help run test setup-test lint unit documents fuzz-smoke api-fuzz web metrics story release deny bench chaos soak fuzz advisories clean
+.PHONY: help run test setup-test lint unit documents model fuzz-smoke api-fuzz web metrics story release deny bench chaos soak fuzz advisories clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,7 +22,7 @@ run: ## set up what is missing and show the main job (ONCE=1: go through it once
 	@$(CARGO) build --locked $(PROGRAMS) -p countersign-simulator -p countersign-demo $(SIMULATOR)
 	@target/debug/countersign-demo $(if $(ONCE),--once)
 
-test: setup-test lint unit documents api-fuzz web metrics fuzz-smoke story release deny ## everything that CI runs
+test: setup-test lint unit documents model api-fuzz web metrics fuzz-smoke story release deny ## everything that CI runs
 	@echo "make test: every stage passed"
 
 setup-test:
@@ -42,6 +42,11 @@ documents: ## attestation documents, audit exports and the manifest's schema thr
 	@target/venv/bin/python tests/python/verify_audit.py $(AUDIT_EXPORT) --trust $(AUDIT_KEY)
 	@target/venv/bin/python tests/python/verify_audit.py $(AUDIT_EXPORT) --trust $(AUDIT_KEY) --attack
 	@target/venv/bin/python tests/python/manifest_schema.py --program target/debug/countersign-enclave
+
+model: ## models of the protocol, explored by a model checker
+	@$(CARGO) fmt --manifest-path tests/model/Cargo.toml --check
+	@$(CARGO) clippy --locked --quiet --manifest-path tests/model/Cargo.toml --target-dir target/model --all-targets -- -D warnings
+	@$(CARGO) test --locked --quiet --manifest-path tests/model/Cargo.toml --target-dir target/model -- --nocapture
 
 api-fuzz: ## requests made from the OpenAPI document against the admin API (schemathesis)
 	@$(CARGO) build --locked --quiet -p countersign-e2e --bin e2e-admin

@@ -1,4 +1,4 @@
-//! The questions that tests ask of a model. stateright answers them, breadth first.
+//! The questions that tests ask of a model. stateright answers them: runs breadth first, lists depth first.
 
 use std::{
     collections::BTreeMap,

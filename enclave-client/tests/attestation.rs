@@ -109,6 +109,20 @@ async fn a_proxy_under_another_anchor_or_name_gets_nothing() {
     assert!(proxy.reports.try_recv().is_err());
 }
 
+/// Two installations may share a certificate; the binder alone, which takes the proxy's word, does not tell them apart.
+#[tokio::test]
+async fn a_proxy_of_another_deployment_gets_no_document() {
+    let mut proxy = FakeProxy::start().await;
+    let right = SiteConfig { deployment: Some("fake".parse().unwrap()), ..proxy.site_config() };
+    attest(&ProxySite::new(right).unwrap()).await.unwrap();
+    proxy.reports.try_recv().unwrap().unwrap();
+    let wrong = SiteConfig { deployment: Some("prod".parse().unwrap()), ..proxy.site_config() };
+    let error = attest(&ProxySite::new(wrong).unwrap()).await.unwrap_err();
+    assert_eq!(error.code(), "proxy-deployment-differs");
+    assert_eq!(error.to_string(), "the proxy is of deployment fake; the manifest names prod");
+    assert!(proxy.reports.try_recv().is_err(), "nothing was shown to it");
+}
+
 #[tokio::test]
 async fn tls_1_2_is_not_spoken() {
     let proxy = FakeProxy::start_with(&[&rustls::version::TLS12]).await;

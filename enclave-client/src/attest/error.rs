@@ -38,6 +38,13 @@ pub enum AttestError {
         /// What was offered now.
         offered: Epoch,
     },
+    /// The proxy is of another installation than the manifest names.
+    OtherDeployment {
+        /// The one in the manifest.
+        expected: Deployment,
+        /// What the proxy calls its own.
+        actual: Deployment,
+    },
     /// One proxy name called itself more deployments than it can be.
     TooManyDeployments,
     /// No document.
@@ -70,6 +77,7 @@ impl AttestError {
                 "proxy-answer-invalid"
             }
             Self::EpochWentBack { .. } | Self::TooManyDeployments => "proxy-epoch-suspicious",
+            Self::OtherDeployment { .. } => "proxy-deployment-differs",
             Self::Device(_) => "device-failed",
         }
     }
@@ -99,6 +107,9 @@ impl fmt::Display for AttestError {
             Self::Message(_) => f.write_str("the proxy's answer is no message of the protocol"),
             Self::EpochWentBack { deployment, seen, offered } => {
                 write!(f, "epoch of deployment {deployment} went back from {seen} to {offered}")
+            }
+            Self::OtherDeployment { expected, actual } => {
+                write!(f, "the proxy is of deployment {actual}; the manifest names {expected}")
             }
             Self::TooManyDeployments => f.write_str("the proxy calls itself another deployment each time"),
             Self::Device(_) => f.write_str("no attestation document"),

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use countersign_protocol::{
-    Binder, BootId, Host, Lease, Problem, Role, SessionId,
+    Binder, BootId, Deployment, Host, Lease, Problem, Role, SessionId,
     message::{AskCredentials, Attest, Challenge, Grant, IssuedCredentials},
     wire,
 };
@@ -68,6 +68,8 @@ pub struct SiteConfig {
     pub gateway_port: Option<u16>,
     /// Whom its certificate must come from.
     pub anchors: Anchors,
+    /// Which installation it must be of; `None`: whichever the certificate is good for.
+    pub deployment: Option<Deployment>,
     /// K.
     pub key: EnclaveKey,
     /// The security module.
@@ -157,7 +159,13 @@ pub struct AttestLink {
 impl Link for AttestLink {
     async fn challenge(&mut self) -> Result<Challenge, AttestError> {
         let body = self.post(wire::CHALLENGE_PATH, Vec::new(), "the challenge").await?;
-        Challenge::decode(&body).map_err(AttestError::Message)
+        let challenge = Challenge::decode(&body).map_err(AttestError::Message)?;
+        match &self.config.deployment {
+            Some(expected) if *expected != challenge.deployment => {
+                Err(AttestError::OtherDeployment { expected: expected.clone(), actual: challenge.deployment })
+            }
+            _ => Ok(challenge),
+        }
     }
 
     async fn answer(&mut self, challenge: &Challenge, lease: Lease) -> Result<Attested, AttestError> {

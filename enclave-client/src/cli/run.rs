@@ -157,7 +157,16 @@ fn start_proxies(
     let mut statuses = Vec::new();
     let mut issuers = Vec::new();
     for entry in entries {
-        let ProxyEntry { name, attestation, gateway, gateway_port, interval, anchors, destinations } = entry;
+        let ProxyEntry {
+            name,
+            attestation,
+            gateway,
+            gateway_port,
+            interval,
+            anchors,
+            deployment,
+            destinations,
+        } = entry;
         let way = |dial: Dial| match host {
             Some(half) => dial.through(half),
             None => dial,
@@ -169,6 +178,7 @@ fn start_proxies(
             attestation,
             gateway_port,
             anchors,
+            deployment,
             key: EnclaveKey::generate().map_err(RunError::Key)?,
             device: device.clone(),
             boot: boot.clone(),

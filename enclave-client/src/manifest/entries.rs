@@ -1,6 +1,6 @@
 use std::{num::NonZeroU16, path::PathBuf};
 
-use countersign_protocol::{Destination, Host, Interval};
+use countersign_protocol::{Deployment, Destination, Host, Interval};
 
 use crate::{peers::config::Pin, tls::Anchors, transport::Dial};
 
@@ -19,6 +19,8 @@ pub struct ProxyEntry {
     pub interval: Interval,
     /// Whom the proxy's certificate must come from.
     pub anchors: Anchors,
+    /// The installation that the proxy must be of, if the manifest names it.
+    pub deployment: Option<Deployment>,
     /// What may be reached through it.
     pub destinations: Vec<Destination>,
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, num::NonZeroU16, path::Path};
 
 use countersign_protocol::{
-    Destination, Host, Interval,
+    Deployment, Destination, Host, Interval,
     egress::{Action, Rule, Target},
     wire,
 };
@@ -49,7 +49,7 @@ enum Way {
 }
 
 /// What makes two connections go through the same proxy.
-type Key = (Host, Dial, Dial, Option<Vec<u8>>);
+type Key = (Host, Dial, Dial, Option<Vec<u8>>, Option<Deployment>);
 
 impl Connections {
     /// Takes an entry in, or notes what is wrong with it.
@@ -191,6 +191,10 @@ impl ProxyEntry {
         let attestation = dial("attestation", &proxy.transport.attestation);
         let gateway = dial("gateway", &proxy.transport.gateway);
         let anchor = anchor(raw, proxy, files, mistakes);
+        let deployment = match &proxy.deployment {
+            None => None,
+            Some(text) => Some(parsed::<Deployment>(text, field("proxyDeployment"), mistakes)?),
+        };
         let url = url?;
         let attestation_port = match &proxy.attestation_port {
             None => NonZeroU16::new(wire::ATTESTATION_PORT),
@@ -206,10 +210,12 @@ impl ProxyEntry {
         let gateway = gateway.unwrap_or_else(|| Some(Dial::Tcp(url.clone())))?;
         let (anchor_pem, anchors) = anchor?;
         let name = url.host().clone();
-        let key = (name.clone(), attestation.clone(), gateway.clone(), anchor_pem);
+        let key = (name.clone(), attestation.clone(), gateway.clone(), anchor_pem, deployment.clone());
         let gateway_port = same_address.then_some(url.port());
         let destinations = Vec::new();
-        Some((key, Self { name, attestation, gateway, gateway_port, interval, anchors, destinations }))
+        let entry =
+            Self { name, attestation, gateway, gateway_port, interval, anchors, deployment, destinations };
+        Some((key, entry))
     }
 }
 

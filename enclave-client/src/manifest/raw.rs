@@ -90,6 +90,7 @@ pub(super) struct Proxy {
     pub(super) interval: Option<At<u64>>,
     pub(super) anchor: Option<At<String>>,
     pub(super) anchor_file: Option<At<String>>,
+    pub(super) deployment: Option<At<String>>,
     pub(super) transport: Transport,
 }
 
@@ -294,6 +295,7 @@ impl Proxy {
             interval: fields.number("proxyAttestationIntervalSeconds"),
             anchor: fields.text("proxyAnchor"),
             anchor_file: fields.text("proxyAnchorFile"),
+            deployment: fields.text("proxyDeployment"),
             transport: transport.unwrap_or_default(),
         }
     }
@@ -302,10 +304,13 @@ impl Proxy {
 impl Proxy {
     /// Where something stands that means nothing without `proxyUrl`.
     pub(super) fn without_url(&self) -> Option<Place> {
-        let Self { url: _, attestation_port, interval, anchor, anchor_file, transport } = self;
+        let Self { url: _, attestation_port, interval, anchor, anchor_file, deployment, transport } = self;
         let numbers = [attestation_port, interval].into_iter().flatten().map(|number| number.place);
         let Transport { attestation, gateway } = transport;
-        let texts = [anchor, anchor_file, attestation, gateway].into_iter().flatten().map(|text| text.place);
+        let texts = [anchor, anchor_file, deployment, attestation, gateway]
+            .into_iter()
+            .flatten()
+            .map(|text| text.place);
         numbers.chain(texts).next()
     }
 }

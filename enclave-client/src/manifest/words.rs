@@ -129,6 +129,13 @@ pub(super) static OUTBOUND: Table = Table {
             "PEM certificates that the proxy's must chain to, and no others.",
         )
         .need(Of(PROXIED)),
+        Field::new(
+            "proxyDeployment",
+            Kind::Text,
+            Ours,
+            "The proxy's deployment: another one gets no document.",
+        )
+        .need(Of(PROXIED)),
         Field::new("proxyAnchorFile", Kind::Text, Ours, "The same, from a file beside the manifest.")
             .need(Of(PROXIED)),
         Field::new(

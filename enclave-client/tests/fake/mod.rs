@@ -192,6 +192,7 @@ impl FakeProxy {
             attestation: Dial::Tcp(self.attestation.to_string().parse().unwrap()),
             gateway_port: Some(self.gateway.port()),
             anchors: self.anchors(),
+            deployment: None,
             key: EnclaveKey::generate().unwrap(),
             device: Device::new(PlainDocuments),
             boot: Arc::new(Boot::new().unwrap()),

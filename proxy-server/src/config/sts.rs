@@ -1,6 +1,6 @@
+use std::path::Path;
 #[cfg(feature = "aws")]
 use std::{collections::HashMap, ops::Range};
-use std::path::Path;
 
 use toml::Spanned;
 

@@ -45,11 +45,20 @@ impl RealClient {
         let manifest =
             Manifest::parse(&text, &|file| std::fs::read(file)).unwrap_or_else(|error| panic!("{error:?}"));
         let [entry] = manifest.proxies.try_into().unwrap();
-        let ProxyEntry { name, attestation, gateway, gateway_port, interval, anchors, destinations } = entry;
+        let ProxyEntry {
+            name,
+            attestation,
+            gateway,
+            gateway_port,
+            interval,
+            anchors,
+            deployment,
+            destinations,
+        } = entry;
         let device = Device::new(Software::danger_load(&proxy.root_directory(), image).unwrap());
         let (key, boot) = (EnclaveKey::generate().unwrap(), Arc::new(Boot::new().unwrap()));
         let gateway = Gateway::new(&name, gateway).unwrap();
-        let site = SiteConfig { name, attestation, gateway_port, anchors, key, device, boot };
+        let site = SiteConfig { name, attestation, gateway_port, anchors, deployment, key, device, boot };
         let stop = CancellationToken::new();
         let nudge = Nudge::default();
         let (keeper, status) = Keeper::new(ProxySite::new(site).unwrap(), interval, nudge.clone());

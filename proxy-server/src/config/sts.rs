@@ -1,6 +1,6 @@
+use std::path::Path;
 #[cfg(feature = "aws")]
 use std::{collections::HashMap, ops::Range};
-use std::path::Path;
 
 use toml::Spanned;
 
@@ -72,13 +72,19 @@ fn roles(
     use crate::credentials::Role;
 
     if written.is_empty() {
-        found.note(span.clone(), "sts.role", "missing; [[sts.role]] with a workload and its role, once or more");
+        found.note(
+            span.clone(),
+            "sts.role",
+            "missing; [[sts.role]] with a workload and its role, once or more",
+        );
     }
     let mut roles = HashMap::with_capacity(written.len());
     for raw in written {
-        let RawRole { path, span, workload, arn, duration_seconds, session_policy, session_policy_file } = raw;
+        let RawRole { path, span, workload, arn, duration_seconds, session_policy, session_policy_file } =
+            raw;
         let field = |key: &str| format!("{path}.{key}");
-        let missing = |key: &str, what: &str| found.note(span.clone(), field(key), format!("missing; {what}"));
+        let missing =
+            |key: &str, what: &str| found.note(span.clone(), field(key), format!("missing; {what}"));
         if workload.is_none() {
             missing("workload", "the workload's name, as \"payments\"");
         }
@@ -99,7 +105,8 @@ fn roles(
         let (Some(workload), Some(arn), Some(policy)) = (workload, arn, policy) else { continue };
         let role = Role { arn, duration: Duration::from_secs(seconds), policy };
         if roles.insert(workload.clone(), Arc::new(role)).is_some() {
-            let message = format!("expected one role for each workload; found another one for \"{workload}\"");
+            let message =
+                format!("expected one role for each workload; found another one for \"{workload}\"");
             found.note(place, field("workload"), message);
         }
     }
@@ -130,7 +137,11 @@ fn policy(
             }
         }
         (Some(_), Some(file)) => {
-            found.note(file.span(), file_field, "expected either session_policy or session_policy_file; found both");
+            found.note(
+                file.span(),
+                file_field,
+                "expected either session_policy or session_policy_file; found both",
+            );
             return None;
         }
         (None, None) => {
@@ -139,9 +150,12 @@ fn policy(
         }
     };
     // The policy itself may be a page: what is wrong names its place, and not all of it.
-    text.get_ref().parse().map_err(|error: crate::credentials::BadSessionPolicy| {
-        found.note(text.span(), field, error.to_string());
-    }).ok()
+    text.get_ref()
+        .parse()
+        .map_err(|error: crate::credentials::BadSessionPolicy| {
+            found.note(text.span(), field, error.to_string());
+        })
+        .ok()
 }
 
 #[cfg(feature = "aws")]

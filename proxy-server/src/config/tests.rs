@@ -380,7 +380,10 @@ fn a_role_has_a_workload_an_arn_and_a_policy() {
     assert_eq!(none.len(), 1, "{none:?}");
     let twice = good.replace("\"reports\"", "\"payments\"");
     let twice = place.mistakes(&twice);
-    assert!(twice[0].contains("expected one role for each workload; found another one for \"payments\""), "{twice:?}");
+    assert!(
+        twice[0].contains("expected one role for each workload; found another one for \"payments\""),
+        "{twice:?}"
+    );
 }
 
 #[cfg(feature = "aws")]

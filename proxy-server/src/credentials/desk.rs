@@ -92,12 +92,7 @@ impl Desk {
         decided
     }
 
-    async fn decide(
-        &self,
-        key: &ClientKey,
-        id: SessionId,
-        request_id: &str,
-    ) -> Result<Arc<Issued>, Refused> {
+    async fn decide(&self, key: &ClientKey, id: SessionId, request_id: &str) -> Result<Arc<Issued>, Refused> {
         let DeskParts { sessions, elsewhere, .. } = &self.0.parts;
         let found = elsewhere.find(sessions, id, key.thumbprint()).await;
         let session = found.map_err(absent)?;
@@ -121,12 +116,12 @@ impl Desk {
         assumption: Assumption,
         request_id: &str,
     ) -> Result<Arc<Issued>, Refused> {
-        let full = |_| Refused::new(ProblemCode::Overloaded, "too many enclaves ask for credentials: try again");
+        let full =
+            |_| Refused::new(ProblemCode::Overloaded, "too many enclaves ask for credentials: try again");
         let _place = self.0.waiting.try_acquire().map_err(full)?;
         let inner = Arc::clone(&self.0);
         let request_id = request_id.to_owned();
-        let asking =
-            tokio::spawn(async move { inner.ask(&slot, &session, &assumption, &request_id).await });
+        let asking = tokio::spawn(async move { inner.ask(&slot, &session, &assumption, &request_id).await });
         match timeout(PATIENCE, asking).await {
             Ok(Ok(asked)) => asked,
             Ok(Err(error)) => Err(Refused::because(ProblemCode::Internal, "try again", error)),
@@ -321,10 +316,13 @@ fn absent(absent: Absent) -> Refused {
         Absent::Unknown => Refused::new(ProblemCode::NoSession, "there is no such session: attest"),
         Absent::OtherKey => Refused::new(ProblemCode::KeyMismatch, "the session was given to another key"),
         Absent::Ended(reason) => over(RegisterError::Ended(reason)),
-        Absent::NoRoom => Refused::new(ProblemCode::Overloaded, "the proxy has as many sessions as it may have"),
-        Absent::NotLookedUp => {
-            Refused::new(ProblemCode::Stale, "the proxy could not ask its store about this session: try again")
+        Absent::NoRoom => {
+            Refused::new(ProblemCode::Overloaded, "the proxy has as many sessions as it may have")
         }
+        Absent::NotLookedUp => Refused::new(
+            ProblemCode::Stale,
+            "the proxy could not ask its store about this session: try again",
+        ),
     }
 }
 

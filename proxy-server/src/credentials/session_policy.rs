@@ -105,7 +105,9 @@ impl fmt::Display for BadSessionPolicy {
             Self::NotJson { line, column, why } => {
                 write!(f, "expected an IAM policy as JSON; found at its line {line}, column {column}: {why}")
             }
-            Self::NoStatement => f.write_str("expected an IAM policy with at least one Statement; found none"),
+            Self::NoStatement => {
+                f.write_str("expected an IAM policy with at least one Statement; found none")
+            }
             Self::Character(c) => write!(f, "expected characters that STS takes; found {c:?}"),
             Self::TooLong { found } => write!(
                 f,
@@ -124,7 +126,8 @@ mod tests {
 
     #[test]
     fn it_is_sent_without_the_spaces_that_say_nothing() {
-        let written = "{ \"Version\": \"2012-10-17\",\n\t\"Statement\": [ { \"Sid\": \"a \\\" b\\\\\" } ] }\n";
+        let written =
+            "{ \"Version\": \"2012-10-17\",\n\t\"Statement\": [ { \"Sid\": \"a \\\" b\\\\\" } ] }\n";
         let policy: SessionPolicy = written.parse().unwrap();
         assert_eq!(policy.as_str(), r#"{"Version":"2012-10-17","Statement":[{"Sid":"a \" b\\"}]}"#);
         let before: Value = serde_json::from_str(written).unwrap();
@@ -134,7 +137,8 @@ mod tests {
     #[test]
     fn what_sts_would_refuse_is_refused_first() {
         let read = |text: &str| text.parse::<SessionPolicy>().unwrap_err();
-        for bad in ["{}", "[]", "null", r#"{"Statement":[]}"#, r#"{"Statement":[1]}"#, r#"{"Statement":""}"#] {
+        for bad in ["{}", "[]", "null", r#"{"Statement":[]}"#, r#"{"Statement":[1]}"#, r#"{"Statement":""}"#]
+        {
             assert_eq!(read(bad), BadSessionPolicy::NoStatement, "{bad}");
         }
         let error = read("{\"Statement\":\n nothing}");

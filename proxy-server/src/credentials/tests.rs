@@ -348,7 +348,8 @@ fn refused(issued: Result<Arc<Issued>, Refused>) -> (u16, &'static str) {
 }
 
 fn role() -> Arc<Role> {
-    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}"#;
+    let policy =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}"#;
     Arc::new(Role {
         arn: ROLE.parse().unwrap(),
         duration: Duration::from_secs(900),

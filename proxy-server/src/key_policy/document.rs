@@ -117,7 +117,8 @@ fn conditions(condition: &Value, number: &str) -> Result<Vec<Condition>, BadKeyP
     let operators = condition.as_object().ok_or_else(|| bad(number, "expected a Condition of operators"))?;
     let mut conditions = Vec::new();
     for (operator, keys) in operators {
-        let keys = keys.as_object().ok_or_else(|| bad(number, "expected condition keys behind an operator"))?;
+        let keys =
+            keys.as_object().ok_or_else(|| bad(number, "expected condition keys behind an operator"))?;
         for (key, values) in keys {
             conditions.push(Condition {
                 operator: Operator::read(operator),

@@ -87,7 +87,9 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoCondition => f.write_str("no condition on an attestation: it is allowed outside of every enclave"),
+            Self::NoCondition => {
+                f.write_str("no condition on an attestation: it is allowed outside of every enclave")
+            }
             Self::LooseCondition { key, why } => write!(f, "the condition on {key} binds nothing: {why}"),
             Self::AnyImage => f.write_str("no condition on ImageSha384 or PCR0: any image may"),
             Self::AnyPrincipal => f.write_str("the principal is *"),

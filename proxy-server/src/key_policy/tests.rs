@@ -7,7 +7,8 @@ use super::*;
 
 /// 1.0 and 2.0 admit; 0.9 was revoked, 0.8 expired, 3.0 waits; `reports` is another workload; `pinned` names the role too.
 fn world() -> Vec<Known> {
-    let known = |name: &str, byte: &str, standing| Known { name: name.to_owned(), pcrs: pcrs(byte, &[]), standing };
+    let known =
+        |name: &str, byte: &str, standing| Known { name: name.to_owned(), pcrs: pcrs(byte, &[]), standing };
     vec![
         known("payments/1.0", "a1", Standing::Active),
         known("payments/2.0", "a2", Standing::Active),
@@ -135,14 +136,20 @@ fn honest_policies_of_every_shape_have_no_drift() {
             "StringLike": { PCR3: "*" },
         })),
         // What takes no attestation is not looked at, nor what denies.
-        json!([honest(|_| ()), honest(|s| {
-            s["Action"] = json!(["kms:Encrypt", "kms:DescribeKey", "kms:Put*", "kms:GenerateRandom"]);
-            s["Condition"] = json!({});
-        })]),
-        json!([honest(|_| ()), honest(|s| {
-            s["Effect"] = json!("Deny");
-            s["Condition"] = json!({ "Bool": { "aws:SecureTransport": "false" } });
-        })]),
+        json!([
+            honest(|_| ()),
+            honest(|s| {
+                s["Action"] = json!(["kms:Encrypt", "kms:DescribeKey", "kms:Put*", "kms:GenerateRandom"]);
+                s["Condition"] = json!({});
+            })
+        ]),
+        json!([
+            honest(|_| ()),
+            honest(|s| {
+                s["Effect"] = json!("Deny");
+                s["Condition"] = json!({ "Bool": { "aws:SecureTransport": "false" } });
+            })
+        ]),
     ] {
         assert_eq!(found(&world(), statement.clone()), [""; 0], "{statement:#}");
     }
@@ -155,7 +162,10 @@ fn what_is_too_wide_is_named() {
         (honest(|s| drop(s.as_object_mut().unwrap().remove("Condition"))), &["S no-condition"]),
         (with(json!({})), &["S no-condition"]),
         (with(json!({ "StringEquals": { "kms:ViaService": "x" } })), &["S no-condition"]),
-        (with(json!({ "StringEquals": { "kms:RecipientAttestation:PCR32": hex("a1") } })), &["S no-condition"]),
+        (
+            with(json!({ "StringEquals": { "kms:RecipientAttestation:PCR32": hex("a1") } })),
+            &["S no-condition"],
+        ),
         (with(json!({ "StringEqualsIgnoreCase": { PCR3: hex("d3") } })), &["S any-image"]),
         (with(json!({ "StringLike": { IMAGE: "*" } })), &["S loose-condition"]),
         (with(json!({ "StringLike": { IMAGE: [hex("a1"), "a1*"] } })), &["S loose-condition"]),
@@ -238,7 +248,8 @@ fn what_is_missing_is_said() {
     } }));
     assert_eq!(found(&world(), never), ["missing payments/1.0", "missing payments/2.0"]);
     // ImageSha384 and PCR0 are one register: both must hold.
-    let both = with(json!({ "StringEquals": { IMAGE: [hex("a1"), hex("b1")], PCR0: [hex("a1"), hex("a2")] } }));
+    let both =
+        with(json!({ "StringEquals": { IMAGE: [hex("a1"), hex("b1")], PCR0: [hex("a1"), hex("a2")] } }));
     assert_eq!(found(&world(), both), ["missing payments/2.0"]);
     // Everybody is denied: nothing is too wide, and everything is missing.
     let denied = json!({ "Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*" });
@@ -273,14 +284,23 @@ fn a_guard_bounds_every_statement() {
         let guarded = guard(json!("*"), json!({ operator: { IMAGE: both } }));
         assert_eq!(found(&world(), json!([open, guarded])), [""; 0], "{operator}");
     }
-    let revoked = guard(json!({ "AWS": "*" }), json!({ "StringNotEquals": { IMAGE: [hex("a1"), hex("a2"), hex("b1")] } }));
+    let revoked = guard(
+        json!({ "AWS": "*" }),
+        json!({ "StringNotEquals": { IMAGE: [hex("a1"), hex("a2"), hex("b1")] } }),
+    );
     assert_eq!(found(&world(), json!([open, revoked])), ["S revoked-named"]);
     // No guard: it denies some principals only, under one more condition, or the wrong way round.
     let missing = ["S no-condition", "missing payments/1.0", "missing payments/2.0"];
     for (principal, condition) in [
-        (json!({ "AWS": "arn:aws:iam::111122223333:role/other" }), json!({ "StringNotEquals": { IMAGE: both } })),
+        (
+            json!({ "AWS": "arn:aws:iam::111122223333:role/other" }),
+            json!({ "StringNotEquals": { IMAGE: both } }),
+        ),
         (json!("*"), json!({ "StringNotEquals": { IMAGE: both, PCR3: hex("d3") } })),
-        (json!("*"), json!({ "StringNotEquals": { IMAGE: both }, "Bool": { "aws:SecureTransport": "true" } })),
+        (
+            json!("*"),
+            json!({ "StringNotEquals": { IMAGE: both }, "Bool": { "aws:SecureTransport": "true" } }),
+        ),
         (json!("*"), json!({ "StringEquals": { IMAGE: hex("b1") } })),
         (json!("*"), json!({ "StringNotLike": { IMAGE: "a*" } })),
         (json!("*"), json!({ "ForAnyValue:StringNotEquals": { IMAGE: both } })),
@@ -294,7 +314,10 @@ fn a_guard_bounds_every_statement() {
     let policy = json!({ "Statement": [open, half] }).to_string();
     let findings = drift(&KeyPolicy::read(policy.as_bytes()).unwrap(), &world());
     assert_eq!(findings.len(), 1, "{findings:?}");
-    assert_eq!((&findings[0].fault, &findings[0].operations[..]), (&Fault::NoCondition, &["kms:GenerateDataKey"][..]));
+    assert_eq!(
+        (&findings[0].fault, &findings[0].operations[..]),
+        (&Fault::NoCondition, &["kms:GenerateDataKey"][..])
+    );
 }
 
 #[test]
@@ -320,16 +343,34 @@ fn what_cannot_be_judged_is_no_policy() {
         (r#"{"Statement": 1}"#, "Statement: expected a statement"),
         (r#"{"Statement": [1]}"#, "Statement[0]: expected an object"),
         (r#"{"Statement": [], "Statements": []}"#, "unknown element Statements"),
-        (r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Conditions": {}}}"#, "unknown element Conditions"),
+        (
+            r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Conditions": {}}}"#,
+            "unknown element Conditions",
+        ),
         (r#"{"Statement": {"Effect": "allow", "Principal": "*", "Action": "*"}}"#, "Effect"),
         (r#"{"Statement": {"Effect": "Allow", "Action": "*"}}"#, "either a Principal or a NotPrincipal"),
-        (r#"{"Statement": {"Effect": "Allow", "Principal": "*", "NotPrincipal": "*", "Action": "*"}}"#, "either a Principal"),
+        (
+            r#"{"Statement": {"Effect": "Allow", "Principal": "*", "NotPrincipal": "*", "Action": "*"}}"#,
+            "either a Principal",
+        ),
         (r#"{"Statement": {"Effect": "Allow", "Principal": "*"}}"#, "either an Action or a NotAction"),
-        (r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": [{}]}}"#, "expected texts in Action"),
-        (r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Condition": []}}"#, "Condition of operators"),
-        (r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Condition": {"StringEquals": "a"}}}"#, "condition keys"),
+        (
+            r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": [{}]}}"#,
+            "expected texts in Action",
+        ),
+        (
+            r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Condition": []}}"#,
+            "Condition of operators",
+        ),
+        (
+            r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Condition": {"StringEquals": "a"}}}"#,
+            "condition keys",
+        ),
     ] {
         let error = KeyPolicy::read(policy.as_bytes()).unwrap_err().to_string();
-        assert!(error.starts_with("no key policy that can be judged: ") && error.contains(why), "{policy}: {error}");
+        assert!(
+            error.starts_with("no key policy that can be judged: ") && error.contains(why),
+            "{policy}: {error}"
+        );
     }
 }

@@ -65,8 +65,17 @@ impl Setup {
         let (certificate, key) = Identity::server("localhost").pem();
         file("admin.pem", certificate.as_bytes());
         file("admin.key", key.as_bytes());
-        let Self { destinations, addresses, hosts, listen, limits, tables, max_tunnels, admin, environment: _ } =
-            self;
+        let Self {
+            destinations,
+            addresses,
+            hosts,
+            listen,
+            limits,
+            tables,
+            max_tunnels,
+            admin,
+            environment: _,
+        } = self;
         let mut text = format!(
             "deployment = \"e2e\"\nstate_directory = \"state\"\ndrain_seconds = 5\n\
              [listen]\nattestation = \"127.0.0.1:0\"\ngateway = \"127.0.0.1:0\"\n{listen}\n\

@@ -48,11 +48,7 @@ impl Recorder {
 }
 
 /// Half-close included.
-async fn carry(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    seen: Arc<Mutex<Vec<u8>>>,
-) {
+async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, seen: Arc<Mutex<Vec<u8>>>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         seen.lock().unwrap().extend_from_slice(&buffer[..read]);

@@ -79,7 +79,9 @@ impl fmt::Display for BadKmsKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Endpoint(error) => return error.fmt(f),
-            Self::NotAnArn => "expected a key's ARN, as \"arn:aws:kms:eu-central-1:111122223333:key/1234abcd-…\"",
+            Self::NotAnArn => {
+                "expected a key's ARN, as \"arn:aws:kms:eu-central-1:111122223333:key/1234abcd-…\""
+            }
             Self::Alias => {
                 "expected the ARN of a key, not of an alias, which could be moved to another key while replicas run"
             }

@@ -55,7 +55,9 @@ async fn policy(
     let mut known = measurements(client, std::slice::from_ref(workload)).await?;
     known.retain(|known| known.standing == Standing::Active);
     if known.is_empty() {
-        return Err(Failure::Usage(format!("{workload} has no active measurement: a policy would let nobody in")));
+        return Err(Failure::Usage(format!(
+            "{workload} has no active measurement: a policy would let nobody in"
+        )));
     }
     let policy = statements(&principals, &known);
     let text = match output {
@@ -63,7 +65,9 @@ async fn policy(
         Output::Table => serde_json::to_string_pretty(&policy)?,
     };
     if text.len() > MOST_POLICY {
-        show::note(&format!("this is longer than the {MOST_POLICY} bytes of a key policy: revoke what is not used"));
+        show::note(&format!(
+            "this is longer than the {MOST_POLICY} bytes of a key policy: revoke what is not used"
+        ));
     }
     show::print(&format!("{text}\n"))
 }

@@ -3,8 +3,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Asked, AuditCommand, KmsCommand, MeasurementCommand, PolicyCommand, ReplicaCommand, SessionCommand, TokenCommand,
-    TombstoneCommand, WorkloadCommand,
+    Asked, AuditCommand, KmsCommand, MeasurementCommand, PolicyCommand, ReplicaCommand, SessionCommand,
+    TokenCommand, TombstoneCommand, WorkloadCommand,
 };
 
 /// The attestation-gated proxy for AWS Nitro Enclaves.

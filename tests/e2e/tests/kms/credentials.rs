@@ -47,7 +47,8 @@ async fn a_session_is_given_credentials_that_aws_takes_until_its_measurement_is_
     let rows = audit(&proxy).await;
     let kinds = |kind: &str| rows.iter().filter(|row| row["kind"] == kind).count();
     assert_eq!(kinds("credentials"), 2, "{rows:#?}");
-    let detail = rows.iter().find(|row| row["session"] == session.to_string() && row["kind"] == "credentials");
+    let detail =
+        rows.iter().find(|row| row["session"] == session.to_string() && row["kind"] == "credentials");
     let detail = detail.unwrap()["detail"].as_str().unwrap().to_owned();
     assert!(detail.starts_with(issued.access_key_id), "{detail}");
     assert!(detail.contains(shim.text("role")), "{detail}");

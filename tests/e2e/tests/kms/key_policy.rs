@@ -47,13 +47,14 @@ async fn a_policy_that_was_printed_has_no_drift_until_something_is_revoked() {
     assert_eq!((code, &*said), (0, "no drift: the key's policy is what the measurements say\n"));
 
     // The same over the admin port, by whoever may see the policy.
-    let (_, token, _) = say(directory, &["token", "create", "auditor", "--role", "auditor"], &[]).await;
+    let (_, token, _) = say(directory, &["token", "create", "looker", "--role", "viewer"], &[]).await;
     let remote = [
         ("COUNTERSIGN_SERVER", format!("https://localhost:{}", proxy.admin.port())),
         ("COUNTERSIGN_CA", directory.join("admin.pem").display().to_string()),
         ("COUNTERSIGN_TOKEN", token.trim().to_owned()),
     ];
-    let (code, said, complaint) = say(directory, &[&drift[..], &["--output", "json"]].concat(), &remote).await;
+    let (code, said, complaint) =
+        say(directory, &[&drift[..], &["--output", "json"]].concat(), &remote).await;
     assert_eq!((code, codes(&said)), (0, vec![]), "{complaint}");
 
     proxy.revoke("payments", "1.0").await;
@@ -99,7 +100,11 @@ async fn the_policy_in_force_is_asked_of_kms() {
 
     // What AWS gives a key that nobody wrote a policy for.
     let (code, said, complaint) = say(directory, &drift, &environment).await;
-    assert_eq!((code, codes(&said)), (1, ["no-condition", "missing", "missing"].map(str::to_owned).to_vec()), "{complaint}");
+    assert_eq!(
+        (code, codes(&said)),
+        (1, ["no-condition", "missing", "missing"].map(str::to_owned).to_vec()),
+        "{complaint}"
+    );
 
     // The role of the configuration is the principal.
     let (_, policy, _) = say(directory, &["kms", "policy", "payments", "--output", "json"], &[]).await;

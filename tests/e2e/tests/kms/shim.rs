@@ -16,8 +16,7 @@ pub(crate) const ENCLAVE: &str = env!("CARGO_BIN_EXE_e2e-enclave");
 pub(crate) const REGION: &str = "eu-west-1";
 
 /// The words that the session policy is found by.
-pub(crate) const POLICY: &str =
-    r#"{ "Version": "2012-10-17", "Statement": [{ "Sid": "OnlyKms", "Effect": "Allow", "Action": "kms:*", "Resource": "*" }] }"#;
+pub(crate) const POLICY: &str = r#"{ "Version": "2012-10-17", "Statement": [{ "Sid": "OnlyKms", "Effect": "Allow", "Action": "kms:*", "Resource": "*" }] }"#;
 
 /// The shim, which ends with this value.
 pub(crate) struct Shim {

@@ -255,7 +255,7 @@ def main():
     server.root, server.ignore, server.moto_port = arguments.root, arguments.ignore, moto_port
     server.sealer = Sealer(directory.name)
     threading.Thread(target=end_with_stdin, daemon=True).start()
-    ready = {"port": server.server_port, "moto": moto_port, "anchor": certificate.decode(), **names}
+    ready = {"port": server.server_port, "moto": int(moto_port), "anchor": certificate.decode(), **names}
     print(json.dumps(ready), flush=True)
     server.serve_forever()
 

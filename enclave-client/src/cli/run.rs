@@ -82,7 +82,8 @@ pub async fn run(
     let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
-    let (gated, statuses, issuers) = start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
+    let Proxies { gated, statuses, issuers } =
+        start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
     let outer = host.map_or(Outer::Direct, Outer::Host);
     let peers = match manifest.peers.is_empty() && manifest.peer_ports.is_empty() {
         true => None,
@@ -145,13 +146,22 @@ async fn start_peers(
 /// Which pool leads to which destination.
 type Gated = HashMap<Destination, Arc<Pool>>;
 
+/// The manifest's proxies, started.
+struct Proxies {
+    gated: Gated,
+    /// Where each one's attestation stands.
+    statuses: Vec<watch::Receiver<Status>>,
+    /// Each as an issuer of AWS credentials.
+    issuers: Vec<ProxyIssuer>,
+}
+
 /// One keeper and one pool for each proxy.
 fn start_proxies(
     entries: Vec<ProxyEntry>,
     host: Option<&HostLink>,
     device: &Device,
     stop: &CancellationToken,
-) -> Result<(Gated, Vec<watch::Receiver<Status>>, Vec<ProxyIssuer>), RunError> {
+) -> Result<Proxies, RunError> {
     let boot = Arc::new(Boot::new().map_err(|_| RunError::Random)?);
     let mut gated = Gated::new();
     let mut statuses = Vec::new();
@@ -193,7 +203,7 @@ fn start_proxies(
         issuers.push(ProxyIssuer::new(site, status.clone()));
         statuses.push(status);
     }
-    Ok((gated, statuses, issuers))
+    Ok(Proxies { gated, statuses, issuers })
 }
 
 /// Returns when each proxy has granted a session once.

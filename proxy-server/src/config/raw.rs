@@ -138,6 +138,7 @@ pub(super) struct RawLog {
 }
 
 #[derive(Debug, Default)]
+#[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "a build without STS refuses the whole table"))]
 pub(super) struct RawSts {
     pub(super) span: Range<usize>,
     pub(super) region: Text,
@@ -146,6 +147,7 @@ pub(super) struct RawSts {
 }
 
 #[derive(Debug, Default)]
+#[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "a build without STS refuses the whole table"))]
 pub(super) struct RawRole {
     pub(super) path: String,
     pub(super) span: Range<usize>,

@@ -213,7 +213,7 @@ async fn in_force(key: &str, endpoint: Option<&str>) -> Result<Vec<u8>, Failure>
     let asked = async {
         let manners = Manners { attempts: 3, attempt: Duration::from_secs(4) };
         let config = sdk_config(place.region(), place.endpoint(), manners).await;
-        aws_sdk_kms::Client::new(&config).get_key_policy().key_id(key).send().await
+        aws_sdk_kms::Client::new(&config).get_key_policy().key_id(key).policy_name("default").send().await
     };
     let answer = timeout(KMS_DEADLINE, asked).await;
     let late = |_| Failure::Other(format!("KMS did not answer within {} s", KMS_DEADLINE.as_secs()).into());

@@ -35,7 +35,7 @@ pub(in crate::cli) struct KmsDrift {
     #[arg(long, value_name = "ARN")]
     pub(in crate::cli) key: Option<String>,
     /// Ask KMS here instead of at its region's own address: a VPC endpoint.
-    #[arg(long, value_name = "URL", requires = "key")]
+    #[arg(long, value_name = "URL", requires = "key", conflicts_with = "policy")]
     pub(in crate::cli) endpoint: Option<String>,
     /// Read the policy from this file, or from standard input for -, and ask nobody.
     #[arg(long, value_name = "FILE")]

@@ -18,8 +18,8 @@ async fn say(directory: &Path, words: &[&str], environment: &[(&str, String)]) -
 
 /// Codes of the findings.
 fn codes(json: &str) -> Vec<String> {
-    let report: Value = serde_json::from_str(json).unwrap();
-    let findings = report["findings"].as_array().unwrap();
+    let report: Value = serde_json::from_str(json).unwrap_or_default();
+    let Some(findings) = report["findings"].as_array() else { return vec!["no report".to_owned()] };
     assert_eq!(report["drift"], !findings.is_empty());
     findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
 }
@@ -47,7 +47,7 @@ async fn a_policy_that_was_printed_has_no_drift_until_something_is_revoked() {
     assert_eq!((code, &*said), (0, "no drift: the key's policy is what the measurements say\n"));
 
     // The same over the admin port, by whoever may see the policy.
-    let (_, token, _) = say(directory, &["token", "create", "auditor", "--role", "auditor"], &[]).await;
+    let (_, token, _) = say(directory, &["token", "create", "looker", "--role", "viewer"], &[]).await;
     let remote = [
         ("COUNTERSIGN_SERVER", format!("https://localhost:{}", proxy.admin.port())),
         ("COUNTERSIGN_CA", directory.join("admin.pem").display().to_string()),

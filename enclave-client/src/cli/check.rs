@@ -72,7 +72,7 @@ fn json(checked: &Result<Manifest, ManifestError>) -> Value {
         }),
         Err(ManifestError::Mistakes(mistakes)) => {
             json!({"ok": false, "mistakes": mistakes.iter().map(place).collect::<Vec<_>>()})
-        },
+        }
         Err(error) => json!({"ok": false, "mistakes": [{"message": crate::attest::chain(error)}]}),
     }
 }

@@ -53,7 +53,7 @@ impl IngressRoute {
         match listen_on_both(port) {
             Err(why) if why.raw_os_error() == Some(NO_IPV6) => {
                 Listen::Tcp((Ipv4Addr::UNSPECIFIED, port).into()).bind().await
-            },
+            }
             listener => listener.map(Listener::Tcp),
         }
     }

@@ -26,7 +26,7 @@ impl Cuttable {
         let cut = connection.cut().map(|cut| Box::pin(cut.clone().cancelled_owned()));
         let raw = match connection {
             Connection::Tunnel(tunnel) => Raw::Tunnel(Box::new(tunnel)),
-            Connection::Plain(stream) => Raw::Plain(stream),
+            Connection::Plain(stream, _) => Raw::Plain(stream),
         };
         Self { raw, cut }
     }

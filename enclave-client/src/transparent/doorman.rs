@@ -144,7 +144,7 @@ impl House {
         let cut = connection.cut().cloned();
         let Report { end, up, down } = match connection {
             Connection::Tunnel(far) => relay(application, far, Early::default(), cut.as_ref()).await,
-            Connection::Plain(far) => relay(application, far, Early::default(), cut.as_ref()).await,
+            Connection::Plain(far, _refill) => relay(application, far, Early::default(), cut.as_ref()).await,
         };
         match end {
             End::Cut => self.warn(destination, "tunnel-cut", "cut: the session's lease lapsed"),

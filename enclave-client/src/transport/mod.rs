@@ -5,9 +5,11 @@ mod dial;
 mod listen;
 mod race;
 mod tcp;
+mod unix;
 
 pub use address::{TransportError, parse_vsock};
 pub use dial::{Address, Dial, DialError, MAX_ADDRESSES, Stream};
 pub use listen::{Listen, Listener};
 pub use race::connect_first;
 pub(crate) use tcp::{set_local, set_remote};
+pub use unix::{UnixDoor, UnixSocket};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use countersign_enclave::{
-    egress::{Egress, EgressError},
+    egress::{Egress, EgressError, HostLink},
     host::Rules,
     transport::Dial,
 };

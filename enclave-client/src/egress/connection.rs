@@ -7,6 +7,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
+use super::Refill;
 use crate::{peers::Channel, pool::Tunnel, relay::Side, transport::Stream};
 
 /// An open way to a destination.
@@ -14,8 +15,8 @@ use crate::{peers::Channel, pool::Tunnel, relay::Side, transport::Stream};
 pub enum Connection {
     /// Through the public proxy; ends with the lease.
     Tunnel(Tunnel),
-    /// A plain byte stream, direct or through the host half.
-    Plain(Stream),
+    /// A plain byte stream, direct or through the host half; in that case with what sees to the next one.
+    Plain(Stream, Option<Refill>),
     /// To a peer enclave, over one of the others; ends with the peer's proof.
     Peer(Box<Channel<Connection>>),
 }
@@ -25,7 +26,7 @@ impl Connection {
     pub fn cut(&self) -> Option<&CancellationToken> {
         match self {
             Self::Tunnel(tunnel) => Some(tunnel.cut()),
-            Self::Plain(_) => None,
+            Self::Plain(..) => None,
             Self::Peer(channel) => Some(channel.cut()),
         }
     }
@@ -35,7 +36,7 @@ impl Side for Connection {
     fn abort(&self) {
         match self {
             Self::Tunnel(tunnel) => tunnel.abort(),
-            Self::Plain(stream) => stream.abort(),
+            Self::Plain(stream, _) => stream.abort(),
             Self::Peer(channel) => channel.abort(),
         }
     }
@@ -43,7 +44,7 @@ impl Side for Connection {
     fn is_gone(&self) -> bool {
         match self {
             Self::Tunnel(tunnel) => tunnel.is_gone(),
-            Self::Plain(stream) => stream.is_gone(),
+            Self::Plain(stream, _) => stream.is_gone(),
             Self::Peer(channel) => channel.is_gone(),
         }
     }
@@ -53,7 +54,7 @@ macro_rules! delegate {
     ($self:ident, $way:ident => $call:expr) => {
         match $self.get_mut() {
             Connection::Tunnel($way) => $call,
-            Connection::Plain($way) => $call,
+            Connection::Plain($way, _) => $call,
             Connection::Peer($way) => $call,
         }
     };
@@ -81,7 +82,7 @@ impl AsyncWrite for Connection {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tunnel(tunnel) => tunnel.is_write_vectored(),
-            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Plain(stream, _) => stream.is_write_vectored(),
             Self::Peer(channel) => channel.is_write_vectored(),
         }
     }

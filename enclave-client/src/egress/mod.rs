@@ -23,7 +23,7 @@ use crate::{peers::Outbound, pool::Pool};
 
 pub use connection::Connection;
 pub use error::EgressError;
-pub use host_link::HostLink;
+pub use host_link::{HostLink, Refill};
 pub use learn::{Enforcement, Recorder};
 
 /// Everything that may leave, and how.
@@ -93,14 +93,16 @@ impl Egress {
             return pool.open(destination).await.map(Connection::Tunnel).map_err(EgressError::Gated);
         }
         let policy = self.enforcement.for_addresses(&self.policy);
-        let stream = match &self.outer {
+        match &self.outer {
             Outer::Direct => {
                 let stream = direct::open(destination, policy).await?;
                 self.enforcement.connected(destination, &stream, &self.policy);
-                stream
+                Ok(Connection::Plain(stream, None))
             }
-            Outer::Host(link) => link.open(destination, policy).await?,
-        };
-        Ok(Connection::Plain(stream))
+            Outer::Host(link) => {
+                let (stream, refill) = link.open(destination, policy).await?;
+                Ok(Connection::Plain(stream, Some(refill)))
+            }
+        }
     }
 }

@@ -20,6 +20,7 @@ mod tests;
 use std::{fmt, future::poll_fn, io};
 
 use bytes::Bytes;
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
 pub use side::Side;
@@ -45,6 +46,10 @@ pub async fn relay<N: Side, F: Side>(
     if !matches!(end, End::Finished) {
         near.abort();
         far.abort();
+    }
+    if !matches!(end, End::Cut) {
+        // Closing is the dearest part, and nobody waits for it: whoever opens has the first turn.
+        yield_now().await;
     }
     let (up, down) = flow.moved();
     Report { end, up, down }

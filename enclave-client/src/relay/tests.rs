@@ -1,14 +1,14 @@
-use std::{io::ErrorKind, time::Duration};
+use std::{io::ErrorKind, os::unix::net::UnixStream, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UnixStream},
+    net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{Early, End, Report, relay};
-use crate::transport::Stream;
+use crate::transport::{Stream, UnixSocket};
 
 /// A client and a server with a relay between them, over TCP.
 async fn over_tcp() -> (Stream, Stream, JoinHandle<Report>) {
@@ -35,7 +35,8 @@ async fn tcp() -> (Stream, Stream) {
 
 fn unix() -> (Stream, Stream) {
     let (one, other) = UnixStream::pair().unwrap();
-    (Stream::Unix(one), Stream::Unix(other))
+    let stream = |socket| Stream::Unix(UnixSocket::new(socket).unwrap());
+    (stream(one), stream(other))
 }
 
 fn reset(stream: Stream) {

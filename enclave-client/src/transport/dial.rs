@@ -11,12 +11,12 @@ use std::{
 use countersign_protocol::{Destination, Host};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream, lookup_host},
+    net::{TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_vsock::{VsockAddr, VsockStream};
 
-use super::set_remote;
+use super::{UnixSocket, set_local, set_remote};
 use crate::egress::HostLink;
 
 /// How to get to the proxy, as the manifest says it.
@@ -149,10 +149,11 @@ impl Address {
         match self {
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
-                set_remote(&stream)?;
+                let set = if address.ip().is_loopback() { set_local } else { set_remote };
+                set(&stream)?;
                 Ok(Stream::Tcp(stream))
             }
-            Self::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Self::Unix(path) => UnixSocket::connect(path).map(Stream::Unix),
             Self::Vsock { cid, port } => {
                 VsockStream::connect(VsockAddr::new(*cid, *port)).await.map(Stream::Vsock)
             }
@@ -248,7 +249,7 @@ pub enum Stream {
     /// TCP.
     Tcp(TcpStream),
     /// A UNIX socket.
-    Unix(UnixStream),
+    Unix(UnixSocket),
     /// A virtio socket.
     Vsock(VsockStream),
 }

@@ -5,10 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixStream};
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
-use super::{Stream, set_remote};
+use super::{Stream, UnixDoor, set_remote};
 
 /// Where to take connections.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
     /// A UNIX socket.
-    Unix(UnixListener),
+    Unix(UnixDoor),
     /// A virtio socket.
     Vsock(VsockListener),
 }
@@ -46,7 +46,7 @@ impl Listen {
             }
             Self::Unix(path) => {
                 remove_dead_socket(path).await?;
-                UnixListener::bind(path).map(Listener::Unix)
+                UnixDoor::bind(path).map(Listener::Unix)
             }
             Self::Vsock(port) => {
                 VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, *port)).map(Listener::Vsock)
@@ -80,7 +80,7 @@ impl Listener {
     pub async fn accept(&mut self) -> io::Result<Stream> {
         match self {
             Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
-            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+            Self::Unix(door) => door.accept().await.map(Stream::Unix),
             Self::Vsock(listener) => listener.accept().await.map(|(stream, _)| Stream::Vsock(stream)),
         }
     }

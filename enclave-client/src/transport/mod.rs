@@ -6,6 +6,7 @@ mod listen;
 mod race;
 mod setbacks;
 mod tcp;
+mod unix;
 
 pub use address::{TransportError, parse_vsock};
 pub use dial::{Address, Dial, DialError, MAX_ADDRESSES, Stream};
@@ -13,3 +14,4 @@ pub use listen::{Listen, Listener};
 pub use race::connect_first;
 pub(crate) use setbacks::{Setbacks, pause};
 pub(crate) use tcp::{set_local, set_remote};
+pub use unix::{UnixDoor, UnixSocket};

@@ -10,7 +10,7 @@ use socket2::{SockRef, TcpKeepalive};
 ///
 /// # Errors
 /// What the system says.
-pub(crate) fn set_remote(socket: &impl AsFd) -> io::Result<()> {
+pub(crate) fn set_remote<S: AsFd>(socket: &S) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(
@@ -23,7 +23,7 @@ pub(crate) fn set_remote(socket: &impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 /// What the system says.
-pub(crate) fn set_local(socket: &impl AsFd) -> io::Result<()> {
+pub(crate) fn set_local<S: AsFd>(socket: &S) -> io::Result<()> {
     SockRef::from(socket).set_tcp_nodelay(true)
 }
 

@@ -23,7 +23,7 @@ use crate::rig::{Dir, FakeNames, Rig, echo};
 async fn open(egress: &Egress, destination: &str) -> Stream {
     let destination: Destination = destination.parse().unwrap();
     match egress.open(&destination).await.unwrap() {
-        Connection::Plain(stream) => stream,
+        Connection::Plain(stream, _) => stream,
         other => panic!("{other:?}"),
     }
 }

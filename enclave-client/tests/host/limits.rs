@@ -36,7 +36,7 @@ async fn a_rule_that_goes_takes_its_connections_with_it_and_no_others() {
     let rig = Rig::with_rules(&[&to_kept, &to_gone], FakeNames::of(&[])).await;
     let egress = rig.egress(&["host"]);
     let open = async |destination: &str| match egress.open(&destination.parse().unwrap()).await.unwrap() {
-        Connection::Plain(stream) => stream,
+        Connection::Plain(stream, _) => stream,
         other => panic!("{other:?}"),
     };
     let mut kept_near = open(&to_kept).await;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     cache::Cache,
     line::{Line, Trouble},
-    spares::Spares,
+    spares::{Refill, Spares},
 };
 use crate::{
     egress::EgressError,
@@ -48,6 +48,7 @@ impl HostLink {
     /// Has the host half resolve the name, judges the addresses here, has it dial
     /// one of those that pass. For an address, and for the word `host`, the
     /// judgement of the destination, which the caller made, was the whole one.
+    /// What comes with the stream is to be dropped with it, or before.
     ///
     /// # Errors
     /// [`EgressError`].
@@ -55,7 +56,7 @@ impl HostLink {
         &self,
         destination: &Destination,
         policy: &EgressPolicy,
-    ) -> Result<Stream, EgressError> {
+    ) -> Result<(Stream, Refill), EgressError> {
         let open = async {
             if !is_resolved(destination) {
                 return self.0.connect(destination, Accepted::Itself).await;
@@ -71,7 +72,8 @@ impl HostLink {
                 other => other,
             }
         };
-        timeout(OPEN_DEADLINE, open).await.unwrap_or(Err(EgressError::Deadline))
+        let stream = timeout(OPEN_DEADLINE, open).await.unwrap_or(Err(EgressError::Deadline))?;
+        Ok((stream, Refill::of(&self.0)))
     }
 
     /// The addresses that the host half's resolver knows for a destination, with its port;
@@ -206,7 +208,7 @@ impl Link {
             Trouble::Gone(why) => self.is_away(&why.to_string()),
             Trouble::Invalid(why) => invalid(&why),
         })?;
-        Spares::refill(self);
+        Spares::refill_if_low(self);
         Ok(answer)
     }
 

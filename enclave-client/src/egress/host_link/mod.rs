@@ -12,3 +12,4 @@ mod spares;
 mod tests;
 
 pub use link::HostLink;
+pub use spares::Refill;

@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{runtime::Handle, task::yield_now, time::Instant};
 
 use super::{line::Line, link::Link};
 
 /// Connections to the host half that wait for a request, so that opening one
-/// more is a single round trip. They are refilled after each use and not
+/// more is a single round trip. They are refilled when a connection that was one
+/// of them ends, which keeps nobody waiting, and when few are left; never
 /// otherwise: a link that nobody uses keeps none for long.
 #[derive(Debug, Default)]
 pub(super) struct Spares {
@@ -45,29 +46,59 @@ impl Spares {
         self.filling.load(Ordering::Acquire)
     }
 
-    fn has_room(&self) -> bool {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).len() < SPARES
+    fn left(&self) -> usize {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Opens what is missing if few are left.
+    pub(super) fn refill_if_low(link: &Arc<Link>) {
+        if link.spares.left() < FEW {
+            Self::refill(link);
+        }
     }
 
     /// Opens what is missing, beside whoever needs the connection that was just taken.
-    pub(super) fn refill(link: &Arc<Link>) {
-        if !link.spares.has_room() || link.spares.filling.swap(true, Ordering::AcqRel) {
+    fn refill(link: &Arc<Link>) {
+        // There is none where the program ends, and connections with it.
+        let Ok(runtime) = Handle::try_current() else { return };
+        if link.spares.left() >= SPARES || link.spares.filling.swap(true, Ordering::AcqRel) {
             return;
         }
         let link = link.clone();
-        tokio::spawn(async move {
-            while link.spares.has_room() {
+        runtime.spawn(async move {
+            while link.spares.left() < SPARES {
                 // Whether it is away is found out by whoever needs it.
                 let Ok(stream) = link.dial().await else { break };
                 link.spares.put(Line::new(stream));
+                // One at a time: whoever opens a connection meanwhile is not behind all of them.
+                yield_now().await;
             }
             link.spares.filling.store(false, Ordering::Release);
         });
     }
 }
 
+/// Refills the spares when it is dropped, which is with the connection that was one of them.
+#[derive(Debug)]
+pub struct Refill(Arc<Link>);
+
+impl Refill {
+    pub(super) fn of(link: &Arc<Link>) -> Self {
+        Self(link.clone())
+    }
+}
+
+impl Drop for Refill {
+    fn drop(&mut self) {
+        Spares::refill(&self.0);
+    }
+}
+
 /// How many wait.
 const SPARES: usize = 8;
+
+/// Fewer are not waited with until a connection ends.
+const FEW: usize = 4;
 
 /// Older ones are not used: the host half closes what says nothing for 60 s.
 const AGE: Duration = Duration::from_secs(45);

@@ -60,7 +60,7 @@ impl Liar {
         let allow = |text: &str| Rule::new(Action::Allow, text.parse().unwrap(), "test");
         let policy =
             EgressPolicy::new(vec![allow("**"), allow("192.0.2.0/24"), allow("2001:db8::/32")]).unwrap();
-        self.link.open(&destination.parse().unwrap(), &policy).await
+        self.link.open(&destination.parse().unwrap(), &policy).await.map(|(stream, _)| stream)
     }
 
     /// Every request, when the script is at its end.

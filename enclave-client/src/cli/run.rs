@@ -85,7 +85,9 @@ pub async fn run(
     let outer = host.map_or(Outer::Direct, |half| Outer::Host(HostLink::new(Arc::unwrap_or_clone(half))));
     let peers = match manifest.peers.is_empty() && manifest.peer_ports.is_empty() {
         true => None,
-        false => Some(start_peers(&device, options.peer_roots, manifest.config_maps.as_deref(), &stop).await?),
+        false => {
+            Some(start_peers(&device, options.peer_roots, manifest.config_maps.as_deref(), &stop).await?)
+        }
     };
     let egress = Arc::new_cyclic(|way| {
         let routes = peers.as_ref().map(|peers| peers.outbound(&manifest.peers, way)).unwrap_or_default();
@@ -233,7 +235,9 @@ impl fmt::Display for RunError {
             Self::Inside(_) => "what the enclave offers to the outside was not started",
             Self::Transparent(_) => "the transparent mode did not start",
             Self::Kms(_) => "the local KMS was not started",
-            Self::ConfigMaps => "the manifest has peers: add --config-maps DIR, where DIR/NAME/peer.yaml says who each is",
+            Self::ConfigMaps => {
+                "the manifest has peers: add --config-maps DIR, where DIR/NAME/peer.yaml says who each is"
+            }
             Self::Peers(_) => "peers are not served",
             Self::Start(_) => "the application was not started",
         })

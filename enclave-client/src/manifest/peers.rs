@@ -4,14 +4,7 @@ use std::{collections::HashMap, path::Path};
 
 use countersign_protocol::Interval;
 
-use super::{
-    Files, Mistake, PeerPort, PeerSource,
-    checked::port,
-    config_map,
-    node::At,
-    raw,
-    shape::path_of,
-};
+use super::{Files, Mistake, PeerPort, PeerSource, checked::port, config_map, node::At, raw, shape::path_of};
 use crate::peers::config::Pin;
 
 /// Whether an entry names something that its configuration can be held to.
@@ -56,11 +49,7 @@ pub(super) fn ports(
 }
 
 /// What pins a configuration; `None` with at least one mistake noted.
-pub(super) fn check(
-    raw: &raw::PeerConfig,
-    files: &Files<'_>,
-    mistakes: &mut Vec<Mistake>,
-) -> Option<Pinned> {
+pub(super) fn check(raw: &raw::PeerConfig, files: &Files<'_>, mistakes: &mut Vec<Mistake>) -> Option<Pinned> {
     let raw::PeerConfig { path, place: _, config_map, signer, signer_file, sha256, interval: _ } = raw;
     let config_map = config_map.as_ref()?;
     let mut wrong = |at: &At<String>, name: &str, message: String| {

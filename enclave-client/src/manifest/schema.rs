@@ -100,8 +100,7 @@ fn choice(table: &Table, set: &[&str]) -> Value {
 /// What an entry of this type must have, and what only others may.
 fn for_type(table: &'static Table, word: &'static str, default: &str) -> Value {
     let fields = || table.fields.iter();
-    let required: Vec<_> =
-        fields().filter(|field| is_required_of(field, word)).map(|f| f.name).collect();
+    let required: Vec<_> = fields().filter(|field| is_required_of(field, word)).map(|f| f.name).collect();
     let others = fields().filter(|field| match field.need {
         Need::Of(of) | Need::RequiredOf(of) => !of.contains(&word),
         Need::Optional | Need::Required => false,

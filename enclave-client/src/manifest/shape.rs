@@ -128,7 +128,9 @@ impl Table {
                     true => format!("this entry is of type {is}"),
                     false => "this entry has no type".to_owned(),
                 };
-                found.push(name.place.mistake(path, format!("belongs to type {}, and {found_type}", either(right))));
+                found.push(
+                    name.place.mistake(path, format!("belongs to type {}, and {found_type}", either(right))),
+                );
                 continue;
             }
             if !(matches!(node.value, Node::Null) && field.may_be_empty()) {

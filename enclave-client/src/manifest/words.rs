@@ -185,8 +185,14 @@ pub(super) static PEER_PORT: Table = Table {
     one_of: &[],
     fields: &[
         Field::new("listenPort", PORT, Ours, "The port outside.").need(Required),
-        Field::new("applicationPort", PORT, Ours, "Where the application listens on loopback; listenPort if absent."),
-        Field::new("configMap", Kind::Text, Ours, "Name of the ConfigMap that says who may call.").need(Required),
+        Field::new(
+            "applicationPort",
+            PORT,
+            Ours,
+            "Where the application listens on loopback; listenPort if absent.",
+        ),
+        Field::new("configMap", Kind::Text, Ours, "Name of the ConfigMap that says who may call.")
+            .need(Required),
         SIGNER,
         SIGNER_FILE,
         SHA256,

@@ -223,7 +223,9 @@ impl Inbound {
         let Report { end, up, down } = relay(channel, application, Early::default(), Some(&cut)).await;
         let site = self.site.name();
         match end {
-            End::Cut => warn!(code = "peer-cut", %site, up, down, "a peer's connection was cut: it is not proved any more"),
+            End::Cut => {
+                warn!(code = "peer-cut", %site, up, down, "a peer's connection was cut: it is not proved any more")
+            }
             other => debug!(%site, up, down, "a peer's connection ended: {other}"),
         }
     }
@@ -234,7 +236,10 @@ impl Inbound {
         }
         let port = self.application;
         match why {
-            None => info!(code = "peer-application-back", "the application takes connections at 127.0.0.1:{port} again"),
+            None => info!(
+                code = "peer-application-back",
+                "the application takes connections at 127.0.0.1:{port} again"
+            ),
             Some(why) => warn!(
                 code = "peer-application-away",
                 "the application does not take connections at 127.0.0.1:{port}: {why}"

@@ -156,7 +156,9 @@ async fn again(route: &Arc<Outbound>, proof: &Arc<Proof>) {
         match proved.await {
             Ok(true) => return,
             Ok(false) => {}
-            Err(why) => debug!(code = why.code(), site = %route.site().name(), "not proved again: {}", chain(&why)),
+            Err(why) => {
+                debug!(code = why.code(), site = %route.site().name(), "not proved again: {}", chain(&why))
+            }
         }
         sleep(backoff.fail(Fraction::random())).await;
     }

@@ -209,7 +209,10 @@ impl Proof {
 
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proof").field("key", &self.key).field("module_id", &self.module_id).finish_non_exhaustive()
+        f.debug_struct("Proof")
+            .field("key", &self.key)
+            .field("module_id", &self.module_id)
+            .finish_non_exhaustive()
     }
 }
 

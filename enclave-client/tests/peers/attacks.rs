@@ -95,7 +95,7 @@ async fn an_enclave_that_is_led_to_itself_notices() {
     let (near, far) = duplex(65_536);
     let (one, other) = tokio::join!(party.dial(near), party.take(far));
     assert_eq!(one.unwrap_err().code(), "peer-is-itself");
-    assert_eq!(other.unwrap_err().code(), "peer-tls");
+    assert_eq!(other.unwrap_err().code(), "peer-is-itself");
 }
 
 /// Its own messages come back to it, from a stranger that holds a key of his own.
@@ -199,8 +199,7 @@ async fn a_diversion_to_another_machine_is_refused_where_pcr4_is_pinned() {
     let mut fields = config(1, &[&worker], &[road.address.port()]).fields().clone();
     fields.measurements = vec![PeerMeasurement::new("on that machine", pcrs).unwrap()];
     let pinned = world.signer.sign(countersign_protocol::peer::PeerConfig::new(fields).unwrap());
-    let caller =
-        Caller::believing(&world, driver.clone(), &road, &pinned, world.signer.pin()).await;
+    let caller = Caller::believing(&world, driver.clone(), &road, &pinned, world.signer.pin()).await;
     caller.open().await.unwrap();
     road.divert(there.socket.clone());
     assert_eq!(caller.refused().await, "pcr-mismatch");

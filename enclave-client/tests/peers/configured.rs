@@ -147,12 +147,9 @@ async fn nsm_clocks_ten_minutes_apart_are_refused_and_half_a_minute_is_not() {
     let (driver, worker) = (Module::from_image("driver"), Module::from_image("worker"));
     let callee = Callee::start(&world, worker.clone(), config(1, &[&driver], &[])).await;
     let road = Road::to(callee.socket.clone()).await;
-    for (off_s, code) in [
-        (600, Some("document-from-the-future")),
-        (-600, Some("document-too-old")),
-        (30, None),
-        (-30, None),
-    ] {
+    for (off_s, code) in
+        [(600, Some("document-from-the-future")), (-600, Some("document-too-old")), (30, None), (-30, None)]
+    {
         callee.nsm.off_ms.store(off_s * 1000, Ordering::SeqCst);
         let caller = Caller::start(&world, driver.clone(), &road, &[&worker]).await;
         let opened = caller.open().await;

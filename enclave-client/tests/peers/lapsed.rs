@@ -2,7 +2,11 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use countersign_enclave::{egress::Connection, relay::{Early, End, relay}, transport::Stream};
+use countersign_enclave::{
+    egress::Connection,
+    relay::{Early, End, relay},
+    transport::Stream,
+};
 use countersign_simulator::Module;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -30,8 +30,8 @@ use countersign_protocol::{
     Destination, Interval,
     egress::{Action, EgressPolicy, Ports, Rule},
     peer::{
-        ConfigSignature, PeerConfig, PeerConfigFields, PeerMeasurement, Serial, SignatureAlgorithm, SignerKey,
-        TrustRoot, Validity,
+        ConfigSignature, PeerConfig, PeerConfigFields, PeerMeasurement, Serial, SignatureAlgorithm,
+        SignerKey, TrustRoot, Validity,
     },
 };
 use countersign_simulator::{AttestationRequest, Module, SimulatedRoot, SoftwareNsm};
@@ -156,8 +156,7 @@ impl Callee {
         let application = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = NonZeroU16::new(application.local_addr().unwrap().port()).unwrap();
         let stop = CancellationToken::new();
-        let service =
-            Service::start(device, world.verifiers(), &config_maps.0, &stop).await.unwrap();
+        let service = Service::start(device, world.verifiers(), &config_maps.0, &stop).await.unwrap();
         let sockets = Directory::new();
         let entry = PeerPort {
             listen_port: port,
@@ -167,15 +166,7 @@ impl Callee {
         };
         service.listen(&[entry], &IngressListen::UnixDirectory(sockets.0.clone())).await.unwrap();
         let socket = sockets.0.join(format!("{port}.sock"));
-        Self {
-            socket,
-            application,
-            nsm,
-            config_maps,
-            service,
-            _stop: stop.drop_guard(),
-            _sockets: sockets,
-        }
+        Self { socket, application, nsm, config_maps, service, _stop: stop.drop_guard(), _sockets: sockets }
     }
 }
 
@@ -200,8 +191,7 @@ impl Caller {
         let config_maps = Directory::new();
         config_maps.put(peer);
         let stop = CancellationToken::new();
-        let service =
-            Service::start(device, world.verifiers(), &config_maps.0, &stop).await.unwrap();
+        let service = Service::start(device, world.verifiers(), &config_maps.0, &stop).await.unwrap();
         let caller = Self::of(&service, road, pin);
         Self { nsm, config_maps, _owned: Some((service, stop.drop_guard())), ..caller }
     }

@@ -234,10 +234,7 @@ mod tests {
         };
         assert_eq!(key.verify(&config(7), &signature), Err(algorithm));
         let (_, others) = ed25519();
-        assert_eq!(
-            key.verify(&config(7), &others),
-            Err(SignatureError::Wrong { key: key.thumbprint() })
-        );
+        assert_eq!(key.verify(&config(7), &others), Err(SignatureError::Wrong { key: key.thumbprint() }));
     }
 
     #[test]

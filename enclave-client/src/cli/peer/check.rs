@@ -70,7 +70,8 @@ fn lines(trusted: &Trusted) -> Vec<String> {
     lines.extend(fields.image.iter().map(|image| format!("image: {image}")));
     for measurement in &fields.measurements {
         lines.push(format!("measurement: {}", measurement.name()));
-        lines.extend(measurement.pcrs().map(|(index, value)| format!("  PCR{index}: {}", hex::encode(value))));
+        lines
+            .extend(measurement.pcrs().map(|(index, value)| format!("  PCR{index}: {}", hex::encode(value))));
     }
     lines
 }

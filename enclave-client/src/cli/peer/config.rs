@@ -93,7 +93,9 @@ impl ConfigArgs {
                 print!("{map}");
                 match signer {
                     Some(pem) => eprint!("the caller's manifest pins it with configSigner:\n{pem}"),
-                    None => eprintln!("not signed; the caller's manifest pins it with configSha256: {sha256}"),
+                    None => {
+                        eprintln!("not signed; the caller's manifest pins it with configSha256: {sha256}")
+                    }
                 }
             }
         }
@@ -101,10 +103,8 @@ impl ConfigArgs {
     }
 
     fn make(&self) -> Result<Made, Failed> {
-        let manifest = self
-            .manifest
-            .load()
-            .map_err(|why| Failed::Usage(self.manifest.lines(&why).join("\n")))?;
+        let manifest =
+            self.manifest.load().map_err(|why| Failed::Usage(self.manifest.lines(&why).join("\n")))?;
         let config = self.config(&manifest)?;
         let name = self.config_map.clone();
         let name = name.unwrap_or_else(|| format!("{}-oblv-cli-config", config.fields().name));

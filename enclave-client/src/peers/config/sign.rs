@@ -132,7 +132,8 @@ mod tests {
         let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         let ed25519 = ConfigSigner::from_pem(ED25519.as_bytes()).unwrap();
         assert!(matches!(ed25519, ConfigSigner::Ed25519(_)));
-        let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/peers/config/sample.yaml")).unwrap();
+        let bytes =
+            std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/peers/config/sample.yaml")).unwrap();
         let config = super::super::ConfigText::parse(&bytes).unwrap().config;
         for signer in [ed25519, ConfigSigner::P256(p256)] {
             let Pin::Signer(key) = Pin::signer_from_pem(signer.public_pem().unwrap().as_bytes()).unwrap()
@@ -147,6 +148,9 @@ mod tests {
     fn no_other_key_signs() {
         assert_eq!(ConfigSigner::from_pem(b"x").unwrap_err(), SignerError::NotPem);
         let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
-        assert_eq!(ConfigSigner::from_pem(p384.serialize_pem().as_bytes()).unwrap_err(), SignerError::NotAKey);
+        assert_eq!(
+            ConfigSigner::from_pem(p384.serialize_pem().as_bytes()).unwrap_err(),
+            SignerError::NotAKey
+        );
     }
 }

@@ -291,8 +291,7 @@ mod tests {
             ports: vec![NonZeroU16::new(7076).unwrap(), NonZeroU16::new(7077).unwrap()],
             image: Some("registry.example/spark@sha256:00".to_owned()),
         });
-        let signature =
-            Some(ConfigSignature { algorithm: SignatureAlgorithm::Ed25519, bytes: vec![9; 64] });
+        let signature = Some(ConfigSignature { algorithm: SignatureAlgorithm::Ed25519, bytes: vec![9; 64] });
         ConfigText { config: config.unwrap(), signature }
     }
 

@@ -81,8 +81,7 @@ impl ConfigWatch {
         match read_bounded(&self.source.path) {
             Ok(bytes) if self.seen.as_ref() == Some(&bytes) => {}
             Ok(bytes) => {
-                let read =
-                    Trusted::new(&bytes, &self.source.pin, self.accepted.as_deref(), &self.verifiers);
+                let read = Trusted::new(&bytes, &self.source.pin, self.accepted.as_deref(), &self.verifiers);
                 self.seen = Some(bytes);
                 match read {
                     Ok(trusted) => self.accept(trusted),
@@ -142,10 +141,9 @@ impl ConfigWatch {
         }
         let path = self.source.path.display();
         match &self.accepted {
-            Some(accepted) => error!(
-                code = why.code(),
-                "{path}: {complaint}; serial {} stays in force", accepted.serial()
-            ),
+            Some(accepted) => {
+                error!(code = why.code(), "{path}: {complaint}; serial {} stays in force", accepted.serial())
+            }
             None => {
                 error!(code = why.code(), "{path}: {complaint}; this peer is not served");
                 drop(self.standing.send_replace(Err(Arc::new(why))));

@@ -7,6 +7,7 @@ use crate::transport::Dial;
 
 mod attacks;
 mod config_maps;
+mod peers;
 mod schema;
 mod seeds;
 

@@ -7,5 +7,6 @@ mod carried;
 mod configured;
 mod lapsed;
 mod party;
+mod program;
 mod rig;
 mod road;

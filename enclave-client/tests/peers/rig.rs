@@ -16,6 +16,7 @@ use aws_lc_rs::{
     encoding::{AsDer, PublicKeyX509Der},
     signature::{Ed25519KeyPair, KeyPair},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use countersign_enclave::{
     device::{Attestor, Device, DeviceError, DocumentRequest},
     egress::{Connection, Egress, EgressError, Outer},
@@ -104,6 +105,12 @@ impl Signer {
     pub fn pin(&self) -> Pin {
         let spki: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
         Pin::Signer(SignerKey::from_spki(spki.as_ref()).unwrap())
+    }
+
+    pub fn public_pem(&self) -> String {
+        let spki: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
+        let encoded = STANDARD.encode(spki.as_ref());
+        format!("-----BEGIN PUBLIC KEY-----\n{encoded}\n-----END PUBLIC KEY-----\n")
     }
 
     pub fn sign(&self, config: PeerConfig) -> String {

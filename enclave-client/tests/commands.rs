@@ -53,7 +53,7 @@ outboundConnections:
 #[test]
 fn check_says_what_is_in_a_manifest() {
     let directory = Directory::new("check", MANIFEST);
-    let warning = "peer.example:7 cannot be reached: a peer enclave, and this version serves no peers";
+    let warning = "peer.example:7 cannot be reached: nothing pins the peer's configuration, and whoever runs the cluster can write a ConfigMap: add configSigner, configSignerFile or configSha256";
     let text =
         format!("ok: 9 rules, 1 proxy, 1 warning\nm.yaml:7:5: outboundConnections[1]: warning: {warning}\n");
     assert_eq!(directory.outcome(&["check", "--manifest", "m.yaml"]), (0, text));
@@ -121,7 +121,7 @@ fn explain_names_the_rule() {
         (
             "peer.example:7",
             1,
-            "peer.example:7: denied by outboundConnections[1] (line 7), a peer enclave, and this version serves no peers: deny peer.example:7\n",
+            "peer.example:7: denied by outboundConnections[1] (line 7), a peer enclave whose configuration nothing pins: deny peer.example:7\n",
         ),
         ("0x0a000001:5432", 0, "10.0.0.1:5432: allowed by egress.allow[1] (line 3): allow 10.0.0.0/8\n"),
         // A name may lead to one address that is denied, and to another that is not.
@@ -184,12 +184,12 @@ fn explain_speaks_json() {
     ]);
     let expected = json!([
         {
-            "destination": "ok.test:443", "allowed": false, "proxy": null, "near": [], "why": null, "unresolved": null,
+            "destination": "ok.test:443", "allowed": false, "proxy": null, "peer": null, "near": [], "why": null, "unresolved": null,
             "rule": "egress.allow[4] (line 3): allow ok.test",
             "addresses": [{"address": "10.0.0.7", "allowed": false, "why": "denied by egress.deny[1] (line 4): deny 10.0.0.7"}],
         },
         {
-            "destination": "a.mycorp.com:80", "allowed": false, "proxy": null, "rule": null, "unresolved": null,
+            "destination": "a.mycorp.com:80", "allowed": false, "proxy": null, "peer": null, "rule": null, "unresolved": null,
             "why": "no rule allows it", "addresses": [],
             "near": ["egress.allow[0] (line 3): allow **.mycorp.com:443, but for other ports"],
         },

@@ -18,7 +18,7 @@ target_dir=$PWD/target/fuzz-target
 programs=$target_dir/x86_64-unknown-linux-gnu/release
 artefacts=$PWD/target/fuzz
 corpora=$PWD/target/fuzz-corpus
-of_programs='audit_export_raw|config_raw|dial_raw|dns_raw|gateway_head_raw|host_answer_raw|host_request_raw|key_policy_raw|kms_envelope_raw|kms_envelope_structured|local_content_raw|local_head_raw|manifest_raw|proxy_header_raw|records_raw|records_structured|rule_sets_raw'
+of_programs='audit_export_raw|config_raw|dial_raw|dns_raw|gateway_head_raw|host_answer_raw|host_request_raw|key_policy_raw|kms_envelope_raw|kms_envelope_structured|local_content_raw|local_head_raw|manifest_raw|peer_config_raw|proxy_header_raw|records_raw|records_structured|rule_sets_raw'
 
 need_cargo
 need_cargo_tool cargo-fuzz 0.13.2
@@ -34,14 +34,14 @@ build() {
 # dictionary_of TARGET: the words of its format.
 dictionary_of() {
     case $1 in
-    document_raw | message_raw) echo cbor ;;
+    document_raw | message_raw | peer_message_raw) echo cbor ;;
     certificate_raw | kms_envelope_raw) echo der ;;
     eif_raw) echo eif ;;
     audit_export_raw | key_policy_raw | measurement_raw | problem_raw) echo json ;;
     destination_raw | dial_raw) echo destination ;;
     egress_entry_raw) echo egress ;;
     config_raw) echo toml ;;
-    manifest_raw | rule_sets_raw) echo yaml ;;
+    manifest_raw | peer_config_raw | rule_sets_raw) echo yaml ;;
     gateway_head_raw | host_answer_raw | host_request_raw | local_content_raw | local_head_raw) echo http ;;
     dns_raw) echo dns ;;
     esac
@@ -50,11 +50,11 @@ dictionary_of() {
 # longest TARGET: the longest input worth trying, in bytes.
 longest() {
     case $1 in
-    audit_export_raw | document_raw | message_raw) echo 20000 ;;
+    audit_export_raw | document_raw | message_raw | peer_message_raw) echo 20000 ;;
     gateway_head_raw | local_head_raw) echo 17000 ;;
     host_answer_raw | host_request_raw) echo 9000 ;;
     eif_raw | kms_envelope_raw) echo 6000 ;;
-    certificate_raw | measurement_raw | config_raw | key_policy_raw | manifest_raw | rule_sets_raw) echo 4096 ;;
+    certificate_raw | measurement_raw | config_raw | key_policy_raw | manifest_raw | peer_config_raw | rule_sets_raw) echo 4096 ;;
     destination_raw) echo 1100 ;;
     *) echo 1024 ;;
     esac

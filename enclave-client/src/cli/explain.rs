@@ -46,6 +46,8 @@ struct Answer {
     near: Vec<String>,
     /// The proxy that it goes through.
     proxy: Option<Host>,
+    /// The ConfigMap that says who it is, where it is a peer enclave.
+    peer: Option<String>,
     /// What the policy says of each, or why there are none.
     addresses: Result<Vec<Judged>, String>,
 }
@@ -94,6 +96,8 @@ impl ExplainArgs {
         let Asked { destination, addresses } = asked;
         let proxy = manifest.proxies.iter().find(|proxy| proxy.destinations.contains(destination));
         let proxy = proxy.map(|proxy| proxy.name.clone());
+        let peer = manifest.peers.iter().find(|peer| peer.destination == *destination);
+        let peer = peer.map(|peer| peer.source.config_map.clone());
         let mut addresses = Ok(addresses.clone());
         // The proxy resolves what goes through it, and `host` is no name.
         if self.resolve && proxy.is_none() && is_resolved(destination.host()) {
@@ -110,6 +114,7 @@ impl ExplainArgs {
             near: explained.near.iter().map(near).collect(),
             name: explained.decision.map(ToString::to_string).map_err(|why| why.to_string()),
             proxy,
+            peer,
             addresses: addresses.map(|addresses| addresses.into_iter().map(judge).collect()),
         }
     }
@@ -157,6 +162,7 @@ impl Answer {
             "why": self.name.as_ref().err(),
             "near": self.near,
             "proxy": self.proxy.as_ref().map(ToString::to_string),
+            "peer": self.peer,
             "addresses": addresses.collect::<Vec<_>>(),
             "unresolved": self.addresses.as_ref().err(),
         })
@@ -171,6 +177,12 @@ impl fmt::Display for Answer {
         }
         for near in &self.near {
             writeln!(f, "  near: {near}")?;
+        }
+        if let Some(config_map) = &self.peer {
+            writeln!(
+                f,
+                "  to a peer enclave that proves it is what {config_map} says; its port must stand there too"
+            )?;
         }
         if let Some(proxy) = &self.proxy {
             writeln!(

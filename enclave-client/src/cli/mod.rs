@@ -7,6 +7,7 @@ mod host_way;
 mod inside;
 mod kms;
 mod learn;
+mod peer;
 mod run;
 mod runtime;
 mod transparent;
@@ -56,6 +57,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Name the rule that decides for a destination, and for the addresses it leads to
     Explain(explain::ExplainArgs),
+    /// Who a peer enclave may be: write it, verify it, and ask one that is running
+    Peer(peer::PeerArgs),
     /// Print the JSON Schema of the manifest, for editors
     Schema,
 }
@@ -142,6 +145,7 @@ impl Cli {
                 log::init(self.log);
                 args.execute()
             }
+            Command::Peer(args) => args.execute(),
             Command::Schema => {
                 println!("{:#}", manifest::schema());
                 ExitCode::SUCCESS

@@ -154,7 +154,7 @@ pub(super) fn not_opened(error: &EgressError) -> Problem {
                 PeerError::Config(_) | PeerError::Device(_) | PeerError::Stopping => 503,
                 _ => 502,
             };
-            Problem { status, code: why.code(), detail: chain(why), request_id: request_id() }
+            Problem { status, code: Cow::Borrowed(why.code()), detail: chain(why), request_id: request_id() }
         }
     }
 }

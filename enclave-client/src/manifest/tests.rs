@@ -8,6 +8,7 @@ use crate::transport::Dial;
 mod attacks;
 mod config_maps;
 mod kms;
+mod peers;
 mod schema;
 mod seeds;
 

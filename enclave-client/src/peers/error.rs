@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use countersign_protocol::{
     message::MessageError,
@@ -84,8 +84,8 @@ pub enum ProtocolFault {
 
 impl PeerError {
     /// Stable, for logs and the other end: a verifier's refusal has the verifier's code.
-    pub fn code(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
+    pub fn code(&self) -> &'static str {
+        match self {
             Self::Config(why) => why.code(),
             Self::Port { .. } => "peer-port",
             Self::Unreachable(_) => "peer-unreachable",
@@ -94,7 +94,7 @@ impl PeerError {
             Self::Protocol(ProtocolFault::UnknownKey) => "peer-unknown-key",
             Self::Protocol(_) => "peer-protocol",
             Self::Device(_) => "no-document",
-            Self::Refused(refusal) => return Cow::Owned(refusal.code().to_owned()),
+            Self::Refused(refusal) => refusal.code(),
             Self::EndsSoon { .. } => "evidence-ends-soon",
             Self::OtherRoot => "untrusted-root",
             Self::RefusedByPeer(_) => "refused-by-peer",
@@ -103,7 +103,7 @@ impl PeerError {
             Self::Deadline { .. } => "peer-deadline",
             Self::Elsewhere { .. } => "peer-elsewhere",
             Self::Stopping => "stopping",
-        })
+        }
     }
 
     /// For the other end: the code, and the sentence where it is about what the other end sent.
@@ -115,7 +115,7 @@ impl PeerError {
             }
             other => chain(other),
         };
-        PeerRefusal::new(&self.code(), &detail)
+        PeerRefusal::new(self.code(), &detail)
     }
 }
 

@@ -238,7 +238,7 @@ impl Tie {
         let evidence = verifier.verify(
             &document,
             &Expectations {
-                at,
+                at: allowing_for_skew(at, document.timestamp()),
                 freshness: Freshness::Within { past: SKEW, future: SKEW },
                 nonce: Expected::Exactly(self.mine.as_bytes()),
                 public_key: Expected::Exactly(link.peer_spki()),
@@ -247,6 +247,12 @@ impl Tie {
         )?;
         Ok(evidence)
     }
+}
+
+/// A hypervisor that is ahead of ours issues certificates that do not count yet by our time. So the later of the two
+/// times is taken, as long as they are not too far apart: it can only make a certificate end earlier.
+fn allowing_for_skew(ours: UnixMillis, theirs: UnixMillis) -> UnixMillis {
+    if theirs.since(ours) <= SKEW { ours.max(theirs) } else { ours }
 }
 
 /// Nothing that rests on evidence lives longer than its certificates.

@@ -110,7 +110,7 @@ impl Inbound {
                     lease = peer.lease.as_secs(), "both sides proved what they are"
                 );
                 if let Err(why) = self.keep(*link, proof, *peer).await {
-                    debug!(code = %why.code(), %site, "the connection that proves ended: {}", chain(&why));
+                    debug!(code = why.code(), %site, "the connection that proves ended: {}", chain(&why));
                 }
                 drop(permit);
             }
@@ -250,7 +250,7 @@ impl Inbound {
     /// Strangers are many, and must not fill the log.
     fn complain(&self, why: &PeerError) {
         if self.complaints.take(Instant::now()) {
-            warn!(code = %why.code(), site = %self.site.name(), "a caller is not served: {}", chain(why));
+            warn!(code = why.code(), site = %self.site.name(), "a caller is not served: {}", chain(why));
         }
     }
 }

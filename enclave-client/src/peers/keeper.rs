@@ -61,11 +61,11 @@ impl Keeper {
             End::Idle => debug!(%site, peer = %proof.key(), "nothing rests on this peer's proof any more"),
             End::Over => {}
             End::Failed(why) if refused(&why) => {
-                warn!(code = %why.code(), %site, peer = %proof.key(), "the peer is cut: {}", chain(&why));
+                warn!(code = why.code(), %site, peer = %proof.key(), "the peer is cut: {}", chain(&why));
                 route.forget(&proof);
             }
             End::Failed(why) => {
-                debug!(code = %why.code(), %site, "the connection that proves is lost: {}", chain(&why));
+                debug!(code = why.code(), %site, "the connection that proves is lost: {}", chain(&why));
                 stop.run_until_cancelled(again(&route, &proof)).await;
             }
         }
@@ -157,7 +157,7 @@ async fn again(route: &Arc<Outbound>, proof: &Arc<Proof>) {
             Ok(true) => return,
             Ok(false) => {}
             Err(why) => {
-                debug!(code = %why.code(), site = %route.site().name(), "not proved again: {}", chain(&why))
+                debug!(code = why.code(), site = %route.site().name(), "not proved again: {}", chain(&why))
             }
         }
         sleep(backoff.fail(Fraction::random())).await;

@@ -53,7 +53,7 @@ impl Service {
         tokio::spawn(proofs.clone().run(stop.clone()));
         // Before anything else: no configuration counts without the time.
         if let Err(why) = own.time.ask(&own.device, &own.identity).await {
-            warn!(code = %why.code(), "the NSM does not tell the time yet: {}", chain(&why));
+            warn!(code = why.code(), "the NSM does not tell the time yet: {}", chain(&why));
         }
         tokio::spawn(keep_time(own.clone()));
         Ok(Self { own, proofs, verifiers, config_maps: config_maps.into() })
@@ -120,7 +120,7 @@ async fn keep_time(own: Own) {
                     ASK_AGAIN
                 }
                 Err(why) => {
-                    warn!(code = %why.code(), "the NSM does not tell the time: {}", chain(&why));
+                    warn!(code = why.code(), "the NSM does not tell the time: {}", chain(&why));
                     backoff.fail(Fraction::random())
                 }
             };

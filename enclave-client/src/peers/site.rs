@@ -117,7 +117,7 @@ impl Site {
             Ok(()) => true,
             Err(why) => {
                 warn!(
-                    code = %why.code(), site = %self.name, peer = %key, module = %grant.proof.module_id(),
+                    code = why.code(), site = %self.name, peer = %key, module = %grant.proof.module_id(),
                     "channels are cut: {}", chain(&why)
                 );
                 grant.cut.cancel();

@@ -20,6 +20,7 @@ pub mod egress;
 pub mod eif;
 pub mod measurement;
 pub mod message;
+pub mod peer_message;
 pub mod problem;
 
 #[cfg(feature = "programs")]
@@ -44,6 +45,8 @@ pub mod kms_envelope;
 pub mod local_head;
 #[cfg(feature = "programs")]
 pub mod manifest;
+#[cfg(feature = "programs")]
+pub mod peer_config;
 #[cfg(feature = "programs")]
 pub mod proxy_header;
 #[cfg(feature = "programs")]
@@ -74,6 +77,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("message_structured", message::structured),
     ("destination_raw", destination::raw),
     ("destination_structured", destination::structured),
+    ("peer_message_raw", peer_message::raw),
+    ("peer_message_structured", peer_message::structured),
     ("problem_raw", problem::raw),
     ("egress_entry_raw", egress::entry_raw),
     ("egress_policy_structured", egress::policy_structured),
@@ -105,6 +110,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("local_head_raw", local_head::raw),
     #[cfg(feature = "programs")]
     ("manifest_raw", manifest::raw),
+    #[cfg(feature = "programs")]
+    ("peer_config_raw", peer_config::raw),
     #[cfg(feature = "programs")]
     ("proxy_header_raw", proxy_header::raw),
     #[cfg(feature = "programs")]

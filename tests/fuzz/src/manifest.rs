@@ -4,8 +4,8 @@ use countersign_enclave::manifest::{Files, Manifest, ManifestError};
 use countersign_protocol::egress::{Denial, EgressPolicy, Entry};
 use std::collections::HashSet;
 
-/// Any text as a manifest, and as every file that it names: what is accepted reaches only what it names, no peer is
-/// reached, and each mistake has its place.
+/// Any text as a manifest, and as every file that it names: what is accepted reaches only what it names, and each
+/// mistake has its place.
 pub fn raw(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let read = |_: &std::path::Path| Ok(bytes.to_vec());
@@ -39,8 +39,10 @@ fn accepted(manifest: &Manifest) {
         }
     }
     for peer in &manifest.peers {
-        assert!(matches!(policy.judge(&peer.destination), Err(Denial::Rule(_))), "{}", peer.destination);
+        assert!(!matches!(policy.judge(&peer.destination), Err(Denial::NoRule)), "{}", peer.destination);
+        assert!((15..=300).contains(&peer.interval.duration().as_secs()), "{:?}", peer.interval);
     }
-    let ports: HashSet<_> = manifest.ingress.iter().map(|entry| entry.listen_port).collect();
-    assert_eq!(ports.len(), manifest.ingress.len());
+    let ingress = manifest.ingress.iter().map(|entry| entry.listen_port);
+    let ports: HashSet<_> = ingress.chain(manifest.peer_ports.iter().map(|port| port.listen_port)).collect();
+    assert_eq!(ports.len(), manifest.ingress.len() + manifest.peer_ports.len());
 }

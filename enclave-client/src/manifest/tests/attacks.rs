@@ -124,7 +124,7 @@ fn an_empty_word_never_means_a_weaker_rule() {
 fn a_forgotten_type_does_not_open_a_way_past_the_proxy() {
     assert_eq!(
         mistakes("- { fqdn: a.example, port: 1, proxyUrl: 'https://p.example' }\n"),
-        ["1:31: [0].proxyUrl: belongs to type proxy, and this entry has no type"]
+        ["1:31: [0].proxyUrl: belongs to type proxy or enclave, and this entry has no type"]
     );
     assert_eq!(
         mistakes("- { type: default, fqdn: a.example, port: 1, configMap: peer }\n"),
@@ -133,13 +133,13 @@ fn a_forgotten_type_does_not_open_a_way_past_the_proxy() {
 }
 
 #[test]
-fn no_pattern_leads_to_a_peer_unattested() {
+fn no_pattern_leads_to_a_peer_that_nothing_pins() {
     let manifest = parse("version: v1\negress: { allow: ['**'] }\noutboundConnections:\n  - { type: enclave, fqdn: peer.example, port: 7, configMap: peer }\n").unwrap();
     let policy = EgressPolicy::new(manifest.rules).unwrap();
     let denial = policy.judge(&"peer.example:7".parse().unwrap()).unwrap_err();
     assert_eq!(
         denial.to_string(),
-        "denied by outboundConnections[0] (line 4), a peer enclave, and this version serves no peers: deny peer.example:7"
+        "denied by outboundConnections[0] (line 4), a peer enclave whose configuration nothing pins: deny peer.example:7"
     );
     policy.judge(&"peer.example:8".parse().unwrap()).unwrap();
 }

@@ -127,12 +127,12 @@ fn oblvs_example_as_plugins() {
             rules: vec![
                 "userPlugins[0].outboundConnections[0] (line 11): allow oblv.com:443",
                 "userPlugins[0].outboundConnections[1] (line 14): allow kms.us-west-2.amazonaws.com:443",
-                "userPlugins[0].outboundConnections[2] (line 19), a peer enclave, and this version serves no peers: deny spark-worker.default.svc.cluster.local:7076",
+                "userPlugins[0].outboundConnections[2] (line 19), a peer enclave whose configuration nothing pins: deny spark-worker.default.svc.cluster.local:7076",
             ],
             proxies: vec![PROXY],
-            peers: vec!["spark-worker.default.svc.cluster.local:7076 spark-worker-oblv-cli-config"],
+            peers: vec![],
             warnings: vec![
-                "19:9: userPlugins[0].outboundConnections[2]: spark-worker.default.svc.cluster.local:7076 cannot be reached: a peer enclave, and this version serves no peers",
+                "19:9: userPlugins[0].outboundConnections[2]: spark-worker.default.svc.cluster.local:7076 cannot be reached: nothing pins the peer's configuration, and whoever runs the cluster can write a ConfigMap: add configSigner, configSignerFile or configSha256",
             ],
             ..Meaning::NOTHING
         },
@@ -152,11 +152,11 @@ fn oblvs_list_bare_and_under_its_word() {
             rule(1, ": allow kms.us-west-2.amazonaws.com:443"),
             rule(
                 2,
-                ", a peer enclave, and this version serves no peers: deny spark-worker.default.svc.cluster.local:7076",
+                ", a peer enclave whose configuration nothing pins: deny spark-worker.default.svc.cluster.local:7076",
             ),
         ];
         let warning = format!(
-            "{}:{}: {path}[2]: spark-worker.default.svc.cluster.local:7076 cannot be reached: a peer enclave, and this version serves no peers",
+            "{}:{}: {path}[2]: spark-worker.default.svc.cluster.local:7076 cannot be reached: nothing pins the peer's configuration, and whoever runs the cluster can write a ConfigMap: add configSigner, configSignerFile or configSha256",
             line + 8,
             3
         );
@@ -165,7 +165,7 @@ fn oblvs_list_bare_and_under_its_word() {
             &Meaning {
                 rules: expected.iter().map(String::as_str).collect(),
                 proxies: vec![PROXY],
-                peers: vec!["spark-worker.default.svc.cluster.local:7076 spark-worker-oblv-cli-config"],
+                peers: vec![],
                 warnings: vec![&warning],
                 ..Meaning::NOTHING
             },

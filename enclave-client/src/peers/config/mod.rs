@@ -3,14 +3,17 @@
 //! ```text
 //!   DIR/NAME/peer.yaml ─text.rs─► PeerConfig, signature ─trusted.rs─► Trusted ─watch.rs─► Standing
 //!     the ConfigMap              bounded, strict          pin, serial, time     again each second
+//!                                                           ▲ sign.rs makes what a signer's pin covers
 //! ```
 
 mod refusal;
+mod sign;
 mod text;
 mod trusted;
 mod watch;
 
 pub use refusal::ConfigRefusal;
+pub use sign::{ConfigSigner, SignerError};
 pub use text::{ConfigText, ConfigTextError, config_map, find_in_config_map, is_config_map};
 pub use trusted::{Pin, PinError, Trusted, Verifiers};
 pub use watch::{ConfigSource, ConfigWatch, Standing};

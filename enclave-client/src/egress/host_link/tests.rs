@@ -1,6 +1,12 @@
 //! A host half that lies, errs, stalls or goes away.
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use countersign_protocol::{
     Destination,
@@ -9,7 +15,7 @@ use countersign_protocol::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
-    task::JoinHandle,
+    sync::Notify,
     time::Instant,
 };
 
@@ -23,12 +29,32 @@ use crate::{
     transport::{Dial, Stream},
 };
 
-/// Says to each connection what the script says, one line for each request, and
-/// writes down what it was asked.
+/// Answers requests in the order of its script, over whichever connection they come, and writes
+/// down what it was asked. With the last answer it closes that connection.
 struct Liar {
     path: PathBuf,
     link: HostLink,
-    asked: JoinHandle<Vec<String>>,
+    script: Arc<Script>,
+}
+
+#[derive(Default)]
+struct Script {
+    answers: Mutex<VecDeque<String>>,
+    asked: Mutex<Vec<String>>,
+    over: Notify,
+}
+
+impl Script {
+    async fn play(self: Arc<Self>, mut stream: UnixStream) {
+        while let Some(head) = head(&mut stream).await {
+            self.asked.lock().unwrap().push(head);
+            let Some(answer) = self.answers.lock().unwrap().pop_front() else { return };
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if self.answers.lock().unwrap().is_empty() {
+                return self.over.notify_one();
+            }
+        }
+    }
 }
 
 impl Liar {
@@ -36,24 +62,14 @@ impl Liar {
         let path = std::env::temp_dir().join(format!("cs-liar-{}-{name}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).unwrap();
-        let answers = answers.to_vec();
-        let asked = tokio::spawn(async move {
-            let mut asked = Vec::new();
-            let (mut stream, _) = listener.accept().await.unwrap();
-            for answer in answers {
-                let head = loop {
-                    match head(&mut stream).await {
-                        Some(head) => break head,
-                        // The link is done with this connection, and goes on over the next one.
-                        None => (stream, _) = listener.accept().await.unwrap(),
-                    }
-                };
-                asked.push(head);
-                stream.write_all(answer.as_bytes()).await.unwrap();
+        let script = Arc::new(Script { answers: Mutex::new(answers.to_vec().into()), ..Script::default() });
+        let played = script.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(played.clone().play(stream));
             }
-            asked
         });
-        Self { link: HostLink::new(Dial::Unix(path.clone())), path, asked }
+        Self { link: HostLink::new(Dial::Unix(path.clone())), path, script }
     }
 
     async fn open(&self, destination: &str) -> Result<Stream, EgressError> {
@@ -64,8 +80,9 @@ impl Liar {
     }
 
     /// Every request, when the script is at its end.
-    async fn asked(mut self) -> Vec<String> {
-        (&mut self.asked).await.unwrap()
+    async fn asked(&self) -> Vec<String> {
+        self.script.over.notified().await;
+        self.script.asked.lock().unwrap().clone()
     }
 
     /// The code of the refusal, or what was denied here.
@@ -162,6 +179,16 @@ async fn nothing_behind_the_answer_is_taken() {
     // No host half answers so: whose bytes are these?
     let short = "HTTP/1.1 200 \r\nCountersign-Address: 192.0.2.1\r\n\r\nabcd".to_owned();
     assert_eq!(Liar::new("short", &[short]).refusal("192.0.2.1:22").await, "host-answer-invalid");
+}
+
+/// The gateway and the attestation port of a proxy are two dials of one link.
+#[tokio::test]
+async fn every_way_through_a_link_shares_what_it_knows() {
+    let liar = Liar::new("shared", &[resolved("\"192.0.2.1\"", "15")]);
+    let dial = || Dial::Tcp("a.example:443".parse().unwrap()).through(&liar.link);
+    let found = dial().resolve().await.unwrap();
+    assert_eq!(dial().resolve().await.unwrap(), found);
+    assert_eq!(liar.asked().await.len(), 1);
 }
 
 /// The head of a refusal may be shorter than that of a connection which stands.

@@ -35,7 +35,7 @@ pub(super) async fn start(
     let metadata: Destination = METADATA.parse().map_err(|_| KmsStartError::Metadata)?;
     let there = There {
         variables: KEY_VARIABLES.iter().any(|name| variable(name).is_some()),
-        metadata: egress.in_force().judge(&metadata).is_ok(),
+        metadata: egress.policy().judge(&metadata).is_ok(),
         proxies: issuers.len(),
     };
     let from = credentials.unwrap_or_else(|| there.choose());

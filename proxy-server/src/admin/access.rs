@@ -89,7 +89,10 @@ pub(super) fn check_origin(api: &Shared, request: &Request) -> Result<(), ApiErr
     let headers = request.headers();
     // Under TLS nobody else answers to the host that the request names: a page of that
     // origin came from here.
-    let host = headers.get(header::HOST).map(|host| [b"https://", host.as_bytes()].concat());
+    // RFC 9113 section 8.3.1: HTTP/2 names it in `:authority`.
+    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let host = authority.or_else(|| headers.get(header::HOST).map(|host| host.as_bytes()));
+    let host = host.map(|host| [b"https://", host].concat());
     let own = |origin: &[u8]| {
         api.config.origins.iter().any(|own| own.as_bytes() == origin) || host.as_deref() == Some(origin)
     };

@@ -6,12 +6,7 @@ use crate::{
 };
 
 /// From now on each end of a session is counted and leaves its row in the audit.
-pub(super) fn audit_ends(
-    sessions: &Sessions,
-    journal: &Journal,
-    policy: &PolicyHandle,
-    metrics: EndMetrics,
-) {
+pub(super) fn audit_ends(sessions: &Sessions, journal: &Journal, policy: &PolicyHandle, metrics: EndMetrics) {
     // The registry lives as long as the last connection, the writer must not.
     let journal = journal.weak();
     let policy = policy.clone();

@@ -118,8 +118,18 @@ impl Parts {
         };
         let attestation =
             AttestationPort::new(&config.identity, admitter, limits).map_err(ServeError::Tls)?;
-        let background =
-            Background { store, stored, policy, sessions, elsewhere, identity, audit, outside, ca, telemetry };
+        let background = Background {
+            store,
+            stored,
+            policy,
+            sessions,
+            elsewhere,
+            identity,
+            audit,
+            outside,
+            ca,
+            telemetry,
+        };
         Ok(Self { background, attestation, gateway, admin, listeners, journal: writing, lock })
     }
 }
@@ -263,7 +273,8 @@ fn gateway(
         key: config.identity.private_key(),
         session_roots: vec![ca.anchor().clone()],
     };
-    Gateway::new(gateway, tls, sessions.clone(), policy.clone(), elsewhere, metrics).map_err(ServeError::Gateway)
+    Gateway::new(gateway, tls, sessions.clone(), policy.clone(), elsewhere, metrics)
+        .map_err(ServeError::Gateway)
 }
 
 /// Sessions of the process before this one, as far as the policy still has what

@@ -1,8 +1,4 @@
-use std::{
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -74,7 +70,6 @@ impl Journal {
     pub fn weak(&self) -> WeakJournal {
         WeakJournal(self.entries.downgrade())
     }
-
 }
 
 /// A handle that does not keep the writer going.

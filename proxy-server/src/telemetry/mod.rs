@@ -55,12 +55,8 @@ pub struct Telemetry {
 impl Telemetry {
     /// Of a process with these sessions, started now.
     pub fn new(policy: PolicyHandle, sessions: Sessions, health: Health) -> Self {
-        let standing = Standing {
-            sessions: sessions.clone(),
-            policy,
-            health: health.clone(),
-            started: UnixMs::now(),
-        };
+        let standing =
+            Standing { sessions: sessions.clone(), policy, health: health.clone(), started: UnixMs::now() };
         Self { metrics: Arc::new(Metrics::new(standing)), health, history: Arc::default(), sessions }
     }
 

@@ -21,9 +21,12 @@ impl Collector for Process {
         let mut gauge = |name, help, value: Option<f64>| match value {
             // What cannot be read is not told: zero would be a lie.
             None => Ok(()),
-            Some(value) => {
-                ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
-            }
+            Some(value) => ConstGauge::new(value).encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                MetricType::Gauge,
+            )?),
         };
         let memory = resident();
         gauge("process_resident_memory_bytes", "Resident memory", memory)?;
@@ -55,7 +58,9 @@ fn open_files() -> Option<f64> {
 
 fn most_files() -> Option<f64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok())
+    limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok())
 }
 
 /// proc(5): `utime` and `stime` are the 14th and 15th field of `stat`, in ticks; the second

@@ -55,7 +55,11 @@ mod tests {
         let counter = Sharded::default();
         std::thread::scope(|scope| {
             for _ in 0..SHARDS + 3 {
-                scope.spawn(|| (0..1000).for_each(|_| { let _ = counter.inc_by(2); }));
+                scope.spawn(|| {
+                    (0..1000).for_each(|_| {
+                        let _ = counter.inc_by(2);
+                    })
+                });
             }
         });
         assert_eq!(counter.get(), 2000 * (SHARDS as u64 + 3));

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Json, extract::State, response::IntoResponse};
 use countersign_verifier::{
-    CertificateSummary, Evidence, Expectations, Expected, Explanation, Freshness, Measurement, PcrSet, Refusal,
-    UnverifiedDocument,
+    CertificateSummary, Evidence, Expectations, Expected, Explanation, Freshness, Measurement, PcrSet,
+    Refusal, UnverifiedDocument,
 };
 use tokio::task::spawn_blocking;
 
@@ -121,7 +121,16 @@ fn of_image(pcrs: &PcrSet, caller: &Caller, policy: &Policy) -> Explained {
     let admitted = revoked.is_none() && !compared.matches.is_empty();
     let words = words(false, true, revoked.as_deref(), &compared);
     let Compared { matches, nearest } = compared;
-    Explained { evidence: None, document: None, verification: None, matches, nearest, revoked, admitted, words }
+    Explained {
+        evidence: None,
+        document: None,
+        verification: None,
+        matches,
+        nearest,
+        revoked,
+        admitted,
+        words,
+    }
 }
 
 /// The revoked measurement that these PCRs match. Whose it was, only those hear who see that workload.

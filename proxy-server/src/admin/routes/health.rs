@@ -48,7 +48,8 @@ pub(in crate::admin) async fn readyz(extract::State(api): extract::State<Api>) -
         State::Ready => Ok(Json(Health { status: HealthWord::Ok }).into_response()),
         State::Draining => refused(Code::Draining, "told to stop: nothing new is opened here".to_owned()),
         State::NotReady => {
-            let failed = health.checks(now).into_iter().find_map(|check| Some((check.name, check.found.err()?)));
+            let failed =
+                health.checks(now).into_iter().find_map(|check| Some((check.name, check.found.err()?)));
             match failed {
                 Some((CheckName::Store, why)) => refused(Code::Stale, format!("store: {why}")),
                 Some((name, why)) => refused(Code::NotReady, format!("{}: {why}", name.as_str())),

@@ -30,8 +30,10 @@ use crate::{
     ca::make_trial_certificate,
     config::ServerIdentity,
     policy::{Policy, PolicyHandle},
-    store::{Actor, AuditWriter, Batch, Journal, Missing, SessionRow, Store, StoreConfig, UnixMs, open},
     session::{Admission, Sessions, SessionsLimits},
+    store::{
+        Actor, AuditEvent, AuditWriter, Batch, Journal, Missing, SessionRow, Store, StoreConfig, UnixMs, open,
+    },
     telemetry::{Health, Telemetry},
 };
 
@@ -190,7 +192,7 @@ impl Rig {
         String::from_utf8(piece.to_vec()).unwrap()
     }
 
-    /// So many sessions of `payments/v1`, in the store and in the process.
+    /// So many sessions of `payments/v1`, in the store with their audit rows, and in the process.
     pub(super) async fn fill(&self, count: u32) {
         let workload = self.policy.workload(&"payments".parse().unwrap()).unwrap();
         let (now, lease) = (UnixMs::now(), Lease::from_secs(600).unwrap());
@@ -222,6 +224,21 @@ impl Rig {
                 module_id: Some("i-0123456789abcdef0-enc0123456789abcdef".to_owned()),
                 replica: None,
                 admitted: now,
+            });
+            batch.events.push(AuditEvent {
+                at: now,
+                kind: "admission".into(),
+                code: "admitted".into(),
+                epoch: self.policy.epoch(),
+                workload: Some("payments".to_owned()),
+                measurement: Some("v1".to_owned()),
+                session: Some(id),
+                request_id: None,
+                actor: None,
+                before: None,
+                after: None,
+                evidence: Some([7; 32]),
+                detail: None,
             });
             if batch.sessions.len() == 1000 || number + 1 == count {
                 let told = self.store.append(std::mem::take(&mut batch)).await.unwrap();

@@ -42,8 +42,9 @@ impl Asker {
         let body = Limited::new(answer.into_body(), MOST_ANSWER).collect().await;
         let bytes = body.map_err(|_| Trouble::of_ours("an answer was not read whole"))?.to_bytes();
         if !status.is_success() {
-            return Err(serde_json::from_slice(&bytes)
-                .unwrap_or_else(|_| Trouble::of_ours("a refusal has no words")));
+            return Err(
+                serde_json::from_slice(&bytes).unwrap_or_else(|_| Trouble::of_ours("a refusal has no words"))
+            );
         }
         serde_json::from_slice(&bytes).map_err(|error| Trouble::of_ours(&format!("an answer: {error}")))
     }

@@ -39,8 +39,9 @@ pub(super) async fn explain(State(page): State<Page>, Form { who, fields }: Form
 async fn told(page: &Page, who: &Visitor, fields: &Fields) -> Result<Explained, Trouble> {
     let text = fields.text("evidence");
     let body = if text.starts_with('{') {
-        let pcrs: Value = serde_json::from_str(text)
-            .map_err(|error| Trouble::said("invalid", &format!("this JSON ends early or is broken: {error}")))?;
+        let pcrs: Value = serde_json::from_str(text).map_err(|error| {
+            Trouble::said("invalid", &format!("this JSON ends early or is broken: {error}"))
+        })?;
         json!({ "pcrs": pcrs })
     } else {
         let document: String = text.split_whitespace().collect();

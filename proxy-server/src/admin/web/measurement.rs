@@ -211,7 +211,8 @@ fn waiting(who: &Visitor, one: &Measurement) -> Markup {
 
 /// PCRs by number, with what each measures.
 pub(super) fn pcr_table(pcrs: &BTreeMap<String, String>) -> Markup {
-    let mut pcrs: Vec<_> = pcrs.iter().map(|(index, value)| (index.parse::<u64>().unwrap_or(u64::MAX), value)).collect();
+    let mut pcrs: Vec<_> =
+        pcrs.iter().map(|(index, value)| (index.parse::<u64>().unwrap_or(u64::MAX), value)).collect();
     pcrs.sort_by_key(|(index, _)| *index);
     wide(
         "PCRs",

@@ -148,7 +148,8 @@ async fn adding(
 fn added(fields: &Fields, outcome: &Value) -> Markup {
     let waits = outcome["standing"]["state"] == "waiting";
     let place = format!("{}/{}", fields.text("workload"), fields.text("name"));
-    let path = format!("/ui/measurements/{}/{}", encoded(fields.text("workload")), encoded(fields.text("name")));
+    let path =
+        format!("/ui/measurements/{}/{}", encoded(fields.text("workload")), encoded(fields.text("name")));
     html! {
         div.done role="status" {
             @if outcome["dry_run"] == true {
@@ -180,7 +181,7 @@ fn add_form(who: &Visitor, workloads: &[Workload], fields: &Fields) -> Markup {
             div {
                 label for="workload" { "Workload" }
                 select id="workload" name="workload" required {
-                    @for one in workloads.iter().filter(|one| !one.revoked) {
+                    @for one in workloads.iter().filter(|one| one.state != "revoked") {
                         option value=(one.name) selected[one.name == fields.text("workload")] { (one.name) }
                     }
                 }
@@ -256,5 +257,5 @@ struct Workloads {
 #[derive(Deserialize)]
 struct Workload {
     name: String,
-    revoked: bool,
+    state: String,
 }

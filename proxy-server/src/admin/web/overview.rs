@@ -221,6 +221,10 @@ fn waiting(pending: &Result<Measurements, Trouble>) -> Markup {
 
 fn listed(entries: &Result<Entries, Trouble>, none: &str, next: Markup) -> Markup {
     match entries {
+        Ok(entries) if entries.items.is_empty() && entries.next.is_some() => empty(
+            "None among the newest decisions",
+            html! { a href="/ui/audit" { "The audit log" } " goes further back." },
+        ),
         Ok(entries) if entries.items.is_empty() => empty(none, next),
         Ok(entries) => rows(&entries.items),
         Err(trouble) => layout::trouble(trouble),

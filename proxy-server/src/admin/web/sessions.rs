@@ -102,8 +102,7 @@ pub(super) async fn end(
 }
 
 async fn one(page: &Page, who: &Visitor, id: &str, ended: Option<Result<Value, Trouble>>) -> Response {
-    let found: Result<Session, Trouble> =
-        page.asker.get(who, &format!("/v1/sessions/{}", encoded(id))).await;
+    let found: Result<Session, Trouble> = page.asker.get(who, &format!("/v1/sessions/{}", encoded(id))).await;
     let history: Result<Entries, Trouble> =
         page.asker.get(who, &format!("/v1/audit?session={}&limit=20", encoded(id))).await;
     let measurement: Option<Measurement> = match &found {
@@ -114,9 +113,9 @@ async fn one(page: &Page, who: &Visitor, id: &str, ended: Option<Result<Value, T
         Err(_) => None,
     };
     let is_over = ended.as_ref().is_some_and(Result::is_ok);
-    let status = match &found {
-        Err(trouble) if !is_over => trouble.status(),
-        _ => StatusCode::OK,
+    let status = match (&ended, &found) {
+        (Some(Err(trouble)), _) | (None, Err(trouble)) => trouble.status(),
+        (Some(Ok(_)), _) | (None, Ok(_)) => StatusCode::OK,
     };
     let body = html! {
         @match &ended {
@@ -167,7 +166,11 @@ fn facts(session: &Session) -> Markup {
 }
 
 /// Documents are not kept: what is known of them is what was checked, and their hash.
-fn document(session: &Session, measurement: Option<&Measurement>, history: &Result<Entries, Trouble>) -> Markup {
+fn document(
+    session: &Session,
+    measurement: Option<&Measurement>,
+    history: &Result<Entries, Trouble>,
+) -> Markup {
     let last = history.iter().flat_map(|history| &history.items).find(|row| row.evidence.is_some());
     html! {
         section aria-labelledby="document-title" {

@@ -35,13 +35,19 @@ pub(super) async fn sign_in(
         return again(StatusCode::FORBIDDEN, "the browser does not say which page this form is from");
     }
     let Ok(credentials) = credentials(fields.text("token")) else {
-        return again(StatusCode::UNPROCESSABLE_ENTITY, "that is no token; one begins with cst_, or is a JWT");
+        return again(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "that is no token; one begins with cst_, or is a JWT",
+        );
     };
     let login = Login::of_page(credentials.clone(), peer.address);
     if let Err(error) = login.again(&page.api).await {
         tracing::debug!(code = error.code(), request_id, "sign-in refused");
         let answer = crate::admin::problem::render(error.into_response(), &request_id);
-        return again(answer.status(), "this token is worth nothing here, or too many were tried from your address");
+        return again(
+            answer.status(),
+            "this token is worth nothing here, or too many were tried from your address",
+        );
     }
     let cookie = page.logins.begin(credentials).ok().and_then(|id| html::cookie(&id));
     let Some(cookie) = cookie else {

@@ -13,12 +13,15 @@ pub(crate) struct WebPage {
 impl Stage {
     /// A token for the page; told at once, so that whoever likes watches the story there.
     pub(super) async fn open_the_page(&mut self, narrator: &Narrator) -> Result<(), Failure> {
-        let made = self.proxy.command(&["token", "create", "page", "--role", "admin", "--expires", "8h"]).await?;
+        let made =
+            self.proxy.command(&["token", "create", "page", "--role", "admin", "--expires", "8h"]).await?;
         let token = String::from_utf8_lossy(&made).trim().to_owned();
         let page = WebPage { address: format!("https://localhost:{}/", self.proxy.admin), token };
         self.page = Some(page.clone());
         self.note_the_page(None)?;
-        narrator.checked("the proxy's web page; its certificate is of a trial CA, which the browser will ask about");
+        narrator.checked(
+            "the proxy's web page; its certificate is of a trial CA, which the browser will ask about",
+        );
         page.shown(narrator);
         Ok(())
     }

@@ -16,8 +16,8 @@ use countersign_proxy::{
     config::ServerIdentity,
     policy::{Policy, PolicyHandle, Watcher},
     session::{Sessions, SessionsLimits},
-    telemetry::Telemetry,
     store::{Actor, AuditWriter, Journal, Missing, StoreConfig, UnixMs, open},
+    telemetry::Telemetry,
 };
 use countersign_verifier::TrustAnchor;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};

@@ -48,7 +48,8 @@ pub(super) struct Rig {
     pub(super) telemetry: Telemetry,
     /// Cancelled, the process drains.
     pub(super) draining: CancellationToken,
-    stop: CancellationToken,
+    /// Cancelled, the port closes.
+    pub(super) stop: CancellationToken,
     /// Stands in for the watcher: keeps the policy fresh.
     fresh: JoinHandle<()>,
 }

@@ -100,7 +100,7 @@ fn cards(status: &Status, replicas: &Replicas) -> Markup {
             (card("sessions", "Sessions", sessions.to_string(), html! { (status.lapsing.count) " about to lapse here" }))
             (card("tunnels", "Tunnels", tunnels.to_string(), html! { "on all replicas" }))
             (card("bytes", "Bytes per second", number(bytes_per_second(&status.history)), html! { "through this proxy" }))
-            (card("admitted", "Admitted", status.totals.admitted.to_string(), html! { (status.totals.renewed) " renewals, since its start" }))
+            (card("admitted", "Admitted", status.totals.admitted.to_string(), html! { "since its start; renewals: " (status.totals.renewed) }))
             (card("refused", "Refused", refused.to_string(), html! { "since its start" }))
             (card("epoch", "Policy epoch", highest.to_string(), html! {
                 @if lowest == highest { "enforced on every live replica" } @else { "one replica still enforces " (lowest) }

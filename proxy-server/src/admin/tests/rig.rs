@@ -29,7 +29,7 @@ use crate::{
     },
     ca::make_trial_certificate,
     config::ServerIdentity,
-    policy::{Policy, PolicyHandle},
+    policy::{Policy, PolicyHandle, Workload},
     session::{Admission, Sessions, SessionsLimits},
     store::{
         Actor, AuditEvent, AuditWriter, Batch, Journal, Missing, SessionRow, Store, StoreConfig, UnixMs, open,
@@ -195,7 +195,9 @@ impl Rig {
 
     /// So many sessions of `payments/v1`, in the store with their audit rows, and in the process.
     pub(super) async fn fill(&self, count: u32) {
-        let workload = self.policy.workload(&"payments".parse().unwrap()).unwrap();
+        let mut workload = Workload::clone(&*self.policy.workload(&"payments".parse().unwrap()).unwrap());
+        workload.limits.max_sessions = count;
+        let workload = Arc::new(workload);
         let (now, lease) = (UnixMs::now(), Lease::from_secs(600).unwrap());
         let mut batch = Batch::default();
         for number in 0..count {

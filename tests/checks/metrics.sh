@@ -37,7 +37,6 @@ key = "tls/server.key"
 [trust]
 root = "aws"
 TOML
-    "$proxy" token create prometheus --role viewer --expires 1h --config countersign.toml > token
 )
 "$proxy" serve --config "$folder/countersign.toml" --ready-file "$folder/ready.json" 2>"$folder/log" &
 pids+=($!)
@@ -50,6 +49,7 @@ within() {
     done
 }
 within 30 test -f "$folder/ready.json"
+"$proxy" token create prometheus --role viewer --expires 1h --config "$folder/countersign.toml" > "$folder/token"
 admin=$(grep -oE '"admin":"[^"]+"' "$folder/ready.json" | cut -d'"' -f4)
 ask() { curl -sS --fail --cacert "$folder/tls/ca.pem" -H "Authorization: Bearer $(cat "$folder/token")" "https://$admin$1"; }
 ask /metrics > "$folder/metrics"

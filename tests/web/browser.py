@@ -35,14 +35,12 @@ class Driver:
 class Browser:
     """One profile, one window."""
 
-    def __init__(self, driver, width=1280, height=900, dark=False, profile=None):
+    def __init__(self, driver, phone=False, dark=False):
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                     "--disable-background-networking", "--no-first-run", "--disable-component-update",
+                     "--disable-background-networking", "--no-first-run", "--force-prefers-reduced-motion", "--disable-component-update",
                      # The certificate is of a trial CA, which no browser knows; a page elsewhere would not resolve.
                      "--ignore-certificate-errors", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE localhost",
-                     f"--window-size={width},{height}"]
-        if dark:
-            arguments.append("--force-dark-mode")
+                     "--window-size=1280,900"]
         wanted = {"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "acceptInsecureCerts": True,
@@ -52,6 +50,10 @@ class Browser:
         self.driver = driver
         answer = self._send("POST", "/session", wanted)
         self.path = "/session/" + answer["sessionId"]
+        if phone:
+            self._devtools("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
+        if dark:
+            self._devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
 
     def _send(self, method, path, body=None):
         data = json.dumps(body if body is not None else {}).encode() if method == "POST" else None
@@ -64,6 +66,9 @@ class Browser:
         except urllib.error.HTTPError as error:
             value = json.load(error)["value"]
             raise Failed(f"{method} {path}: {value['error']}: {value['message'].splitlines()[0]}") from None
+
+    def _devtools(self, command, **parameters):
+        self._send("POST", self.path + "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def go(self, address):
         self._send("POST", self.path + "/url", {"url": address})
@@ -115,7 +120,7 @@ class Browser:
                 # The part was being replaced.
                 pass
             time.sleep(0.05)
-        raise Failed(f"{what}: {css} says {text!r} after {seconds} s, on {self.address()}")
+        raise Failed(f"{what}: {css} says {text!r} after {seconds} s, on {self.address()}: {self.text()[:500]}")
 
     def close(self):
         self._send("DELETE", self.path)

@@ -9,6 +9,7 @@ use axum::{
 };
 use http::{HeaderName, Method, header, request::Parts};
 use rustls::pki_types::CertificateDer;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     code::Code,
@@ -25,6 +26,8 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     /// The certificate that TLS verified, if one was shown.
     pub(super) certificate: Option<CertificateDer<'static>>,
+    /// Cancelled when the port closes.
+    pub(super) closing: CancellationToken,
 }
 
 /// The caller's credentials; kept to be judged again, for answers that go on for long.
@@ -32,6 +35,7 @@ pub(super) struct Peer {
 pub(super) struct Login {
     credentials: Credentials,
     peer: SocketAddr,
+    closing: CancellationToken,
 }
 
 impl Login {
@@ -40,12 +44,17 @@ impl Login {
         let peer = request.extensions().get::<Peer>();
         let peer = peer.ok_or_else(|| ApiError::internal("a request came without its connection"))?;
         let credentials = Credentials::find(request.headers(), peer.certificate.as_ref())?;
-        Ok(Self { credentials, peer: peer.address })
+        Ok(Self::over(credentials, peer))
     }
 
-    /// What a login of the web page stands for; judged again like any other.
-    pub(super) fn of_page(credentials: Credentials, peer: SocketAddr) -> Self {
-        Self { credentials, peer }
+    /// What came over this connection, or what a login of the web page stands for; judged again either way.
+    pub(super) fn over(credentials: Credentials, peer: &Peer) -> Self {
+        Self { credentials, peer: peer.address, closing: peer.closing.clone() }
+    }
+
+    /// Returns when the port closes: answers that go on for long end then.
+    pub(super) async fn closing(&self) {
+        self.closing.cancelled().await;
     }
 
     /// Whose they are, now.
@@ -89,7 +98,10 @@ pub(super) fn check_origin(api: &Shared, request: &Request) -> Result<(), ApiErr
     let headers = request.headers();
     // Under TLS nobody else answers to the host that the request names: a page of that
     // origin came from here.
-    let host = headers.get(header::HOST).map(|host| [b"https://", host.as_bytes()].concat());
+    // RFC 9113 section 8.3.1: HTTP/2 names it in `:authority`.
+    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let host = authority.or_else(|| headers.get(header::HOST).map(|host| host.as_bytes()));
+    let host = host.map(|host| [b"https://", host].concat());
     let own = |origin: &[u8]| {
         api.config.origins.iter().any(|own| own.as_bytes() == origin) || host.as_deref() == Some(origin)
     };

@@ -126,7 +126,7 @@ impl Knock {
         let two = session.alpn_protocol() == Some(tls::H2);
         let certificate =
             session.peer_certificates().and_then(<[_]>::first).map(|der| der.clone().into_owned());
-        let peer = Peer { address: self.address, certificate };
+        let peer = Peer { address: self.address, certificate, closing: self.shutdown.clone() };
         let activity = Activity::new(self.idle);
         let service =
             service_fn(|request| answer(self.router.clone(), peer.clone(), activity.clone(), request));

@@ -7,10 +7,9 @@
 /// From OpenMetrics 1.0 to 0.0.4.
 pub(super) fn classic(open_metrics: &str) -> String {
     let mut classic = String::with_capacity(open_metrics.len() + 1024);
-    let mut lines = open_metrics.lines().peekable();
     // The type stands behind the help, and decides what both are called.
     let mut help: Option<(&str, &str)> = None;
-    while let Some(line) = lines.next() {
+    for line in open_metrics.lines() {
         if let Some((name, text)) = described(line, "# HELP ") {
             help = Some((name, text));
         } else if let Some((name, kind)) = described(line, "# TYPE ") {

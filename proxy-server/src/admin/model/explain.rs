@@ -35,7 +35,7 @@ pub(in crate::admin) struct Explain {
 #[derive(Debug)]
 pub(in crate::admin) enum Explainable {
     Document(Vec<u8>),
-    Pcrs(PcrSet),
+    Pcrs(Box<PcrSet>),
 }
 
 impl Incoming for Explain {
@@ -46,7 +46,7 @@ impl Explain {
     pub(in crate::admin) fn check(self) -> Result<Explainable, ApiError> {
         match (self.document, self.pcrs) {
             (Some(DocumentBytes(bytes)), None) => Ok(Explainable::Document(bytes)),
-            (None, Some(PcrsIn(pcrs))) => Ok(Explainable::Pcrs(pcrs)),
+            (None, Some(PcrsIn(pcrs))) => Ok(Explainable::Pcrs(Box::new(pcrs))),
             (Some(_), Some(_)) => Err(ApiError::invalid("pcrs", "a document has its own: give one of both")),
             (None, None) => Err(ApiError::invalid("document", "missing; give a document or pcrs")),
         }
@@ -59,7 +59,7 @@ impl Explain {
 #[allow(dead_code)]
 pub(in crate::admin) enum ExplainShape {
     Document(ExplainDocument),
-    Pcrs(ExplainPcrs),
+    Pcrs(Box<ExplainPcrs>),
 }
 
 /// A document.

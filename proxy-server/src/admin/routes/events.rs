@@ -119,6 +119,7 @@ impl Stream {
                         return Some(self.bye("your credentials are worth nothing any more"));
                     }
                 }
+                () = self.login.closing() => return Some(self.bye("the proxy stops")),
                 _ = self.heartbeat.tick() => return Some(Bytes::from_static(b": still here\n\n")),
             }
         }

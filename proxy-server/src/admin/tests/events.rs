@@ -140,3 +140,14 @@ async fn there_are_so_many_listeners_and_no_more() {
     ear.hear("hello").await;
     rig.call(Call::get("/v1/events").with(&admin)).await.problem(429, "too-many-listeners");
 }
+
+#[tokio::test]
+async fn a_port_that_closes_waits_for_no_listener() {
+    let rig = Rig::start("events-closing").await;
+    let admin = rig.admin().await;
+    let mut ear = Ear::open(&rig, &admin, None).await;
+    ear.hear("hello").await;
+    rig.stop.cancel();
+    let bye = ear.hear("bye").await;
+    assert_eq!(bye.data["reason"], "the proxy stops");
+}

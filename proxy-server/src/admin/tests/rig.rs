@@ -29,9 +29,11 @@ use crate::{
     },
     ca::make_trial_certificate,
     config::ServerIdentity,
-    policy::{Policy, PolicyHandle},
+    policy::{Policy, PolicyHandle, Workload},
     session::{Admission, Sessions, SessionsLimits},
-    store::{Actor, AuditWriter, Batch, Journal, Missing, SessionRow, Store, StoreConfig, UnixMs, open},
+    store::{
+        Actor, AuditEvent, AuditWriter, Batch, Journal, Missing, SessionRow, Store, StoreConfig, UnixMs, open,
+    },
     telemetry::{Health, Telemetry},
 };
 
@@ -46,7 +48,8 @@ pub(super) struct Rig {
     pub(super) telemetry: Telemetry,
     /// Cancelled, the process drains.
     pub(super) draining: CancellationToken,
-    stop: CancellationToken,
+    /// Cancelled, the port closes.
+    pub(super) stop: CancellationToken,
     /// Stands in for the watcher: keeps the policy fresh.
     fresh: JoinHandle<()>,
 }
@@ -190,9 +193,11 @@ impl Rig {
         String::from_utf8(piece.to_vec()).unwrap()
     }
 
-    /// So many sessions of `payments/v1`, in the store and in the process.
+    /// So many sessions of `payments/v1`, in the store with their audit rows, and in the process.
     pub(super) async fn fill(&self, count: u32) {
-        let workload = self.policy.workload(&"payments".parse().unwrap()).unwrap();
+        let mut workload = Workload::clone(&*self.policy.workload(&"payments".parse().unwrap()).unwrap());
+        workload.limits.max_sessions = count;
+        let workload = Arc::new(workload);
         let (now, lease) = (UnixMs::now(), Lease::from_secs(600).unwrap());
         let mut batch = Batch::default();
         for number in 0..count {
@@ -222,6 +227,21 @@ impl Rig {
                 module_id: Some("i-0123456789abcdef0-enc0123456789abcdef".to_owned()),
                 replica: None,
                 admitted: now,
+            });
+            batch.events.push(AuditEvent {
+                at: now,
+                kind: "admission".into(),
+                code: "admitted".into(),
+                epoch: self.policy.epoch(),
+                workload: Some("payments".to_owned()),
+                measurement: Some("v1".to_owned()),
+                session: Some(id),
+                request_id: None,
+                actor: None,
+                before: None,
+                after: None,
+                evidence: Some([7; 32]),
+                detail: None,
             });
             if batch.sessions.len() == 1000 || number + 1 == count {
                 let told = self.store.append(std::mem::take(&mut batch)).await.unwrap();

@@ -110,7 +110,9 @@ async fn two_teams_do_not_see_each_other() {
                 let detail = reply.body["detail"].as_str().unwrap();
                 assert!(detail.starts_with("there is no "), "{method} {path}: {detail}");
                 assert!(reply.body["known"].is_null(), "{method} {path}: {text}");
-            } else if ["/v1/replicas", "/v1/audit/chains", "/v1/audit/export"].contains(&&**path) {
+            } else if ["/v1/replicas", "/v1/status", "/v1/audit/chains", "/v1/audit/export"]
+                .contains(&&**path)
+            {
                 reply.problem(403, "installation-wide");
             } else {
                 assert_eq!(reply.status, StatusCode::OK, "{method} {path}: {text}");

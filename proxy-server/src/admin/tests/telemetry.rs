@@ -27,8 +27,8 @@ async fn figures_are_for_whoever_may_read_everything() {
         "countersign_attestation_duration_seconds_bucket{le=\"0.004\",result=\"refused\"} 1",
         "countersign_tunnel_bytes_total{direction=\"up\"} 7",
         "countersign_tunnel_bytes_total{direction=\"down\"} 11",
-        "countersign_check{check=\"clock\"} 1",
-        "countersign_state{state=\"ready\"} 1",
+        "countersign_check{check=\"clock\"} 1.0",
+        "countersign_state{state=\"ready\"} 1.0",
         "countersign_admin_requests_total{status=\"4xx\"} 2",
     ] {
         assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");

@@ -113,7 +113,9 @@ async fn a_login_ends_with_its_token_and_by_signing_out() {
     let browser = Browser::signed_in(&rig, &token).await;
     browser.get("/ui/").await.expect(StatusCode::OK);
     let admin = rig.admin().await;
-    rig.call(Call::delete(&format!("/v1/tokens/{}", record.id)).with(&admin)).await.expect(StatusCode::OK);
+    rig.call(Call::delete(&format!("/v1/tokens/{}", record.id)).with(&admin))
+        .await
+        .expect(StatusCode::NO_CONTENT);
     browser.get("/ui/").await.expect(StatusCode::SEE_OTHER);
 
     let browser = Browser::signed_in(&rig, &admin).await;
@@ -159,10 +161,13 @@ async fn a_viewer_may_look_and_not_touch() {
     let browser = Browser::signed_in(&rig, &viewer).await;
     let page = browser.get("/ui/measurements/payments/v1").await.expect(StatusCode::OK);
     assert!(!text(&page).contains("/revoke"), "what he may not is not offered");
+    let page = browser.get("/ui/measurements/add").await.expect(StatusCode::OK);
+    assert!(text(&page).contains("<option value=\"payments\">"), "{}", text(&page));
+    let pcrs = pcrs(8).to_string();
     for (path, fields) in [
         ("/ui/measurements/payments/v1/revoke", &[][..]),
         ("/ui/measurements/payments/v1/approve", &[("revision", "1")]),
-        ("/ui/measurements/add", &[("workload", "payments"), ("name", "v2"), ("pcrs", "{}")]),
+        ("/ui/measurements/add", &[("workload", "payments"), ("name", "v2"), ("pcrs", &pcrs)]),
         ("/ui/sessions/5d1f0a9cc4e1b7a25d1f0a9cc4e1b7a2/end", &[]),
     ] {
         let reply = browser.post(path, fields).await;

@@ -100,10 +100,11 @@ pub(super) fn rows(entries: &[Entry]) -> Markup {
 fn more(one: &Entry) -> Markup {
     let json = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
     html! {
-        @if let Some(detail) = &one.detail { (detail) " " }
+        @if let Some(detail) = &one.detail { (beginning(detail)) " " }
         details {
             summary { "Row " (one.seq) }
             dl {
+                @if let Some(detail) = one.detail.as_ref().filter(|detail| beginning(detail) != **detail) { dt { "Whole" } dd { (detail) } }
                 dt { "Chain" } dd { (one.chain) }
                 dt { "Epoch" } dd { (one.epoch) }
                 @if let Some(id) = &one.request_id { dt { "Request" } dd { code { (id) } } }
@@ -113,6 +114,14 @@ fn more(one: &Entry) -> Markup {
                 dt { "Hash" } dd { code { (one.hash) } }
             }
         }
+    }
+}
+
+/// As much of a sentence as a row takes; the rest unfolds.
+fn beginning(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
+        None => text.to_owned(),
     }
 }
 
@@ -142,6 +151,9 @@ pub(super) struct Entry {
     pub(super) evidence: Option<String>,
     detail: Option<String>,
 }
+
+/// Characters of a detail in a row.
+const LONGEST: usize = 100;
 
 const KINDS: [&str; 5] = ["admission", "refusal", "end", "policy", "access"];
 

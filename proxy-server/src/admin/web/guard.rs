@@ -91,7 +91,7 @@ async fn visitor(
     let cookie = cookie.ok_or("not signed in")?;
     let found = page.logins.find(&cookie, activity).ok_or("signed out")?;
     let (peer, RequestId(id)) = connection.ok_or("a request came without its connection")?;
-    let login = Login::of_page(found.credentials, peer.address);
+    let login = Login::over(found.credentials, &peer);
     let principal = login.again(&page.api).await.map_err(|error| {
         tracing::debug!(code = error.code(), request_id = id, "a page's credentials are worth nothing now");
         "credentials are worth nothing any more"

@@ -181,7 +181,7 @@ fn add_form(who: &Visitor, workloads: &[Workload], fields: &Fields) -> Markup {
             div {
                 label for="workload" { "Workload" }
                 select id="workload" name="workload" required {
-                    @for one in workloads.iter().filter(|one| !one.revoked) {
+                    @for one in workloads.iter().filter(|one| one.state != "revoked") {
                         option value=(one.name) selected[one.name == fields.text("workload")] { (one.name) }
                     }
                 }
@@ -257,5 +257,5 @@ struct Workloads {
 #[derive(Deserialize)]
 struct Workload {
     name: String,
-    revoked: bool,
+    state: String,
 }

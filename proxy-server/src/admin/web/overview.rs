@@ -100,7 +100,7 @@ fn cards(status: &Status, replicas: &Replicas) -> Markup {
             (card("sessions", "Sessions", sessions.to_string(), html! { (status.lapsing.count) " about to lapse here" }))
             (card("tunnels", "Tunnels", tunnels.to_string(), html! { "on all replicas" }))
             (card("bytes", "Bytes per second", number(bytes_per_second(&status.history)), html! { "through this proxy" }))
-            (card("admitted", "Admitted", status.totals.admitted.to_string(), html! { (status.totals.renewed) " renewals, since its start" }))
+            (card("admitted", "Admitted", status.totals.admitted.to_string(), html! { "since its start; renewals: " (status.totals.renewed) }))
             (card("refused", "Refused", refused.to_string(), html! { "since its start" }))
             (card("epoch", "Policy epoch", highest.to_string(), html! {
                 @if lowest == highest { "enforced on every live replica" } @else { "one replica still enforces " (lowest) }
@@ -221,6 +221,10 @@ fn waiting(pending: &Result<Measurements, Trouble>) -> Markup {
 
 fn listed(entries: &Result<Entries, Trouble>, none: &str, next: Markup) -> Markup {
     match entries {
+        Ok(entries) if entries.items.is_empty() && entries.next.is_some() => empty(
+            "None among the newest decisions",
+            html! { a href="/ui/audit" { "The audit log" } " goes further back." },
+        ),
         Ok(entries) if entries.items.is_empty() => empty(none, next),
         Ok(entries) => rows(&entries.items),
         Err(trouble) => layout::trouble(trouble),

@@ -52,7 +52,7 @@ pub(super) fn number(value: f64) -> String {
             return format!("{:.1}{unit}", value / factor);
         }
     }
-    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+    if value.fract() == 0.0 || value >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }
 }
 
 const WIDTH: f64 = 600.0;

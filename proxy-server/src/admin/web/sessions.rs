@@ -113,9 +113,9 @@ async fn one(page: &Page, who: &Visitor, id: &str, ended: Option<Result<Value, T
         Err(_) => None,
     };
     let is_over = ended.as_ref().is_some_and(Result::is_ok);
-    let status = match &found {
-        Err(trouble) if !is_over => trouble.status(),
-        _ => StatusCode::OK,
+    let status = match (&ended, &found) {
+        (Some(Err(trouble)), _) | (None, Err(trouble)) => trouble.status(),
+        (Some(Ok(_)), _) | (None, Ok(_)) => StatusCode::OK,
     };
     let body = html! {
         @match &ended {

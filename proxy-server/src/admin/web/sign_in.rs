@@ -40,7 +40,7 @@ pub(super) async fn sign_in(
             "that is no token; one begins with cst_, or is a JWT",
         );
     };
-    let login = Login::of_page(credentials.clone(), peer.address);
+    let login = Login::over(credentials.clone(), &peer);
     if let Err(error) = login.again(&page.api).await {
         tracing::debug!(code = error.code(), request_id, "sign-in refused");
         let answer = crate::admin::problem::render(error.into_response(), &request_id);

@@ -28,6 +28,10 @@ async fn bytes_go_both_ways() {
         assert_eq!(heard, [!round; 7]);
     }
     assert_eq!(rig.sessions.list()[0].tunnels, 1);
+    assert_eq!(rig.metrics.gateway.bytes(), (330, 70), "bytes are counted while they flow");
+    let text = rig.metrics.text();
+    assert!(text.contains("countersign_tunnels_opened_total 1\n"), "{text}");
+    assert!(text.contains("countersign_tunnel_open_duration_seconds_count 1\n"), "{text}");
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ use crate::{
     replica::Elsewhere,
     session::{Admission, NobodyElse, Session, Sessions, SessionsLimits},
     store::UnixMs,
-    telemetry::Telemetry,
+    telemetry::{Metrics, Telemetry},
 };
 
 pub(super) type Client = TlsStream<TcpStream>;
@@ -38,6 +38,7 @@ pub(super) type Client = TlsStream<TcpStream>;
 pub(super) struct Rig {
     pub(super) address: SocketAddr,
     pub(super) sessions: Sessions,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) stop: CancellationToken,
     pub(super) served: JoinHandle<()>,
     pub(super) ca: CertifiedIssuer<'static, KeyPair>,
@@ -114,7 +115,7 @@ impl Rig {
         let stop = CancellationToken::new();
         let served = tokio::spawn(gateway.serve(listener, stop.clone()));
         tokio::spawn(sessions.clone().lapse_loop(Arc::new(NobodyElse), stop.clone()));
-        Self { address, sessions, stop, served, ca, policy, server, workload }
+        Self { address, sessions, stop, served, ca, policy, server, workload, metrics }
     }
 
     /// An enclave with a session of `lease` seconds.

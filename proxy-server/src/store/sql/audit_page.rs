@@ -8,7 +8,10 @@ use super::{
     connection::{Failure, Transaction},
     lists::{bad_cursor, limit},
 };
-use crate::store::{AuditEvent, AuditFilter, AuditPage, AuditRow, Page, Paged, UnixMs, Visible};
+use crate::{
+    audit::ChainName,
+    store::{AuditEvent, AuditFilter, AuditPage, AuditRow, Page, Paged, UnixMs, Visible},
+};
 
 impl SqlStore {
     /// The chains together, newest row first: of all chains' next rows, always the latest.
@@ -24,6 +27,12 @@ impl SqlStore {
         let limit = usize::try_from(limit(page)).unwrap_or(usize::MAX);
         let mut snapshot = self.reader.begin_reading().await?;
         let mut chains = Descent::start(&mut snapshot, page.after.as_deref()).await?;
+        if filter.kind.as_deref() == Some("policy") {
+            // Changes stand in the chain of the policy alone: a few of them are found at once
+            // behind any number of admissions.
+            let policy = ChainName::Policy.to_string();
+            chains.retain(|chain| chain.name == policy);
+        }
         let mut rows = Vec::with_capacity(limit);
         let mut looked_at = 0;
         let mut more = false;

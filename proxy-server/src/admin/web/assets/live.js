@@ -103,8 +103,9 @@
       told.textContent = "The connection is lost; trying again.";
       soon(2000);
     });
-    for (const name of ["policy", "sessions", "access", "replica", "resync", "bye"]) {
-      events.addEventListener(name, () => soon(300));
+    // Sessions come and go all the time; what people decide is shown at once.
+    for (const [name, after] of [["policy", 200], ["replica", 200], ["resync", 200], ["bye", 200], ["sessions", 1000], ["access", 1000]]) {
+      events.addEventListener(name, () => soon(after));
     }
     addEventListener("pagehide", () => events.close());
     setInterval(() => { if (!document.hidden) soon(0); }, 5000);

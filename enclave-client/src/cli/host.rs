@@ -39,7 +39,7 @@ pub(super) struct HostArgs {
     /// vsock port of --cid, or [ADDRESS:]PORT=vsock:CID:PORT, or =unix:/path; repeat for more
     #[arg(long, value_name = "PORT[=TO]")]
     ingress: Vec<IngressRoute>,
-    /// Take the ingress ports of this manifest too
+    /// Take the ports of ingress and of peers of this manifest too
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
     /// Where ConfigMaps are mounted, if that manifest needs them
@@ -125,10 +125,11 @@ impl HostArgs {
         if let Some(path) = self.manifest {
             let manifest = Manifest::load(&path, self.config_maps.as_deref())
                 .map_err(|why| why.lines(&path.display().to_string()))?;
-            for entry in manifest.ingress {
+            let ports = manifest.ingress.iter().map(|entry| entry.listen_port);
+            for port in ports.chain(manifest.peer_ports.iter().map(|port| port.listen_port)) {
                 // A way in that was written here says more than the manifest's.
-                if !ingress.iter().any(|route| route.port == entry.listen_port) {
-                    ingress.push(IngressRoute::of_port(entry.listen_port));
+                if !ingress.iter().any(|route| route.port == port) {
+                    ingress.push(IngressRoute::of_port(port));
                 }
             }
         }

@@ -98,7 +98,9 @@ pub async fn run(
     if let Some(peers) = &peers {
         peers.listen(&manifest.peer_ports, &options.inside.ingress).await.map_err(RunError::Peers)?;
     }
-    let listens: Vec<_> = manifest.ingress.iter().map(|entry| entry.listen_port).collect();
+    let listens = manifest.ingress.iter().map(|entry| entry.listen_port);
+    let listens: Vec<_> =
+        listens.chain(manifest.peer_ports.iter().map(|port| port.application_port)).collect();
     options
         .transparent
         .start(rules, &listens, way_out, egress.clone(), &stop)

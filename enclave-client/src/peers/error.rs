@@ -47,6 +47,11 @@ pub enum PeerError {
         /// How many are kept.
         limit: usize,
     },
+    /// More connections are open than are carried.
+    Overloaded {
+        /// How many are.
+        limit: usize,
+    },
     /// Nobody answered in time.
     Deadline {
         /// The time there was.
@@ -100,6 +105,7 @@ impl PeerError {
             Self::RefusedByPeer(_) => "refused-by-peer",
             Self::TooOften => "attesting-too-often",
             Self::Full { .. } => "too-many-peers",
+            Self::Overloaded { .. } => "peer-overloaded",
             Self::Deadline { .. } => "peer-deadline",
             Self::Elsewhere { .. } => "peer-elsewhere",
             Self::Stopping => "stopping",
@@ -137,6 +143,7 @@ impl fmt::Display for PeerError {
             Self::RefusedByPeer(why) => write!(f, "the peer refuses this enclave: {why}"),
             Self::TooOften => f.write_str("too many strangers ask for a proof; try again"),
             Self::Full { limit } => write!(f, "{limit} peers hold a proof, the limit"),
+            Self::Overloaded { limit } => write!(f, "{limit} connections of peers are open, the limit"),
             Self::Deadline { deadline } => write!(f, "the peer did not answer within {deadline:?}"),
             Self::Elsewhere { attempts } => {
                 write!(f, "{attempts} connections led to {attempts} enclaves that were not known")

@@ -19,7 +19,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Channel, Judge, Own, PeerError, Permit, Proof, ProtocolFault, Proven, Secured, Site, exchange, frames,
+    Channel, Judge, Own, PeerError, Proof, ProtocolFault, Proven, Secured, Site, exchange, frames,
 };
 use crate::{
     attest::{Backoff, chain},
@@ -47,7 +47,7 @@ pub struct InboundLimits {
 impl Default for InboundLimits {
     fn default() -> Self {
         Self {
-            connections: Arc::new(Semaphore::new(8192)),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
             waiting: Arc::new(WaitingRoom::new(512)),
             strangers: Arc::new(Budget::new(EVERY, BURST)),
         }
@@ -126,7 +126,7 @@ impl Inbound {
         let [byte] = opening;
         let room = || {
             let permit = self.limits.connections.clone().try_acquire_owned();
-            permit.map_err(|_| PeerError::Full { limit: self.limits.connections.available_permits() })
+            permit.map_err(|_| PeerError::Overloaded { limit: CONNECTIONS })
         };
         match Opening::from_byte(byte).ok_or(ProtocolFault::Opening { byte })? {
             Opening::Carry => {
@@ -179,10 +179,8 @@ impl Inbound {
         mut peer: Proven,
     ) -> Result<(), PeerError> {
         loop {
-            // Judged like a channel, and cut like one; it is no use of the proof.
-            let judged = self.site.admit(&proof);
-            let Permit { cut, .. } = match judged {
-                Ok(permit) => permit,
+            let cut = match self.site.cut(&proof) {
+                Ok(cut) => cut,
                 Err(why) => {
                     exchange::refuse(&mut link, &why).await;
                     return Err(why);
@@ -264,6 +262,9 @@ enum Opened {
 fn decided(why: &PeerError) -> bool {
     matches!(why, PeerError::Refused(_) | PeerError::OtherRoot | PeerError::RefusedByPeer(_))
 }
+
+/// Of all ports together.
+const CONNECTIONS: usize = 8192;
 
 /// For the first byte: the initiator may wait while somebody else of its side proves the same key.
 const OPENING_DEADLINE: Duration = Duration::from_secs(30);

@@ -6,7 +6,7 @@ use countersign_protocol::Lease;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::{Outbound, PeerError, Permit, Proof, Proven, Secured, exchange, frames};
+use super::{Outbound, PeerError, Proof, Proven, Secured, exchange, frames};
 use crate::{
     attest::{Backoff, chain, renew_after},
     egress::Connection,
@@ -73,9 +73,8 @@ impl Keeper {
 
     async fn keep(mut self) -> (Arc<Outbound>, Arc<Proof>, End) {
         let site = self.route.site().clone();
-        // Judged like a channel, and cut like one; it is no use of the proof.
-        let cut = match site.admit(&self.proof) {
-            Ok(Permit { cut, .. }) => cut,
+        let cut = match site.cut(&self.proof) {
+            Ok(cut) => cut,
             Err(why) => {
                 exchange::refuse(&mut self.link, &why).await;
                 return (self.route, self.proof, End::Over);

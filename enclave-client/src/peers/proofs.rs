@@ -65,6 +65,9 @@ impl Proofs {
             }
             known.end.cancel();
         }
+        if held.len() >= Self::LIMIT {
+            held.retain(|_, proof| proof.lives(Instant::now()));
+        }
         if held.len() >= Self::LIMIT && !held.contains_key(&key) {
             return Err(PeerError::Full { limit: Self::LIMIT });
         }

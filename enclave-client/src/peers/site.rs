@@ -80,23 +80,31 @@ impl Site {
 
     /// Lets a channel rest on a proof, if the configuration that is in force names what was proved.
     ///
+    /// # Errors
+    /// As [`Site::cut`], or [`ProtocolFault::UnknownKey`] for a proof that has just ended.
+    pub fn admit(&self, proof: &Arc<Proof>) -> Result<Permit, PeerError> {
+        let cut = self.cut(proof)?;
+        let in_use = proof.used().ok_or(ProtocolFault::UnknownKey)?;
+        Ok(Permit { cut, in_use })
+    }
+
+    /// What is cancelled when whoever proved this is not served here any more.
+    ///
     /// Judged under the lock that [`Site::judge_again`] takes: a configuration that comes meanwhile is either seen
     /// here, or finds the grant.
     ///
     /// # Errors
-    /// [`PeerError::Config`], [`PeerError::Refused`], [`PeerError::OtherRoot`], or [`ProtocolFault::UnknownKey`] for a
-    /// proof that has just ended.
-    pub fn admit(&self, proof: &Arc<Proof>) -> Result<Permit, PeerError> {
+    /// [`PeerError::Config`], [`PeerError::Refused`], [`PeerError::OtherRoot`].
+    pub fn cut(&self, proof: &Arc<Proof>) -> Result<CancellationToken, PeerError> {
         let mut grants = self.lock();
         self.judge(proof)?;
-        let in_use = proof.used().ok_or(ProtocolFault::UnknownKey)?;
         grants.retain(|_, grant| !grant.cut.is_cancelled());
         let new = || Grant { proof: proof.clone(), cut: proof.end().child_token() };
         let grant = grants.entry(proof.key()).or_insert_with(new);
         if !Arc::ptr_eq(&grant.proof, proof) {
             *grant = new();
         }
-        Ok(Permit { cut: grant.cut.clone(), in_use })
+        Ok(grant.cut.clone())
     }
 
     /// Judges every grant again each time that the configuration changes.

@@ -28,7 +28,7 @@ struct Disk {
 impl Disk {
     fn new() -> Self {
         let (world, directory) = (World::new(), Directory::new());
-        world.root.save(&directory.0.join("root")).unwrap();
+        world.root.save(directory.0.join("root")).unwrap();
         fs::write(directory.0.join("signer.pem"), world.signer.public_pem()).unwrap();
         Self { world, directory }
     }

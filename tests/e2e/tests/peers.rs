@@ -104,10 +104,11 @@ async fn way_out(
 ) -> Arc<Egress> {
     let Manifest { proxies, rules, peers: entries, .. } = manifest;
     let [entry] = proxies.try_into().unwrap();
-    let ProxyEntry { name, attestation, gateway, gateway_port, interval, anchors, destinations } = entry;
+    let ProxyEntry { name, attestation, gateway, gateway_port, interval, anchors, deployment, destinations } =
+        entry;
     let (key, boot) = (EnclaveKey::generate().unwrap(), Arc::new(Boot::new().unwrap()));
     let gateway = Gateway::new(&name, gateway).unwrap();
-    let site = SiteConfig { name, attestation, gateway_port, anchors, key, device, boot };
+    let site = SiteConfig { name, attestation, gateway_port, anchors, deployment, key, device, boot };
     let nudge = Nudge::default();
     let (keeper, mut status) = Keeper::new(ProxySite::new(site).unwrap(), interval, nudge.clone());
     let pool = Pool::new(gateway, status.clone(), nudge);

@@ -24,7 +24,7 @@ impl Refusals {
     /// Writes what was refused, and before it how many of its code were not written.
     pub(super) fn tell(&self, destination: Option<&Destination>, problem: &Problem) {
         let Problem { status, code, detail, request_id } = problem;
-        let Some(suppressed) = self.pass(code, Instant::now()) else { return };
+        let Some(suppressed) = self.pass(code.clone(), Instant::now()) else { return };
         if suppressed > 0 {
             warn!(code = "refusals-suppressed", of = %code, suppressed, "suppressed {suppressed} lines of {code}");
         }
@@ -32,9 +32,9 @@ impl Refusals {
         warn!(%destination, status, %code, %request_id, "refused: {detail}");
     }
 
-    fn pass(&self, code: &Cow<'static, str>, now: Instant) -> Option<u64> {
+    fn pass(&self, code: Cow<'static, str>, now: Instant) -> Option<u64> {
         let mut by_code = self.by_code.lock().unwrap_or_else(PoisonError::into_inner);
-        by_code.entry(code.clone()).or_insert_with(|| Throttle::new(LINES, Duration::from_secs(1))).pass(now)
+        by_code.entry(code).or_insert_with(|| Throttle::new(LINES, Duration::from_secs(1))).pass(now)
     }
 }
 
@@ -47,7 +47,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_one_code_is_bounded_and_counted_and_hides_no_other() {
         let refusals = Refusals::default();
-        let pass = |code| refusals.pass(&Cow::Borrowed(code), Instant::now());
+        let pass = |code| refusals.pass(Cow::Borrowed(code), Instant::now());
         for _ in 0..LINES {
             assert_eq!(pass("egress-rule-set"), Some(0));
         }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use countersign_protocol::{Epoch, ProblemCode, SessionId};
+use countersign_protocol::{ProblemCode, SessionId};
 use countersign_verifier::PcrIndex;
 use tokio::{
     sync::Semaphore,
@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AssumeRole, Assumption, Issued, Roles,
+    refusals::{ADMITS_NO_MORE, NOT_OFFERED, STALE, UNAVAILABLE, absent, not_now, over},
+    rows,
     slot::{Look, Slot},
 };
 use crate::{
@@ -22,9 +24,9 @@ use crate::{
     log::{Chain, Sample, Sampler},
     policy::PolicyHandle,
     refusal::Refused,
-    replica::{Absent, Elsewhere},
-    session::{RegisterError, Session, Sessions},
-    store::{AuditEvent, Journal, UnixMs},
+    replica::Elsewhere,
+    session::{Session, Sessions},
+    store::Journal,
 };
 
 /// Gives AWS credentials to sessions that stand. One for all connections; clones are the same one.
@@ -220,7 +222,11 @@ impl Inner {
             Refused::because(ProblemCode::CredentialsUnavailable, UNAVAILABLE, Chain(&error))
         })?;
         self.judge(session)?;
-        let recorded = self.parts.journal.write(self.row(assumption, &issued, request_id)).await;
+        let recorded = self
+            .parts
+            .journal
+            .write(rows::issued(assumption, &issued, self.parts.policy.epoch(), request_id))
+            .await;
         recorded.map_err(|error| {
             Refused::because(ProblemCode::Internal, "the credentials were not recorded: try again", error)
         })?;
@@ -232,19 +238,6 @@ impl Inner {
         Ok(Arc::new(issued))
     }
 
-    fn row(&self, assumption: &Assumption, issued: &Issued, request_id: &str) -> AuditEvent {
-        let Assumption { role, session, workload, measurement, .. } = assumption;
-        let expires = issued.message().expires.saturating_mul(1000);
-        let expires = UnixMs(i64::try_from(expires).unwrap_or(i64::MAX));
-        let detail = format!("{} of {}, until {expires}", issued.access_key_id(), role.arn);
-        AuditEvent {
-            workload: Some(workload.to_string()),
-            measurement: Some(measurement.to_string()),
-            detail: Some(detail),
-            ..event("credentials", "issued", self.parts.policy.epoch(), *session, request_id)
-        }
-    }
-
     /// A line and a row for a refusal, so many a second of each code.
     fn note(&self, refused: &Refused, session: SessionId, request_id: &str) {
         let code = refused.code();
@@ -252,9 +245,7 @@ impl Inner {
             tracing::info!(code, suppressed, %session, request_id, reason = %refused, "no AWS credentials");
         }
         if let Sample::Write { .. } = self.rows.take(code) {
-            let detail = Some(format!("no AWS credentials: {refused}"));
-            let event = event("refusal", code, self.parts.policy.epoch(), session, request_id);
-            self.parts.journal.note(AuditEvent { detail, ..event });
+            self.parts.journal.note(rows::refused(refused, session, self.parts.policy.epoch(), request_id));
         }
     }
 
@@ -282,58 +273,6 @@ impl fmt::Debug for Desk {
         f.debug_tuple("Desk").field(&self.0.parts.roles.len()).finish()
     }
 }
-
-fn event(
-    kind: &'static str,
-    code: &'static str,
-    epoch: Epoch,
-    session: SessionId,
-    request_id: &str,
-) -> AuditEvent {
-    AuditEvent {
-        at: UnixMs::now(),
-        kind: kind.into(),
-        code: code.into(),
-        epoch,
-        workload: None,
-        measurement: None,
-        session: Some(session),
-        request_id: Some(request_id.to_owned()),
-        actor: None,
-        before: None,
-        after: None,
-        evidence: None,
-        detail: None,
-    }
-}
-
-fn over(error: RegisterError) -> Refused {
-    Refused::new(error.code(), error.to_string())
-}
-
-fn absent(absent: Absent) -> Refused {
-    match absent {
-        Absent::Unknown => Refused::new(ProblemCode::NoSession, "there is no such session: attest"),
-        Absent::OtherKey => Refused::new(ProblemCode::KeyMismatch, "the session was given to another key"),
-        Absent::Ended(reason) => over(RegisterError::Ended(reason)),
-        Absent::NoRoom => {
-            Refused::new(ProblemCode::Overloaded, "the proxy has as many sessions as it may have")
-        }
-        Absent::NotLookedUp => Refused::new(
-            ProblemCode::Stale,
-            "the proxy could not ask its store about this session: try again",
-        ),
-    }
-}
-
-fn not_now() -> Refused {
-    Refused::new(ProblemCode::CredentialsUnavailable, UNAVAILABLE)
-}
-
-const STALE: &str = "the proxy has not seen its store lately: try again";
-const ADMITS_NO_MORE: &str = "the session's measurement admits no more: attest again";
-const NOT_OFFERED: &str = "the proxy has no AWS role for this workload ([[sts.role]] in its configuration)";
-const UNAVAILABLE: &str = "AWS gave the proxy no credentials for this session: try again later";
 
 /// Calls of STS at a time: a call takes some 50 ms, and an account may make 600 a second.
 const AT_ONCE: usize = 16;

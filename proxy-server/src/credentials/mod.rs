@@ -15,7 +15,9 @@ mod assumption;
 mod desk;
 mod error;
 mod issued;
+mod refusals;
 mod role;
+mod rows;
 mod session_policy;
 mod slot;
 #[cfg(feature = "aws")]

@@ -6,12 +6,16 @@ use countersign_verifier::{PcrIndex, PcrSet};
 /// Any bytes as a policy. What can be read is judged to the end: each finding says something, and a measurement that
 /// nobody denies is missing or named.
 pub fn raw(bytes: &[u8]) {
-    let known = [known("payments/1.0", "a1", Standing::Active), known("payments/0.9", "b1", Standing::Revoked)];
+    let known =
+        [known("payments/1.0", "a1", Standing::Active), known("payments/0.9", "b1", Standing::Revoked)];
     match KeyPolicy::read(bytes) {
         Ok(policy) => {
             let found = drift(&policy, &known);
             for finding in &found {
-                assert!(!finding.operations.is_empty() && !finding.fault.to_string().is_empty(), "{finding:?}");
+                assert!(
+                    !finding.operations.is_empty() && !finding.fault.to_string().is_empty(),
+                    "{finding:?}"
+                );
                 assert_eq!(finding.statement.is_none(), finding.fault.class() == "missing", "{finding:?}");
             }
             let missing = found.iter().filter(|finding| finding.fault.class() == "missing").count();

@@ -36,11 +36,11 @@ pub mod gateway_head;
 #[cfg(feature = "programs")]
 pub mod host;
 #[cfg(feature = "programs")]
-pub mod local_content;
-    #[cfg(feature = "programs")]
 pub mod key_policy;
 #[cfg(feature = "programs")]
 pub mod kms_envelope;
+#[cfg(feature = "programs")]
+pub mod local_content;
 #[cfg(feature = "programs")]
 pub mod local_head;
 #[cfg(feature = "programs")]

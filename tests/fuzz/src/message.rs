@@ -51,7 +51,8 @@ pub fn structured(bytes: &[u8]) {
             written
         }
         3 => {
-            let mut text = |most| recipe.pick(&["A/+=", "~!", "a b", "\u{7f}", "ä"]).repeat(recipe.size(0..=most));
+            let mut text =
+                |most| recipe.pick(&["A/+=", "~!", "a b", "\u{7f}", "ä"]).repeat(recipe.size(0..=most));
             let (id, secret, token) = (text(20), text(20), text(600));
             let issued = IssuedCredentials {
                 access_key_id: &id,
@@ -95,9 +96,16 @@ fn check(bytes: &[u8]) {
     match IssuedCredentials::decode(bytes) {
         Ok(issued) => {
             let written = issued.encode();
-            assert_eq!(IssuedCredentials::decode(&written), Ok(issued), "not the same when written and read again");
+            assert_eq!(
+                IssuedCredentials::decode(&written),
+                Ok(issued),
+                "not the same when written and read again"
+            );
             assert!(written.len() <= bytes.len(), "written longer than read");
-            assert!(IssuedCredentials::decode(&bytes[..bytes.len() - 1]).is_err(), "a message without its last byte");
+            assert!(
+                IssuedCredentials::decode(&bytes[..bytes.len() - 1]).is_err(),
+                "a message without its last byte"
+            );
         }
         Err(error) => readable(&error),
     }

@@ -18,9 +18,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{
-    Channel, Judge, Own, PeerError, Proof, ProtocolFault, Proven, Secured, Site, exchange, frames,
-};
+use super::{Channel, Judge, Own, PeerError, Proof, ProtocolFault, Proven, Secured, Site, exchange, frames};
 use crate::{
     attest::{Backoff, chain},
     ingress::{

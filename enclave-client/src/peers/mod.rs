@@ -9,12 +9,13 @@
 //!                      │
 //!                 exchange.rs  one round: both ends prove what they are    time.rs  by the NSM's clock
 //!                 frames.rs    its messages on a connection                probe.rs half a round, for people
-//!                 tls.rs       TLS 1.3, a self-signed key at both ends
+//!                 tls.rs       TLS 1.3, a self-signed key at both ends (any_key.rs)
 //! ```
 //!
 //! [`PeerIdentity`], [`round`] and [`Channel`] can be called by themselves, on any stream.
 //! `docs/peers.md` tells users and other implementers.
 
+mod any_key;
 mod channel;
 pub mod config;
 mod error;

@@ -8,24 +8,20 @@ use countersign_protocol::{
     wire::EXPORTER_LEN,
 };
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature},
-    server::{
-        NoServerSessionStorage,
-        danger::{ClientCertVerified, ClientCertVerifier},
-    },
-    sign::SingleCertAndKey,
+    ClientConfig, ServerConfig, crypto::aws_lc_rs, server::NoServerSessionStorage, sign::SingleCertAndKey,
     version::TLS13,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::PeerError;
+use super::{
+    PeerError,
+    any_key::{AnyP256Key, spki},
+};
 use crate::key::{EnclaveKey, KeyError};
 
 /// This enclave to its peers: one key for the life of the process, made here.
@@ -192,7 +188,7 @@ impl std::error::Error for IdentityError {
 
 fn client_config(key: &EnclaveKey) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(AnyP256Key { algorithms: provider.signature_verification_algorithms });
+    let verifier = Arc::new(AnyP256Key::new(provider.signature_verification_algorithms));
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
@@ -206,7 +202,7 @@ fn client_config(key: &EnclaveKey) -> Result<ClientConfig, rustls::Error> {
 
 fn server_config(key: &EnclaveKey) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(AnyP256Key { algorithms: provider.signature_verification_algorithms });
+    let verifier = Arc::new(AnyP256Key::new(provider.signature_verification_algorithms));
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
@@ -218,125 +214,9 @@ fn server_config(key: &EnclaveKey) -> Result<ServerConfig, rustls::Error> {
     Ok(config)
 }
 
-/// Accepts whoever proves to hold a P-256 key. Names, times and issuer of the certificate are the other end's own
-/// words, and nobody looks at them: who it *is*, its document tells, which is bound to this key and this connection.
-#[derive(Debug)]
-struct AnyP256Key {
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl AnyP256Key {
-    fn check(certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
-        let spki = spki(certificate)?;
-        if spki.len() == P256_SPKI_LEN && spki.starts_with(P256_SPKI_START) {
-            return Ok(());
-        }
-        Err(CertificateError::ApplicationVerificationFailure.into())
-    }
-
-    /// RFC 8446 section 4.4.3: the signature over this handshake's transcript, by the key in the certificate.
-    fn signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn never() -> rustls::Error {
-        rustls::Error::General("only TLS 1.3 is spoken between peers".to_owned())
-    }
-}
-
-impl ServerCertVerifier for AnyP256Key {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Self::check(end_entity).map(|()| ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(Self::never())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
-    }
-}
-
-impl ClientCertVerifier for AnyP256Key {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Self::check(end_entity).map(|()| ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(Self::never())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
-    }
-}
-
-fn spki(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, rustls::Error> {
-    let parsed = webpki::EndEntityCert::try_from(certificate)
-        .map_err(|_| rustls::Error::from(CertificateError::BadEncoding))?;
-    Ok(parsed.subject_public_key_info().as_ref().to_vec())
-}
-
 fn late() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
-
-/// RFC 5480 section 2: `SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING 04` of a point of P-256.
-const P256_SPKI_START: &[u8] =
-    b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00\x04";
-
-/// With the 64 bytes of the point.
-const P256_SPKI_LEN: usize = 91;
 
 /// Two round trips and one signature at each end.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);

@@ -29,7 +29,7 @@ use crate::{
     replica::{Elsewhere, ReplicaId},
     session::{Admission, EndReason, Granted, Instance, Renewal, Sessions},
     store::{AuditEvent, Journal, JournalError, SessionRow, UnixMs},
-    telemetry::{AttestationMetrics, Decision},
+    telemetry::{AttestationMetrics, Decision, RecentRefusal},
 };
 
 /// Decides who is given a session. One for all connections.
@@ -356,6 +356,12 @@ impl Admitter {
     /// An audit row for a refusal of somebody who answered the challenge rightly;
     /// so many a second of each code, and nobody waits for it.
     fn note(&self, policy: &Policy, refused: &Refused, now: UnixMs, request_id: &str) {
+        self.parts.metrics.note(RecentRefusal {
+            at: now,
+            code: refused.code(),
+            detail: refused.to_string(),
+            request_id: request_id.to_owned(),
+        });
         if self.rows.take(refused.code()) == Sample::Suppress {
             return;
         }

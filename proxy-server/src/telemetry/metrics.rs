@@ -14,6 +14,7 @@ use super::{
     by_code::ByCode,
     exposition::{self, classic},
     process,
+    recent::{Recent, RecentRefusal},
     sharded::Sharded,
     standing::Standing,
 };
@@ -70,6 +71,7 @@ type Label = [(&'static str, &'static str); 1];
 pub struct AttestationMetrics {
     decided: Family<Label, Counter>,
     refused: ByCode,
+    recent: Recent,
     duration: Family<Label, Histogram>,
 }
 
@@ -115,7 +117,7 @@ impl AttestationMetrics {
             "From a whole attest request to its decision, the audit row included",
             duration.clone(),
         );
-        Self { decided, refused, duration }
+        Self { decided, refused, recent: Recent::default(), duration }
     }
 
     /// One attestation, from its body to the decision.
@@ -131,6 +133,16 @@ impl AttestationMetrics {
     /// A request that came to no decision: a challenge, a body that was not read.
     pub fn turned_away(&self, code: &'static str) {
         self.refused.count(code, 1);
+    }
+
+    /// A refusal of somebody who answered the challenge rightly: people look at these.
+    pub fn note(&self, refusal: RecentRefusal) {
+        self.recent.note(refusal);
+    }
+
+    /// The last of those, newest first.
+    pub fn recent(&self) -> Vec<RecentRefusal> {
+        self.recent.read()
     }
 
     /// How many were decided so.

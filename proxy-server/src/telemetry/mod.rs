@@ -21,6 +21,7 @@ mod health;
 mod history;
 mod metrics;
 mod process;
+mod recent;
 mod sharded;
 mod standing;
 
@@ -31,6 +32,7 @@ pub use history::{History, Point};
 pub use metrics::{
     AdminMetrics, AttestationMetrics, Decision, EndMetrics, GatewayMetrics, JournalMetrics, Metrics,
 };
+pub use recent::RecentRefusal;
 pub use standing::{Lapsing, Standing};
 
 use crate::{

@@ -8,7 +8,7 @@ use super::Moment;
 use crate::{
     session,
     store::UnixMs,
-    telemetry::{Check, Decision, Lapsing, Point, State, Telemetry},
+    telemetry::{Check, Decision, Lapsing, Point, RecentRefusal, State, Telemetry},
 };
 
 /// How the process that answers does.
@@ -30,6 +30,8 @@ pub(in crate::admin) struct StatusView {
     tunnels: u64,
     /// Since it started.
     totals: Totals,
+    /// The last refusals of enclaves that answered their challenge, newest first.
+    refusals: Vec<RefusalView>,
     /// Sessions with less than 10 s of lease left: they have missed a renewal.
     lapsing: LapsingView,
     /// A look every five seconds, for half an hour; oldest first.
@@ -75,6 +77,16 @@ struct Totals {
     bytes_up: u64,
     #[schema(minimum = 0)]
     bytes_down: u64,
+}
+
+/// One refused attestation.
+#[derive(Debug, Serialize, ToSchema)]
+struct RefusalView {
+    at: Moment,
+    code: &'static str,
+    /// Expected and actual, in words.
+    detail: String,
+    request_id: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -138,12 +150,20 @@ impl StatusView {
                 bytes_up,
                 bytes_down,
             },
+            refusals: metrics.attestation.recent().into_iter().map(RefusalView::from).collect(),
             lapsing: LapsingView {
                 count,
                 first: first.into_iter().map(|view| LapsingSession::new(view, now)).collect(),
             },
             history: history.points().into_iter().map(PointView::from).collect(),
         }
+    }
+}
+
+impl From<RecentRefusal> for RefusalView {
+    fn from(refusal: RecentRefusal) -> Self {
+        let RecentRefusal { at, code, detail, request_id } = refusal;
+        Self { at: Moment(at), code, detail, request_id }
     }
 }
 

@@ -118,7 +118,7 @@ fn more(one: &Entry) -> Markup {
 }
 
 /// As much of a sentence as a row takes; the rest unfolds.
-fn beginning(text: &str) -> String {
+pub(super) fn beginning(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
         None => text.to_owned(),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     ask::Trouble,
-    audit::{Entries, rows},
+    audit::{Entries, beginning, rows},
     guard::{Page, Visitor},
     html,
     layout::{self, Place, Renewal, empty, short, state, time, wide},
@@ -19,23 +19,17 @@ use super::{
 /// How it goes, at a glance.
 pub(super) async fn show(State(page): State<Page>, who: Visitor) -> Response {
     let ask = &page.asker;
-    let (status, replicas, changes, refusals, pending) = join!(
+    let (status, replicas, changes, pending) = join!(
         ask.get::<Status>(&who, "/v1/status"),
         ask.get::<Replicas>(&who, "/v1/replicas"),
         ask.get::<Entries>(&who, "/v1/audit?kind=policy&limit=6"),
-        ask.get::<Entries>(&who, "/v1/audit?kind=refusal&limit=6"),
         ask.get::<Measurements>(&who, "/v1/measurements?state=pending&limit=5"),
     );
     let body = html! {
         (waiting(&pending))
         (whole(&status, &replicas))
         div.pair {
-            section id="refusals" data-part aria-labelledby="refusals-title" {
-                h2 id="refusals-title" { "Refused lately, and why" }
-                (listed(&refusals, "Nobody was refused", html! {
-                    "A refused enclave shows up here with its reason. " a href="/ui/explain" { "Explain a document" } " tells what differs."
-                }))
-            }
+            @if let Ok(status) = &status { (refusals(&status.refusals)) }
             section id="changes" data-part aria-labelledby="changes-title" {
                 h2 id="changes-title" { "Last changes" }
                 (listed(&changes, "Nothing was changed yet", html! {
@@ -68,6 +62,29 @@ fn whole(status: &Result<Status, Trouble>, replicas: &Result<Replicas, Trouble>)
             (why(&status.totals))
         }
         (table(replicas))
+    }
+}
+
+fn refusals(refusals: &[Refusal]) -> Markup {
+    html! {
+        section id="refusals" data-part aria-labelledby="refusals-title" {
+            h2 id="refusals-title" { "Refused lately by this proxy, and why" }
+            @if refusals.is_empty() {
+                (empty("Nobody was refused", html! {
+                    "A refused enclave shows up here with its reason. " a href="/ui/explain" { "Explain a document" } " tells what differs."
+                }))
+            } @else {
+                (wide("Refused lately", html! { table {
+                    thead { tr { th scope="col" { "When" } th scope="col" { "Code" } th scope="col" { "Why" } } }
+                    tbody { @for one in refusals { tr {
+                        td { (time(&one.at)) }
+                        td { (one.code) }
+                        td { (beginning(&one.detail)) details { summary { "More" } p { (one.detail) } p.fine { "Request " code { (one.request_id) } } } }
+                    } } }
+                } }))
+                p { a href="/ui/audit?kind=refusal" { "All refusals, of all replicas" } }
+            }
+        }
     }
 }
 
@@ -237,6 +254,7 @@ struct Status {
     state: String,
     checks: Vec<Check>,
     totals: Totals,
+    refusals: Vec<Refusal>,
     lapsing: Lapsing,
     history: Vec<Point>,
 }
@@ -254,6 +272,14 @@ struct Totals {
     renewed: u64,
     refused: BTreeMap<String, u64>,
     tunnels_refused: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    at: String,
+    code: String,
+    detail: String,
+    request_id: String,
 }
 
 #[derive(Deserialize)]

@@ -9,15 +9,21 @@ use super::{
     sessions::stored_sequence,
 };
 
-/// In a transaction of its own.
+/// In a transaction of its own, and in a task of its own: whoever waits may lose patience in the
+/// middle, and a transaction that nobody ends would stand in the way of every later one.
 pub(super) async fn at_once(pool: &SqlitePool, draft: &Draft) -> Result<Guarded, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    let written = guarded(bind(AT_ONCE, draft).execute(&mut *connection).await);
-    if !matches!(written, Ok(Guarded::Written)) {
-        // The statements are one transaction, so what failed in the middle is still open.
-        let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
-    }
-    written
+    let (pool, statements) = (pool.clone(), bind(AT_ONCE, draft));
+    let writing = tokio::spawn(async move {
+        let mut connection = pool.acquire().await?;
+        let written = guarded(statements.execute(&mut *connection).await);
+        if !matches!(written, Ok(Guarded::Written)) {
+            // The statements are one transaction, so what failed in the middle is still open.
+            let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+        }
+        written
+    });
+    // Only a runtime that stops ends the task before its time.
+    writing.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 /// In a transaction that is open.

@@ -93,6 +93,7 @@ conformance! {
         concurrent_changes_each_get_an_epoch_of_their_own;
     sessions:
         sessions_are_kept_renewed_and_lapse
+        whoever_loses_patience_holds_up_nobody
         the_audit_is_bounded_by_count_and_by_age
         a_batch_that_fails_leaves_nothing_and_the_next_one_goes_through
         a_store_that_refuses_is_told_to_whoever_waits

@@ -1,6 +1,11 @@
 //! Sessions, their audit rows, and the journal before them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use super::{
     database::Database,
@@ -39,6 +44,25 @@ pub(super) async fn sessions_are_kept_renewed_and_lapse(database: Database) {
     let kept = AuditRetention { rows: 1_000, age: Duration::from_secs(3600) };
     assert_eq!(store.prune(kept, UnixMs(4_000)).await.unwrap(), 1);
     assert_eq!(store.sessions(UnixMs(0)).await.unwrap().len(), 1);
+}
+
+/// A caller that gives up in the middle of a batch leaves nothing open that stands in the way of the next one.
+pub(super) async fn whoever_loses_patience_holds_up_nobody(database: Database) {
+    let store = seeded(&database).await;
+    let batch = || Batch { events: vec![event("admitted")], sessions: vec![session(1, 1, 5_000)] };
+    store.append(batch()).await.unwrap();
+    for patience in 0..300 {
+        let mut append = Box::pin(store.append(batch()));
+        for _ in 0..patience {
+            // How far it has come by then is the machine's; over all of them it is given up everywhere.
+            if poll_fn(|cx| Poll::Ready(append.as_mut().poll(cx).is_ready())).await {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    store.append(batch()).await.unwrap();
+    store.append(batch()).await.unwrap();
 }
 
 pub(super) async fn a_tidied_log_is_written_again_from_its_start(database: Database) {

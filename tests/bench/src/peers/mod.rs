@@ -116,6 +116,8 @@ async fn measure(plan: Plan) -> Result<Figures, Failure> {
         // A key that nobody knows yet.
         let caller = Way::Peers(Caller::start(&world, &callee).await?);
         first.push(open(&caller).await?);
+        // Strangers are given a document ten times a second.
+        tokio::time::sleep(STRANGERS).await;
     }
     let ways = [
         Way::Peers(Caller::start(&world, &callee).await?),
@@ -202,5 +204,7 @@ async fn fetch(way: &Way, bytes: u64) -> Result<Duration, Failure> {
 fn gbit(bytes: u64, took: Duration) -> f64 {
     bytes as f64 * 8.0 / 1e9 / took.as_secs_f64()
 }
+
+const STRANGERS: Duration = Duration::from_millis(110);
 
 const CHUNK: usize = 256 * 1024;

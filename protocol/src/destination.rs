@@ -28,6 +28,16 @@ pub enum Host {
     Address(IpAddr),
 }
 
+impl Host {
+    /// The word for the loopback of the machine that the enclave runs on, as a normalised name.
+    pub const PARENT: &'static str = "host";
+
+    /// Whether it takes a resolver to reach it: neither an address nor [`Host::PARENT`].
+    pub fn is_resolved(&self) -> bool {
+        matches!(self, Self::Name(name) if &**name != Self::PARENT)
+    }
+}
+
 impl Destination {
     /// A host and a port.
     pub fn new(host: Host, port: NonZeroU16) -> Self {

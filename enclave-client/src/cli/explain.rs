@@ -100,7 +100,7 @@ impl ExplainArgs {
         let peer = peer.map(|peer| peer.source.config_map.clone());
         let mut addresses = Ok(addresses.clone());
         // The proxy resolves what goes through it, and `host` is no name.
-        if self.resolve && proxy.is_none() && is_resolved(destination.host()) {
+        if self.resolve && proxy.is_none() && destination.host().is_resolved() {
             let found = Dial::Tcp(destination.clone()).resolve().await.map_err(|why| chain(&why));
             addresses = addresses.and_then(|given| Ok([given, ips(found?)].concat()));
         }
@@ -118,10 +118,6 @@ impl ExplainArgs {
             addresses: addresses.map(|addresses| addresses.into_iter().map(judge).collect()),
         }
     }
-}
-
-fn is_resolved(host: &Host) -> bool {
-    matches!(host, Host::Name(name) if &**name != "host")
 }
 
 fn ips(addresses: Vec<Address>) -> Vec<IpAddr> {

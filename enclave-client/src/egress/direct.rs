@@ -20,7 +20,7 @@ async fn addresses(destination: &Destination, policy: &EgressPolicy) -> Result<V
     match destination.host() {
         // Judged as what was asked for: for these that is the whole judgement.
         Host::Address(address) => return Ok(vec![SocketAddr::new(*address, destination.port())]),
-        Host::Name(name) if &**name == "host" => {
+        Host::Name(name) if &**name == Host::PARENT => {
             return Ok(vec![(Ipv4Addr::LOCALHOST, destination.port()).into()]);
         }
         Host::Name(_) => {}

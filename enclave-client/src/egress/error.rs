@@ -20,7 +20,7 @@ pub enum EgressError {
     Dial(DialError),
     /// The name has no address.
     NoAddress,
-    /// The host half refused, in its own words.
+    /// The host half refused, or could not be asked; its own words are told as such.
     Host(Problem),
     /// The host half did not answer in time.
     Deadline,
@@ -41,7 +41,7 @@ impl fmt::Display for EgressError {
             Self::Gated(why) => why.fmt(f),
             Self::Dial(why) => why.fmt(f),
             Self::NoAddress => f.write_str("the name has no address"),
-            Self::Host(problem) => write!(f, "the host half refused: {}", problem.detail),
+            Self::Host(problem) => f.write_str(&problem.detail),
             Self::Deadline => f.write_str("the host half did not answer in time"),
             Self::Peer(why) => why.fmt(f),
         }

@@ -9,6 +9,7 @@ use super::{HeadError, content::ContentError, framing::FramingError, target::Tar
 use crate::{
     attest::{Trouble, chain},
     egress::EgressError,
+    host::wire::HostCode,
     peers::PeerError,
     pool::{OpenError, session_is_gone},
     random::request_id,
@@ -58,13 +59,15 @@ const ALLOW: &str = "Allow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PU
 /// curl does for CONNECT.
 fn proxy_status(problem: &Problem) -> String {
     let error = match &*problem.code {
-        "destination-denied" => "http_request_denied",
+        "destination-denied" | "egress-rule-set" => "http_request_denied",
         "address-denied" => "destination_ip_prohibited",
         "resolve-failed" => "dns_error",
         "unreachable" => "destination_unavailable",
         "connect-timeout" => "connection_timeout",
         "gateway-timeout" | "host-timeout" => "connection_timeout",
-        "gateway-unreachable" | "gateway-answer-invalid" => "destination_unavailable",
+        "gateway-unreachable" | "gateway-answer-invalid" | "host-away" | "host-answer-invalid" => {
+            "destination_unavailable"
+        }
         "origin-closed" => "connection_terminated",
         "origin-answer-invalid" => "http_protocol_error",
         _ if problem.status < 500 => "http_request_error",
@@ -146,7 +149,7 @@ pub(super) fn not_opened(error: &EgressError) -> Problem {
         }
         EgressError::Dial(DialError::Connect { .. }) => known(ProblemCode::Unreachable),
         EgressError::Host(problem) => problem.clone(),
-        EgressError::Deadline => local(504, "host-timeout", error.to_string()),
+        EgressError::Deadline => HostCode::HostTimeout.problem(error.to_string()),
         EgressError::Peer(PeerError::Unreachable(why)) => not_opened(why),
         EgressError::Peer(why) => {
             let status = match why {

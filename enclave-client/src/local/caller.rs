@@ -44,9 +44,8 @@ impl Caller {
     async fn until_tunnel(&self, mut stream: TcpStream) -> Option<Tunnel> {
         let mut buffer = BytesMut::new();
         let mut kept = None;
-        let mut patience = self.head_deadline;
         loop {
-            let head = timeout(patience, read_head(&mut stream, &mut buffer)).await;
+            let head = timeout(self.head_deadline, read_head(&mut stream, &mut buffer)).await;
             let request = match head {
                 Ok(Ok(Some(request))) => request,
                 Ok(Ok(None)) => return None,
@@ -54,8 +53,6 @@ impl Caller {
                     refuse(stream, None, &answer::bad_head(&error), With::Content).await;
                     return None;
                 }
-                // Whoever was answered before and asks nothing more is not told off.
-                Err(_) if buffer.is_empty() && patience == IDLE => return None,
                 Err(_) => {
                     refuse(stream, None, &answer::slow_head(), With::Content).await;
                     return None;
@@ -91,7 +88,11 @@ impl Caller {
                     return Some(Tunnel { stream, way, early, destination });
                 }
             }
-            patience = IDLE;
+            // The wait for the next request to begin; from then on its head has the time that any has.
+            // Whoever asks nothing more is not told off.
+            if buffer.is_empty() {
+                timeout(IDLE, stream.readable()).await.ok()?.ok()?;
+            }
         }
     }
 

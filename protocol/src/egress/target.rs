@@ -75,8 +75,7 @@ pub(super) fn canonical(network: IpNet) -> IpNet {
     network
 }
 
-/// The word, as a normalised name.
-pub(super) const HOST: &str = "host";
+pub(super) const HOST: &str = Host::PARENT;
 
 fn v4(text: &str) -> Result<IpNet, TargetError> {
     let (address, prefix) = network::<Ipv4Addr>(text, 32)?;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use countersign_protocol::{Destination, Host, egress::EgressPolicy};
+use countersign_protocol::{Destination, Host, Problem, egress::EgressPolicy};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
@@ -58,7 +58,7 @@ impl HostLink {
         policy: &EgressPolicy,
     ) -> Result<(Stream, Refill), EgressError> {
         let open = async {
-            if !is_resolved(destination) {
+            if !destination.host().is_resolved() {
                 return self.0.connect(destination, Accepted::Itself).await;
             }
             let judged = judge(policy, destination, &self.0.addresses(destination).await?)?;
@@ -85,7 +85,7 @@ impl HostLink {
         let with_port = |ip: &IpAddr| SocketAddr::new(*ip, destination.port());
         match destination.host() {
             Host::Address(ip) => Ok(vec![with_port(ip)]),
-            Host::Name(name) if &**name == "host" => Err(EgressError::NoAddress),
+            Host::Name(name) if &**name == Host::PARENT => Err(EgressError::NoAddress),
             Host::Name(_) => {
                 let asked = timeout(OPEN_DEADLINE, self.0.addresses(destination)).await;
                 let addresses = asked.unwrap_or(Err(EgressError::Deadline))?;
@@ -101,7 +101,7 @@ impl HostLink {
     /// [`EgressError`].
     pub async fn dial(&self, destination: &Destination, address: IpAddr) -> Result<Stream, EgressError> {
         let accepted = match Addresses::first_of([address]) {
-            Some(address) if is_resolved(destination) => Accepted::These(address),
+            Some(address) if destination.host().is_resolved() => Accepted::These(address),
             _ => Accepted::Itself,
         };
         let dial = timeout(OPEN_DEADLINE, self.0.connect(destination, accepted));
@@ -131,10 +131,6 @@ impl Hash for HostLink {
     }
 }
 
-fn is_resolved(destination: &Destination) -> bool {
-    matches!(destination.host(), Host::Name(name) if &**name != "host")
-}
-
 /// Those addresses that the enclave's policy lets pass.
 fn judge(policy: &EgressPolicy, to: &Destination, addresses: &Addresses) -> Result<Addresses, EgressError> {
     let mut denied = None;
@@ -162,7 +158,7 @@ impl Link {
                 self.cache.put(destination, &addresses, resolved.lifetime_seconds);
                 Ok(addresses)
             }
-            Answer::Refused(problem) => Err(EgressError::Host(problem)),
+            Answer::Refused(problem) => Err(said(problem)),
             Answer::Connected(_) => Err(invalid(&AnswerError::Body)),
         }
     }
@@ -172,7 +168,7 @@ impl Link {
         let (line, answer) = self.ask(&request).await?;
         let Request::Connect { accepted, .. } = &request else { return Err(EgressError::Deadline) };
         match (answer, accepted, to.host()) {
-            (Answer::Refused(problem), ..) => Err(EgressError::Host(problem)),
+            (Answer::Refused(problem), ..) => Err(said(problem)),
             // A host half that lies says what was asked for; this finds one that errs.
             (Answer::Connected(address), Accepted::These(these), _)
                 if !these.as_slice().contains(&address) =>
@@ -258,6 +254,11 @@ impl Link {
             "the host half is away: {why}; is `countersign-enclave host` running on the parent?"
         )))
     }
+}
+
+/// What comes from the parent is shown as the parent's words, whatever code it chose.
+fn said(problem: Problem) -> EgressError {
+    EgressError::Host(Problem { detail: format!("the host half says: {}", problem.detail), ..problem })
 }
 
 fn invalid(why: &AnswerError) -> EgressError {

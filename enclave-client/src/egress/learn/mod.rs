@@ -56,16 +56,13 @@ impl Enforcement {
     pub(super) fn connected(&self, destination: &Destination, stream: &Stream, policy: &EgressPolicy) {
         if let (Self::Learn(recorder), Stream::Tcp(stream)) = (self, stream)
             && let Ok(peer) = stream.peer_addr()
-            && matches!(destination.host(), Host::Name(name) if &**name != HOST)
+            && matches!(destination.host(), Host::Name(name) if &**name != Host::PARENT)
             && policy.judge_address(destination, peer.ip()).is_err()
         {
             recorder.add_address(destination, peer.ip());
         }
     }
 }
-
-/// The word for the parent's loopback.
-const HOST: &str = "host";
 
 #[cfg(test)]
 mod tests;

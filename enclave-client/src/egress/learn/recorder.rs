@@ -8,13 +8,13 @@ use std::{
 };
 
 use countersign_protocol::{
-    AddressClass, Destination,
+    AddressClass, Destination, Host,
     egress::{Action, Denial, EgressPolicy, Entry, PolicyError, Rule},
 };
 use tokio::time::{Instant, interval};
 use tracing::{error, warn};
 
-use super::{HOST, written};
+use super::written;
 
 /// What was asked for, at most [`MAX_DESTINATIONS`] destinations.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ fn can_be_learnt(denial: &Denial<'_>) -> bool {
 
 /// Every name and address, special ones too.
 fn anything() -> impl Iterator<Item = Rule> {
-    let entries = ["**", HOST, "0.0.0.0/0", "::/0"].into_iter().chain(SPECIAL);
+    let entries = ["**", Host::PARENT, "0.0.0.0/0", "::/0"].into_iter().chain(SPECIAL);
     let entries = entries.filter_map(|text| text.parse::<Entry>().ok());
     entries.map(|entry| Rule::new(Action::Allow, entry, "learning"))
 }

@@ -65,7 +65,7 @@ impl OuterLimit {
 
     /// Whether a connection to that destination, at that address, may stand.
     pub fn holds(&self, destination: &Destination, address: IpAddr) -> bool {
-        let by_name = matches!(destination.host(), Host::Name(name) if &**name != "host");
+        let by_name = destination.host().is_resolved();
         self.judge(destination).is_ok() && (!by_name || self.judge_address(destination, address).is_ok())
     }
 

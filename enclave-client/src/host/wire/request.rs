@@ -74,7 +74,7 @@ impl Request {
 
     fn connect(target: &str, fields: &Fields<'_>) -> Result<Self, RequestError> {
         let destination: Destination = target.parse().map_err(RequestError::Destination)?;
-        let accepted = match (is_resolved(&destination), fields.addresses()?) {
+        let accepted = match (destination.host().is_resolved(), fields.addresses()?) {
             (true, Some(addresses)) => Accepted::These(addresses),
             (false, None) => Accepted::Itself,
             (true, None) => return Err(RequestError::AddressesMissing),
@@ -85,8 +85,8 @@ impl Request {
 
     fn resolve(target: &str, fields: &Fields<'_>) -> Result<Self, RequestError> {
         let destination = target.strip_prefix(RESOLVE).ok_or(RequestError::NoSuchPath)?;
-        let destination = destination.parse().map_err(RequestError::Destination)?;
-        if fields.addresses()?.is_some() || !is_resolved(&destination) {
+        let destination: Destination = destination.parse().map_err(RequestError::Destination)?;
+        if fields.addresses()?.is_some() || !destination.host().is_resolved() {
             return Err(RequestError::AddressesUnasked);
         }
         Ok(Self::Resolve(destination))
@@ -126,11 +126,6 @@ impl fmt::Display for Request {
             }
         }
     }
-}
-
-/// Whether it takes a resolver to reach it: neither an address nor the word `host`.
-fn is_resolved(destination: &Destination) -> bool {
-    matches!(destination.host(), Host::Name(name) if &**name != "host")
 }
 
 struct Fields<'a>(&'a [httparse::Header<'a>]);

@@ -101,17 +101,25 @@ fn choice(table: &Table, set: &[&str]) -> Value {
 fn for_type(table: &'static Table, word: &'static str, default: &str) -> Value {
     let fields = || table.fields.iter();
     let required: Vec<_> = fields().filter(|field| is_required_of(field, word)).map(|f| f.name).collect();
-    let others = fields().filter(|field| match field.need {
+    let is_others = |field: &&Field| match field.need {
         Need::Of(of) | Need::RequiredOf(of) => !of.contains(&word),
         Need::Optional | Need::NeverEmpty | Need::Required => false,
-    });
+    };
+    let others: Vec<_> = fields().filter(is_others).map(|field| &field.name).collect();
     let mut condition = json!({"properties": {TYPE: {"const": word}}});
     if word != default
         && let Some(condition) = condition.as_object_mut()
     {
         condition.insert("required".to_owned(), json!([TYPE]));
     }
-    json!({"if": condition, "then": {"required": required, "not": {"anyOf": requires(others.map(|f| &f.name))}}})
+    let mut then = json!({"required": required});
+    // "None of nothing" is no schema (JSON Schema 2020-12, section 10.2.1.2).
+    if !others.is_empty()
+        && let Some(then) = then.as_object_mut()
+    {
+        then.insert("not".to_owned(), json!({"anyOf": requires(others.into_iter())}));
+    }
+    json!({"if": condition, "then": then})
 }
 
 fn is_required_of(field: &Field, word: &str) -> bool {

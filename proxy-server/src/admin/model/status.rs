@@ -19,7 +19,7 @@ pub(in crate::admin) struct StatusView {
     version: &'static str,
     /// Whether documents of simulated enclaves may be trusted: never in a release.
     simulator: bool,
-    state: StateWord,
+    state: ConditionWord,
     checks: Vec<CheckView>,
     at: Moment,
     /// Live sessions it knows.
@@ -41,7 +41,7 @@ pub(in crate::admin) struct StatusView {
 /// In one word.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-enum StateWord {
+enum ConditionWord {
     /// It admits.
     Ready,
     /// It runs; a check says why it admits nobody.
@@ -193,7 +193,7 @@ impl LapsingSession {
     }
 }
 
-impl From<State> for StateWord {
+impl From<State> for ConditionWord {
     fn from(state: State) -> Self {
         match state {
             State::Ready => Self::Ready,

@@ -14,21 +14,20 @@ use countersign_protocol::peer::Opening;
 use tokio::{
     io::AsyncReadExt,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tracing::{debug, info, warn};
 
 use super::{Channel, Judge, Own, PeerError, Proof, ProtocolFault, Proven, Secured, Site, exchange, frames};
 use crate::{
-    attest::{Backoff, chain},
+    attest::chain,
     ingress::{
         budget::Budget,
         carry,
         waiting::{Seat, WaitingRoom},
     },
-    random::Fraction,
     relay::{Early, End, Report, relay},
-    transport::{Listener, Stream},
+    transport::{Listener, Setbacks, Stream},
 };
 
 /// The bounds of all such ports together.
@@ -73,19 +72,17 @@ impl Inbound {
     /// Serves until the program ends; every connection lives in a task of its own.
     pub async fn serve(self: Arc<Self>, mut listener: Listener) {
         let stop = self.own.stop.clone();
-        let mut backoff = Backoff::default();
+        let mut setbacks = Setbacks::default();
         while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
             match accepted {
                 Ok(stream) => {
-                    backoff.reset();
+                    setbacks.over();
                     let (port, seat, stop) = (self.clone(), self.limits.waiting.enter(), stop.clone());
                     tokio::spawn(async move { stop.run_until_cancelled(port.take(stream, seat)).await });
                 }
                 Err(why) => {
-                    // Out of descriptors, most likely: they come back when connections end.
-                    let pause = backoff.fail(Fraction::random());
-                    warn!(code = "peer-accept-failed", "accept failed, again in {pause:?}: {why}");
-                    stop.run_until_cancelled(sleep(pause)).await;
+                    let place = format!("peers of {}", self.site.name());
+                    stop.run_until_cancelled(setbacks.wait(place, &why)).await;
                 }
             }
         }

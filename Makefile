@@ -62,7 +62,7 @@ metrics: ## what a running proxy tells Prometheus, and the alert rules (promtool
 	@tests/checks/metrics.sh target/debug/countersign-proxy
 
 fuzz-smoke: ## a short run of each fuzz target
-	@tests/fuzz/run.sh 8
+	@tests/fuzz/run.sh 5
 
 fuzz: ## a long run of each fuzz target (SECONDS_EACH=600)
 	@tests/setup/test.sh

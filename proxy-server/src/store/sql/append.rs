@@ -21,14 +21,15 @@ use crate::audit::{ChainName, Head};
 use crate::store::{Appended, AuditEvent, Batch, SessionRow, StoreError, UnixMs};
 
 /// What this process knows of its own chain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum OwnChain {
     /// Nothing: it has not written yet.
     Unread,
     /// Where it stands.
     At { id: i64, head: Head },
-    /// A batch was on its way when the connection failed: it stands here or there.
-    Unsure { head: Head, written: Head },
+    /// Batches were on their way when a connection failed or patience ended: it stands where it
+    /// stood, or one of them has moved it, or will. Each starts from `head`, so only one of them can.
+    Unsure { head: Head, written: Vec<Head> },
 }
 
 /// A batch with its places in the chain.
@@ -70,7 +71,7 @@ impl SqlStore {
             let oldest = sessions.iter().map(|row| row.epoch).min();
             let newest_policy = oldest.unwrap_or(Epoch(i64::MAX.cast_unsigned()));
             let draft = Draft::new(self.own_name, id, head, newest_policy, events, sessions);
-            *own = OwnChain::Unsure { head, written: draft.to };
+            *own = OwnChain::Unsure { head, written: vec![draft.to] };
             match self.write_at_once(&draft).await {
                 Ok(Guarded::Written) => {
                     *own = OwnChain::At { id, head: draft.to };
@@ -80,7 +81,8 @@ impl SqlStore {
                 Err(error) => match self.settle(&mut own).await {
                     // It was written, and only the answer was lost.
                     Ok(found) if found == draft.to => return Ok(Appended::default()),
-                    // Nothing was written: a deadlock, or a connection that had died before.
+                    // Nothing is written yet: a deadlock, or a connection that died. The database
+                    // may still be at it, so the chain stays unsure until another batch has moved it.
                     Ok(_) => {}
                     Err(Failure::Other(forked)) => return Err(forked.into()),
                     Err(Failure::Database(_)) => return Err(error.into()),
@@ -97,9 +99,11 @@ impl SqlStore {
     async fn settle(&self, own: &mut OwnChain) -> Result<Head, Failure> {
         let row = self.journal.fetch_optional(OWN_CHAIN, &[(&self.own_name.to_string()).into()]).await?;
         let row = row.ok_or(sqlx::Error::RowNotFound)?;
-        let head = self.recognise(own, &row)?;
-        *own = OwnChain::At { id: row.get(0)?, head };
-        Ok(head)
+        let found = self.recognise(own, &row)?;
+        if !matches!(own, OwnChain::Unsure { head, .. } if *head == found) {
+            *own = OwnChain::At { id: row.get(0)?, head: found };
+        }
+        Ok(found)
     }
 
     async fn write_at_once(&self, draft: &Draft) -> Result<Guarded, sqlx::Error> {
@@ -131,13 +135,12 @@ impl SqlStore {
             .filter(|event| event.kind != "admission" || event.session.as_ref().is_none_or(stands));
         let sessions = sessions.into_iter().filter(|row| stands(&row.id)).collect();
         let draft = Draft::new(self.own_name, id, found, epoch, events.collect(), sessions);
-        *own = OwnChain::Unsure { head: found, written: draft.to };
+        *own = own.unsure(found, draft.to);
         let written = match &mut transaction {
             Transaction::Sqlite(own) => sqlite_append::write(own, &draft).await?,
             Transaction::Postgres(own) => postgres_append::write(own, &draft).await?,
         };
         if written == Guarded::Refused {
-            *own = OwnChain::At { id, head: found };
             return Err(self.forked(found, found).into());
         }
         transaction.commit().await?;
@@ -150,13 +153,13 @@ impl SqlStore {
     /// The head in the database, if it is one that this process left there.
     fn recognise(&self, own: &OwnChain, row: &Row) -> Result<Head, Failure> {
         let found = Head { seq: row.count(1)?, hash: row.bytes(2)? };
-        let expected = match *own {
+        let (expected, written) = match own {
             OwnChain::Unread => return Ok(found),
-            OwnChain::At { head, .. } => head,
-            OwnChain::Unsure { written, .. } if written == found => return Ok(found),
-            OwnChain::Unsure { head, .. } => head,
+            OwnChain::At { head, .. } => (*head, &[][..]),
+            OwnChain::Unsure { head, written } => (*head, &written[..]),
         };
-        if found == expected { Ok(found) } else { Err(self.forked(expected, found).into()) }
+        let known = found == expected || written.contains(&found);
+        if known { Ok(found) } else { Err(self.forked(expected, found).into()) }
     }
 
     fn forked(&self, expected: Head, actual: Head) -> StoreError {
@@ -170,6 +173,22 @@ impl SqlStore {
         let committed = change.committed;
         chain(&mut change.transaction, self.own_name, committed).await?;
         Ok(change.transaction.commit().await?)
+    }
+}
+
+impl OwnChain {
+    /// What is known while a batch is on its way from where the chain was found.
+    fn unsure(&self, found: Head, to: Head) -> Self {
+        let mut written = match self {
+            Self::Unsure { head, written } if *head == found => written.clone(),
+            // Whatever else was on its way starts from where the chain is no more.
+            _ => Vec::new(),
+        };
+        if written.len() == UNSURE {
+            written.remove(0);
+        }
+        written.push(to);
+        Self::Unsure { head: found, written }
     }
 }
 
@@ -233,6 +252,10 @@ async fn refused(
     Ok(refused)
 }
 
+/// Batches on their way that are remembered. Each took a caller's whole patience, which is longer
+/// than the database works on anything: the oldest is long dead when so many have failed.
+const UNSURE: usize = 16;
+
 const OWN_CHAIN: &str = "SELECT id, seq, hash, epoch FROM audit_chain WHERE name = $1";
 const OWN_CHAIN_LOCKED: &str = "SELECT id, seq, hash, epoch FROM audit_chain WHERE name = $1 FOR UPDATE";
 
@@ -274,23 +297,30 @@ mod tests {
         let store = SqlStore::open(&config, AuditWriter::unsigned([1; 16]), Missing::Make).await.unwrap();
         let at = async || match *store.own_chain.lock().await {
             OwnChain::At { head, .. } => head,
-            other => panic!("{other:?}"),
+            ref other => panic!("{other:?}"),
         };
         store.append_batch(row()).await.unwrap();
         let first = at().await;
         store.append_batch(row()).await.unwrap();
         let second = at().await;
         let lost = Head { seq: 3, hash: [0; 32] };
-        for (head, written) in [(first, second), (second, lost)] {
-            *store.own_chain.lock().await = OwnChain::Unsure { head, written };
-            let settled = store.settle(&mut *store.own_chain.lock().await).await.unwrap();
-            assert_eq!(settled, second, "it was written, or it was not");
+        let unsure = async |head, written: &[Head]| {
+            let mut own = store.own_chain.lock().await;
+            *own = OwnChain::Unsure { head, written: written.to_vec() };
+            store.settle(&mut own).await
+        };
+        for written in [&[second][..], &[second, lost], &[lost, second]] {
+            assert_eq!(unsure(first, written).await.unwrap(), second, "one of them was written");
+            assert_eq!(at().await, second);
         }
-        *store.own_chain.lock().await = OwnChain::Unsure { head: first, written: lost };
-        assert!(store.append_batch(row()).await.is_err(), "neither here nor there");
-        *store.own_chain.lock().await = OwnChain::Unsure { head: first, written: second };
+        assert_eq!(unsure(second, &[lost]).await.unwrap(), second, "none was written");
+        let state = format!("{:?}", store.own_chain.lock().await);
+        assert!(state.contains("Unsure"), "one of them may still be: {state}");
+        unsure(first, &[lost]).await.unwrap_err();
+        store.append_batch(row()).await.unwrap_err();
+        unsure(second, &[lost]).await.unwrap();
         store.append_batch(row()).await.unwrap();
-        assert_eq!(at().await.seq, 3);
+        assert_eq!(at().await.seq, 3, "whatever was on its way comes too late now");
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }

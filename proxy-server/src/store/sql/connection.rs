@@ -32,7 +32,7 @@ impl Pool {
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => begin(pool, "BEGIN").await?,
         })
     }
 
@@ -40,7 +40,7 @@ impl Pool {
     pub(super) async fn begin_reading(&self) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin().await?),
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin_with(SNAPSHOT).await?),
+            Self::Postgres(pool) => begin(pool, SNAPSHOT).await?,
         })
     }
 
@@ -150,6 +150,16 @@ impl Transaction {
     ) -> Result<Row, sqlx::Error> {
         self.fetch_optional(sql, values).await?.ok_or(sqlx::Error::RowNotFound)
     }
+}
+
+/// In a task of its own, which ends whoever waits: sqlx 0.9 does not count a transaction whose
+/// BEGIN was answered to nobody, and the connection goes back to its pool inside of it. What is
+/// written there next is not committed, and what is read is as old as that transaction.
+async fn begin(pool: &PgPool, statement: &'static str) -> Result<Transaction, sqlx::Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+    // Only a runtime that stops ends the task before its time.
+    Ok(Transaction::Postgres(begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?))
 }
 
 fn on_sqlite(sql: &'static str, values: &[Value<'_>]) -> Query<'static, Sqlite, SqliteArguments> {

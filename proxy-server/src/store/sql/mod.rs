@@ -91,6 +91,21 @@ impl SqlStore {
         all
     }
 
+    /// What a statement meets on each of the connections that read from PostgreSQL.
+    pub(crate) async fn isolation_for_tests(&self) -> Vec<String> {
+        let Pool::Postgres(pool) = &self.reader else { return Vec::new() };
+        let mut all = Vec::new();
+        for _ in 0..pool.options().get_max_connections() {
+            all.push(pool.acquire().await.unwrap());
+        }
+        let mut found = Vec::new();
+        for connection in &mut all {
+            let ask = sqlx::query_scalar("SELECT current_setting('transaction_isolation')");
+            found.push(ask.fetch_one(&mut **connection).await.unwrap());
+        }
+        found
+    }
+
     /// What no code of ours would do to the database.
     pub(crate) async fn sql_for_tests(&self, sql: &'static str) {
         self.policy.execute(sql, &[]).await.unwrap();

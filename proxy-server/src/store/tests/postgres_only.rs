@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::{
     database::Database,
     make::{add, done, event, put, request, session, spec},
+    sessions,
 };
 use crate::{
     config::{Hints, MeasurementState::Active},
@@ -74,6 +75,21 @@ async fn a_connection_that_died_costs_no_row_and_writes_none_twice() {
     store.append(batch(6)).await.unwrap();
     assert_eq!(store.audit_for_tests().await.len(), 7);
     assert_eq!(store.sessions(UnixMs(0)).await.unwrap().len(), 6);
+}
+
+/// A transaction that begins for nobody would have the connection's next user inside of it:
+/// what that one writes is never committed, and what it reads stays as it is now.
+#[tokio::test]
+async fn whoever_gives_up_leaves_no_transaction_open() {
+    let Some(database) = Database::postgres("given-up") else { return };
+    let store = sessions::seeded(&database).await;
+    for _ in 0..10 {
+        let mut patience = 0;
+        while !sessions::give_up(store.load(), patience).await {
+            assert_eq!(store.isolation_for_tests().await, ["read committed"; 4], "after {patience} looks");
+            patience += 1;
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,6 @@
 //! Sessions, their audit rows, and the journal before them.
 
-use std::{
-    future::{Future, poll_fn},
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use super::{
     database::Database,
@@ -51,18 +46,24 @@ pub(super) async fn whoever_loses_patience_holds_up_nobody(database: Database) {
     let store = seeded(&database).await;
     let batch = || Batch { events: vec![event("admitted")], sessions: vec![session(1, 1, 5_000)] };
     store.append(batch()).await.unwrap();
-    for patience in 0..300 {
-        let mut append = Box::pin(store.append(batch()));
-        for _ in 0..patience {
-            // How far it has come by then is the machine's; over all of them it is given up everywhere.
-            if poll_fn(|cx| Poll::Ready(append.as_mut().poll(cx).is_ready())).await {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
+    let mut patience = 0;
+    while !give_up(store.append(batch()), patience).await {
+        patience += 1;
     }
     store.append(batch()).await.unwrap();
     store.append(batch()).await.unwrap();
+}
+
+/// Drops it after so many looks, and tells whether it was done by then. How far it has come is the
+/// machine's; over all numbers until it is done, it is given up everywhere.
+pub(super) async fn give_up<T>(mut answer: Answer<'_, T>, patience: usize) -> bool {
+    for _ in 0..patience {
+        if poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_ready())).await {
+            return true;
+        }
+        tokio::task::yield_now().await;
+    }
+    false
 }
 
 pub(super) async fn a_tidied_log_is_written_again_from_its_start(database: Database) {

@@ -12,7 +12,7 @@ SIMULATOR = --features countersign-proxy/simulator,countersign-enclave/simulator
 AUDIT_EXPORT = proxy-server/src/audit/tests/golden.jsonl
 AUDIT_KEY = MCowBQYDK2VwAyEA6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw
 
-.PHONY: help run test setup-test lint unit documents model fuzz-smoke api-fuzz web metrics story release deny bench chaos soak fuzz advisories clean
+.PHONY: help run test setup-test lint unit documents model fuzz-smoke api-fuzz web metrics story release deny bench first-page chaos soak fuzz advisories clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -86,6 +86,9 @@ advisories: ## security advisories (needs the advisory database from the network
 bench: ## ours and the competitors in one run (NAME=verify for a part)
 	@tests/setup/bench.sh
 	@tests/bench/run.sh $(NAME)
+
+first-page: ## what the web page costs with 100,000 sessions
+	@$(CARGO) test --locked --release -p countersign-proxy --all-features --lib first_page -- --ignored --nocapture
 
 chaos: ## kills of proxies and of the database in the middle of changes (COUNT=1000: about a quarter of an hour)
 	@tests/setup/test.sh

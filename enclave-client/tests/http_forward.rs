@@ -3,8 +3,9 @@
 
 mod local;
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, time::Duration};
 
+use countersign_enclave::local::LocalProxyLimits;
 use local::{Answer, Local, Origin, PATIENCE, read_head};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -371,4 +372,35 @@ async fn large_content_goes_both_ways_at_once() {
     };
     let body = timeout(PATIENCE, read).await.expect("everything in time");
     assert!(body == pattern, "other bytes came back");
+}
+
+/// The deadline of a head begins with its first byte: before it, a caller may think for longer.
+#[tokio::test]
+async fn between_two_requests_there_is_time_and_in_a_later_head_no_more_than_in_the_first() {
+    let limits =
+        LocalProxyLimits { head_deadline: Duration::from_millis(200), ..LocalProxyLimits::default() };
+    let local = Local::with(limits, &["127.0.0.1"]).await;
+    let (mut caller, origin) = (local.connect().await, Origin::start().await);
+    let host = origin.address;
+    // Content that fills the room it is read into: only a further read can tell that no more is there.
+    let content = "c".repeat(16 * 1024);
+    send(&mut caller, format!("POST http://{host}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 16384\r\n\r\n")).await;
+    let mut upstream = origin.accept().await;
+    read_head(&mut upstream).await;
+    send(&mut caller, &content).await;
+    read_exactly(&mut upstream, &content).await;
+    send(&mut upstream, "HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert_eq!(Answer::one(&mut caller).await.status(), 204);
+
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::resume();
+    send(&mut caller, format!("GET http://{host}/again HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+    assert!(read_head(&mut upstream).await.starts_with("GET /again HTTP/1.1\r\n"));
+    send(&mut upstream, "HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert_eq!(Answer::one(&mut caller).await.status(), 204);
+
+    send(&mut caller, "GET http://").await;
+    let problem = Answer::to_end(&mut caller).await.problem();
+    assert_eq!((problem.status, &*problem.code), (408, "request-timeout"));
 }

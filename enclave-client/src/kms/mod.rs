@@ -6,7 +6,7 @@
 //!        ▼
 //!   endpoint.rs ─► exchange.rs   one call: read, judge, attest, sign, send, open
 //!                    │ signature.rs    whose call (SigV4), and the new signature over credentials.rs
-//!                    │ rules.rs        operations, keys, encryption context; a refusal names its rule
+//!                    │ rules.rs        operations, keys (key_arn.rs), encryption context; a refusal names its rule
 //!                    │ recipient/      an RSA key and a document that shows it, ready ahead of need
 //!                    │ operation.rs    the five attested operations and where their plaintext stands
 //!                    │ cms/            CiphertextForRecipient, read strictly, opened without an oracle
@@ -29,6 +29,7 @@ mod cuttable;
 mod endpoint;
 mod exchange;
 mod imds;
+mod key_arn;
 mod loopback;
 mod object;
 mod offer;
@@ -46,11 +47,12 @@ pub use config::{Callers, KmsConfig, KmsLimits};
 pub use credentials::{CredentialError, CredentialSource, Credentials, Publisher};
 pub use endpoint::{KmsEndpoint, KmsError};
 pub use imds::{Imds, ImdsError};
+pub use key_arn::{KeyArn, KeyArnError};
 pub use object::{Object, ObjectError};
 pub use offer::CredentialsEndpoint;
 pub use operation::{Attested, Operation, OperationError};
 pub use proxy::{ProxyIssueError, ProxyIssuer};
 pub use region::{Endpoints, Region, RegionError, Site, SiteError, Standard};
 pub use renewal::{Issuer, keep_issued};
-pub use rules::{Allow, KeyArn, KeyArnError, RuleError, Rules};
+pub use rules::{Allow, RuleError, Rules};
 pub use signature::{Authorization, AuthorizationError};

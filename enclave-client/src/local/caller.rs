@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use countersign_protocol::{Destination, Problem};
@@ -91,7 +91,7 @@ impl Caller {
             // The wait for the next request to begin; from then on its head has the time that any has.
             // Whoever asks nothing more is not told off.
             if buffer.is_empty() {
-                timeout(IDLE, stream.readable()).await.ok()?.ok()?;
+                timeout(IDLE, read_some(&mut stream, &mut buffer)).await.ok()??;
             }
         }
     }
@@ -154,13 +154,25 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Opti
             }
             return Ok(Some(head.request));
         }
-        // Nothing is held for a caller that says nothing.
-        if stream.readable().await.is_err() {
+        if read_some(stream, buffer).await.is_none() {
             return Ok(None);
         }
+    }
+}
+
+/// Reads what has come; `None` when nothing more will. Nothing is held for a caller that says nothing.
+async fn read_some(stream: &mut TcpStream, buffer: &mut BytesMut) -> Option<()> {
+    loop {
+        stream.readable().await.ok()?;
         buffer.reserve(READ);
-        if !matches!(stream.read_buf(buffer).await, Ok(1..)) {
-            return Ok(None);
+        match stream.try_read_buf(buffer) {
+            Ok(1..) => return Some(()),
+            Err(why) if why.kind() == ErrorKind::WouldBlock => {
+                if buffer.is_empty() {
+                    *buffer = BytesMut::new();
+                }
+            }
+            _ => return None,
         }
     }
 }

@@ -13,7 +13,8 @@ use super::{line::Line, link::Link};
 /// Connections to the host half that wait for a request, so that opening one
 /// more is a single round trip. They are refilled when a connection that was one
 /// of them ends, which keeps nobody waiting, and when few are left; never
-/// otherwise: a link that nobody uses keeps none for long.
+/// otherwise. Of a link that nobody uses any more the host half closes them; up to
+/// [`SPARES`] descriptors here are freed when the next connection is taken.
 #[derive(Debug, Default)]
 pub(super) struct Spares {
     lines: Mutex<Vec<Line>>,

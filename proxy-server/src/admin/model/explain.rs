@@ -56,7 +56,7 @@ impl Explain {
 /// What to explain: one of these.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its schema alone is used, in the OpenAPI document")]
 pub(in crate::admin) enum ExplainShape {
     Document(ExplainDocument),
     Pcrs(Box<ExplainPcrs>),
@@ -65,7 +65,7 @@ pub(in crate::admin) enum ExplainShape {
 /// A document.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its schema alone is used, in the OpenAPI document")]
 pub(in crate::admin) struct ExplainDocument {
     document: DocumentBytes,
 }
@@ -73,7 +73,7 @@ pub(in crate::admin) struct ExplainDocument {
 /// PCRs, as of an image that no enclave runs yet.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its schema alone is used, in the OpenAPI document")]
 pub(in crate::admin) struct ExplainPcrs {
     pcrs: PcrsIn,
 }

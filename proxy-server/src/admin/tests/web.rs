@@ -277,7 +277,7 @@ async fn the_stream_of_events_is_the_apis_own() {
 
 /// Not a test of speed: it prints what the first page costs, for docs/benchmarks.md.
 #[tokio::test]
-#[ignore = "a measurement: cargo test --release --lib first_page -- --ignored --nocapture"]
+#[ignore = "a measurement: make first-page"]
 async fn the_first_page_with_a_hundred_thousand_sessions() {
     let rig = Rig::start("web-many").await;
     let admin = rig.admin().await;

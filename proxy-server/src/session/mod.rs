@@ -16,6 +16,7 @@
 //! It holds no policy: whether a destination is allowed is asked where the
 //! tunnel is opened, of the policy in force then.
 
+mod admit;
 mod census;
 mod cut;
 mod deadlines;
@@ -30,8 +31,10 @@ mod lapsing;
 mod permit;
 mod record;
 mod registry;
+mod tables;
 mod watchers;
 
+pub use admit::{Admission, Granted, Renewal};
 pub use census::{Census, Holding};
 pub use end::{EndReason, Ended};
 pub use ends::SessionEnd;
@@ -41,9 +44,11 @@ pub use lapse::{LastLook, NobodyElse};
 pub use lapsing::Lapsing;
 pub use permit::{SessionWatch, TunnelPermit};
 pub use record::{Session, SessionView};
-pub use registry::{Admission, Granted, Renewal, Sessions, SessionsLimits};
+pub use registry::{Sessions, SessionsLimits};
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod promises;
 #[cfg(test)]
 mod races;

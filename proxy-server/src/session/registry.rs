@@ -1,24 +1,21 @@
 use std::{
-    borrow::Borrow,
     collections::{HashMap, HashSet},
-    hash::{Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use aws_lc_rs::rand;
-use countersign_protocol::{BootId, Epoch, KeyThumbprint, Lease, SessionId};
+use countersign_protocol::{KeyThumbprint, SessionId};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    AdmitError, EndReason, Ended, Instance, Session, SessionView,
+    EndReason, Ended, Session, SessionView,
     cut::Cut,
     deadlines::Deadlines,
     ends::Witness,
     epitaphs::{Epitaph, Epitaphs},
     instances::Instances,
-    record::Renewed,
+    tables::{ById, ByKey},
 };
-use crate::policy::{Workload, WorkloadName};
+use crate::policy::WorkloadName;
 
 /// Every live session. Cheap to clone; all clones are one registry.
 ///
@@ -37,50 +34,8 @@ pub struct SessionsLimits {
     pub max_per_instance: u32,
 }
 
-/// Evidence that matched a measurement, as far as a session needs to know it.
-#[derive(Clone, Debug)]
-pub struct Admission {
-    /// What the enclave is for.
-    pub workload: Arc<Workload>,
-    /// The measurement it matched.
-    pub measurement: Arc<str>,
-    /// The TLS key K that the evidence is bound to.
-    pub key: KeyThumbprint,
-    /// The boot that attested.
-    pub boot_id: BootId,
-    /// Greater than any before it in this boot.
-    pub sequence: u64,
-    /// Within the workload's bounds, and not beyond the end of the evidence.
-    pub lease: Lease,
-    /// The policy that admitted it.
-    pub epoch: Epoch,
-    /// The EC2 instance that the evidence names. `None` for a session that another
-    /// process admitted: it is counted once it attests here.
-    pub instance: Option<Instance>,
-}
-
-/// A session given, or given again.
-#[derive(Clone, Debug)]
-pub struct Granted {
-    /// The session.
-    pub session: Arc<Session>,
-    /// Whether it stood before.
-    pub renewed: Renewal,
-    /// When it lapses.
-    pub lease_ends: Instant,
-}
-
-/// Whether an admission made a session or renewed one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renewal {
-    /// It made one.
-    New,
-    /// The key had one.
-    Renewed,
-}
-
 pub(super) struct Registry {
-    limits: SessionsLimits,
+    pub(super) limits: SessionsLimits,
     shards: [RwLock<HashSet<ById>>; SHARDS],
     book: Mutex<Book>,
     epitaphs: Mutex<Epitaphs>,
@@ -94,9 +49,9 @@ pub(super) struct Registry {
 
 #[derive(Default)]
 pub(super) struct Book {
-    by_key: HashSet<ByKey>,
-    of_workload: HashMap<WorkloadName, u32>,
-    of_instance: Instances,
+    pub(super) by_key: HashSet<ByKey>,
+    pub(super) of_workload: HashMap<WorkloadName, u32>,
+    pub(super) of_instance: Instances,
     pub(super) deadlines: Deadlines,
 }
 
@@ -112,51 +67,6 @@ impl Sessions {
             witness: Witness::default(),
             sooner: Notify::new(),
         }))
-    }
-
-    /// Gives this key a session, or renews the one it has: same key, same boot,
-    /// same workload and measurement, a sequence number that grows.
-    ///
-    /// # Errors
-    /// [`AdmitError`]; then nothing has changed.
-    pub fn admit(&self, admission: Admission, now: Instant) -> Result<Granted, AdmitError> {
-        let lease_ends = now + admission.lease.duration();
-        let mut book = self.book();
-        match book.of_key(&admission.key) {
-            // The lapse loop has not come by yet; to the client it is over.
-            Some(session) if session.lease_ends() <= now => {
-                let cut = self.begin_cut();
-                self.remove(&mut book, &session);
-                let granted =
-                    new_id().and_then(|id| self.insert(&mut book, id, admission, lease_ends, Renewed::Here));
-                drop(book);
-                self.finish(vec![session], EndReason::LeaseLapsed, &cut);
-                granted
-            }
-            Some(session) => self.renew(&mut book, session, admission, lease_ends, Renewed::Here),
-            None => self.insert(&mut book, new_id()?, admission, lease_ends, Renewed::Here),
-        }
-    }
-
-    /// Puts back a session that stood when the proxy stopped.
-    ///
-    /// # Errors
-    /// [`AdmitError::NotRestorable`] if its id is taken or its lease is over, and
-    /// the limits of [`Self::admit`].
-    pub fn restore(
-        &self,
-        id: SessionId,
-        admission: Admission,
-        lease_ends: Instant,
-    ) -> Result<(), AdmitError> {
-        let mut book = self.book();
-        if lease_ends <= Instant::now() || self.find(&id).is_some() {
-            return Err(AdmitError::NotRestorable);
-        }
-        if book.by_key.contains(&admission.key) {
-            return Err(AdmitError::Conflict);
-        }
-        self.insert(&mut book, id, admission, lease_ends, Renewed::Here).map(|_| ())
     }
 
     /// The live session of this id.
@@ -207,76 +117,6 @@ impl Sessions {
         self.len() == 0
     }
 
-    pub(super) fn renew(
-        &self,
-        book: &mut Book,
-        session: Arc<Session>,
-        admission: Admission,
-        lease_ends: Instant,
-        renewed: Renewed,
-    ) -> Result<Granted, AdmitError> {
-        let mut state = session.state();
-        let same = session.boot_id() == admission.boot_id
-            && *session.measurement() == admission.measurement
-            && state.workload.name == admission.workload.name
-            // A row of the store does not name it.
-            && (renewed == Renewed::Elsewhere
-                || state.instance.is_none()
-                || state.instance == admission.instance);
-        if !same {
-            return Err(AdmitError::Conflict);
-        }
-        if admission.sequence <= state.sequence {
-            return Err(AdmitError::SequenceReplayed { last: state.sequence, got: admission.sequence });
-        }
-        if state.instance.is_none() {
-            // It stands already: to count it late must not end it.
-            state.instance = admission.instance.map(|instance| book.of_instance.enter(instance));
-        }
-        state.workload = admission.workload;
-        state.sequence = admission.sequence;
-        state.epoch = admission.epoch;
-        state.lease_ends = lease_ends;
-        state.renewed = renewed;
-        let sooner = lease_ends < state.scheduled;
-        if sooner {
-            state.scheduled = lease_ends;
-        }
-        drop(state);
-        if sooner {
-            self.schedule(book, lease_ends, session.id());
-        }
-        Ok(Granted { session, renewed: Renewal::Renewed, lease_ends })
-    }
-
-    pub(super) fn insert(
-        &self,
-        book: &mut Book,
-        id: SessionId,
-        mut admission: Admission,
-        lease_ends: Instant,
-        renewed: Renewed,
-    ) -> Result<Granted, AdmitError> {
-        if book.by_key.len() >= self.0.limits.max_sessions {
-            return Err(AdmitError::Full { limit: self.0.limits.max_sessions });
-        }
-        if let Some(instance) = &admission.instance {
-            book.of_instance.check(instance, self.0.limits.max_per_instance)?;
-        }
-        let limit = admission.workload.limits.max_sessions;
-        let standing = book.of_workload.entry(admission.workload.name.clone()).or_default();
-        if *standing >= limit {
-            return Err(AdmitError::TooManySessions { limit });
-        }
-        *standing += 1;
-        admission.instance = admission.instance.map(|instance| book.of_instance.enter(instance));
-        let session = Arc::new(Session::new(id, admission, lease_ends, renewed));
-        book.by_key.insert(ByKey(Arc::clone(&session)));
-        self.shard(&id).write().unwrap_or_else(PoisonError::into_inner).insert(ById(Arc::clone(&session)));
-        self.schedule(book, lease_ends, id);
-        Ok(Granted { session, renewed: Renewal::New, lease_ends })
-    }
-
     pub(super) fn schedule(&self, book: &mut Book, at: Instant, id: SessionId) {
         let soonest = book.deadlines.soonest();
         book.deadlines.push(at, id);
@@ -325,7 +165,7 @@ impl Sessions {
         self.book().by_key.iter().map(|entry| Arc::clone(&entry.0)).collect()
     }
 
-    fn shard(&self, id: &SessionId) -> &RwLock<HashSet<ById>> {
+    pub(super) fn shard(&self, id: &SessionId) -> &RwLock<HashSet<ById>> {
         // Ids are random bytes: any one of them spreads evenly.
         let [first, ..] = id.as_bytes();
         &self.0.shards[usize::from(*first) % SHARDS]
@@ -394,43 +234,6 @@ impl Registry {
         }
     }
 }
-
-fn new_id() -> Result<SessionId, AdmitError> {
-    let mut bytes = [0; SessionId::LEN];
-    rand::fill(&mut bytes).map_err(|_| AdmitError::NoRandomness)?;
-    Ok(SessionId::from_bytes(bytes))
-}
-
-/// A session in a table by its id, and one by its key: eight bytes each.
-struct ById(Arc<Session>);
-struct ByKey(Arc<Session>);
-
-macro_rules! found_by {
-    ($entry:ident, $field:ident, $key:ty) => {
-        impl Hash for $entry {
-            fn hash<H: Hasher>(&self, state: &mut H) {
-                self.0.$field().hash(state);
-            }
-        }
-
-        impl PartialEq for $entry {
-            fn eq(&self, other: &Self) -> bool {
-                self.0.$field() == other.0.$field()
-            }
-        }
-
-        impl Eq for $entry {}
-
-        impl Borrow<$key> for $entry {
-            fn borrow(&self) -> &$key {
-                self.0.$field()
-            }
-        }
-    };
-}
-
-found_by!(ById, id_ref, SessionId);
-found_by!(ByKey, key_ref, KeyThumbprint);
 
 /// Tables that lookups spread over. More than any machine has cores.
 const SHARDS: usize = 64;

@@ -322,6 +322,29 @@ async fn content_that_looks_like_a_request_is_content() {
     }
 }
 
+/// Nobody reads the content of a request that the proxy answers itself, so nothing may follow it.
+#[tokio::test]
+async fn content_of_a_request_to_the_proxy_itself_is_no_request() {
+    let (local, origin) = (Local::start().await, Origin::start().await);
+    let inner = format!("GET http://{}/smuggled HTTP/1.1\r\nHost: a\r\n\r\n", origin.address);
+    let chunked = format!("{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len());
+    for (field, content) in [
+        (format!("Content-Length: {}", inner.len()), &inner),
+        ("Transfer-Encoding: chunked".to_owned(), &chunked),
+    ] {
+        let mut stream = local.connect().await;
+        let head = format!(
+            "OPTIONS http://{} HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n{field}\r\n\r\n",
+            origin.address
+        );
+        stream.write_all(format!("{head}{content}").as_bytes()).await.unwrap();
+        let answer = Answer::to_end(&mut stream).await;
+        assert_eq!((answer.status(), &*answer.body), (204, ""), "{answer:?}");
+        assert!(answer.head.contains("\r\nConnection: close\r\n"), "{answer:?}");
+        assert!(origin.is_untouched().await);
+    }
+}
+
 /// What is sent on is a path, and paths are refused: so no request goes round twice.
 #[tokio::test]
 async fn the_proxy_is_no_way_to_itself() {

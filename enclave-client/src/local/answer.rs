@@ -19,9 +19,20 @@ use crate::{
 /// The answer that opens a tunnel.
 pub(super) const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// `OPTIONS` with `Max-Forwards: 0` asks the proxy itself (RFC 9110 section 7.6.2).
-pub(super) const OPTIONS: &[u8] =
-    b"HTTP/1.1 204 No Content\r\nAllow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n\r\n";
+/// To `OPTIONS` with `Max-Forwards: 0`, which asks the proxy itself (RFC 9110 section 7.6.2).
+pub(super) fn options(then: Then) -> String {
+    let close = if then == Then::Close { CLOSE } else { "" };
+    format!("HTTP/1.1 204 No Content\r\n{ALLOW}{close}\r\n")
+}
+
+/// What becomes of the connection behind an answer of the proxy's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The next request may come.
+    Stay,
+    /// It ends.
+    Close,
+}
 
 /// Whether an answer has its content with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +51,7 @@ pub(super) fn encode(problem: &Problem, with: With) -> Vec<u8> {
     body.push(b'\n');
     let allow = if problem.status == 405 { ALLOW } else { "" };
     let head = format!(
-        "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nProxy-Status: {}\r\n{allow}Connection: close\r\n\r\n",
+        "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nProxy-Status: {}\r\n{allow}{CLOSE}\r\n",
         problem.status,
         reason.unwrap_or("Refused"),
         wire::PROBLEM_JSON,
@@ -52,6 +63,8 @@ pub(super) fn encode(problem: &Problem, with: With) -> Vec<u8> {
         With::HeadOnly => head.into_bytes(),
     }
 }
+
+const CLOSE: &str = "Connection: close\r\n";
 
 const ALLOW: &str = "Allow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n";
 

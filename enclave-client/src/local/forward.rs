@@ -1,10 +1,11 @@
 use bytes::BytesMut;
 use countersign_protocol::{Destination, Problem};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{
-    ForwardRequest, Framing, HeadError, TargetError, Version, answer,
+    ForwardRequest, Framing, HeadError, TargetError, Version,
+    answer::{self, Then},
     content::{ContentError, ContentReader, Progress},
     exchange::{Carried, carry},
     hop::{self, Hop},
@@ -55,7 +56,9 @@ impl Forwarder<'_> {
         let hop = hop::take(&mut fields);
         let last = hop.close || version == Version::Http10;
         if method == Method::OPTIONS && !may_go_further(&mut fields) {
-            return answer_options(caller, last).await;
+            // Content that nobody reads must not be taken for the next request.
+            let then = if last || !content.is_done() { Then::Close } else { Then::Stay };
+            return answer_options(caller, then).await;
         }
         prepare(&mut fields, &hop, version, framing);
         match HeaderValue::try_from(target.host()) {
@@ -168,12 +171,11 @@ fn may_go_further(fields: &mut HeaderMap) -> bool {
     }
 }
 
-async fn answer_options(caller: &mut TcpStream, last: bool) -> Next {
-    use tokio::io::AsyncWriteExt;
-    match caller.write_all(answer::OPTIONS).await {
-        Ok(()) if !last => Next::Again,
-        Ok(()) => Next::Close,
-        Err(_) => Next::Abort,
+async fn answer_options(caller: &mut TcpStream, then: Then) -> Next {
+    match (caller.write_all(answer::options(then).as_bytes()).await, then) {
+        (Ok(()), Then::Stay) => Next::Again,
+        (Ok(()), Then::Close) => Next::Close,
+        (Err(_), _) => Next::Abort,
     }
 }
 

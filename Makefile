@@ -49,7 +49,7 @@ model: ## models of the protocol, explored by a model checker
 	@$(CARGO) test --locked --quiet --manifest-path tests/model/Cargo.toml --target-dir target/model -- --nocapture
 
 api-fuzz: ## requests made from the OpenAPI document against the admin API (schemathesis)
-	@$(CARGO) build --locked --quiet -p countersign-e2e --bin e2e-admin
+	@$(CARGO) build --locked --quiet --workspace --all-features --bin e2e-admin
 	@target/venv/bin/python tests/python/admin_api.py --server target/debug/e2e-admin
 
 web: ## the web page in Chromium, over the story of `make run`; screenshots in target/web

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make bench`: builds ours and the competitors, measures them in one run. tests/bench/run.sh [NAME] measures one part:
-# verify, attest, junk, tunnel, revocation, replicas, herd, memory, kms, peers, store, egress or egress-policy. BENCH_EFFORT=smoke
+# verify, attest, junk, tunnel, revocation, replicas, herd, memory, kms, peers, store, telemetry, egress or egress-policy. BENCH_EFFORT=smoke
 # only shows that everything works.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

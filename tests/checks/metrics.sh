@@ -67,7 +67,7 @@ grep -qE '^state +ready' "$folder/status" || { cat "$folder/status" >&2; exit 1;
 
 # A real Prometheus, by the configuration that deploy/ shows.
 sed -e "s|/etc/prometheus/countersign.token|$folder/token|" -e "s|/etc/prometheus/countersign-ca.pem|$folder/tls/ca.pem|" \
-    -e "s|\[\"proxy-0.*|[\"$admin\"]|" -e 's|scrape_interval: 15s|scrape_interval: 1s|' \
+    -e "s|\[\"proxy-0.*|[\"$admin\"]|" -e 's|scrape_interval: 5s|scrape_interval: 1s|' \
     -e "s|- countersign.rules.yaml|- $PWD/deploy/prometheus/countersign.rules.yaml|" deploy/prometheus/prometheus.yaml > "$folder/prometheus.yaml"
 listen=127.0.0.1:$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 prometheus --config.file="$folder/prometheus.yaml" --storage.tsdb.path="$folder/tsdb" --web.listen-address="$listen" 2>"$folder/prometheus.log" &

@@ -32,7 +32,7 @@ pub use journal::{Journal, JournalError, WeakJournal};
 pub use query::{
     AuditFilter, AuditPage, AuditRow, ChainRow, CheckpointRow, Load, MeasurementFilter, MeasurementRow,
     Origin, Page, Paged, PendingValidity, ReplicaRow, SessionFilter, TokenRow, TombstoneRow, Visible,
-    WorkloadRow,
+    Waiting, WorkloadRow,
 };
 pub use record::{
     Appended, AuditEvent, Batch, Committed, Seeded, SessionRow, StoredMeasurement, StoredPolicy, UnixMs,

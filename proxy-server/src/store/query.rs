@@ -127,7 +127,13 @@ pub struct MeasurementFilter {
     pub state: Option<MeasurementState>,
     /// With this PCR0 (lower-case hexadecimal).
     pub pcr0: Option<String>,
+    /// All of them, or those of which something waits for approval.
+    pub waiting: Option<Waiting>,
 }
+
+/// Something of it waits for approval: the whole, or a validity that allows more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting;
 
 /// Which sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -33,7 +33,7 @@ struct Parts {
 pub enum State {
     /// It admits.
     Ready,
-    /// It runs, and a [`Check`] says why it admits nobody.
+    /// It runs, and a [`Check`] says why nothing new should be sent to it.
     NotReady,
     /// It was told to stop: open tunnels may finish, nothing new is opened.
     Draining,

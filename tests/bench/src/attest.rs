@@ -49,7 +49,14 @@ pub(crate) async fn run(settings: &Settings, report: &mut Report) -> Result<(), 
 }
 
 /// All connections at once, as fast as they are answered.
-async fn saturate(proxy: &Proxy, enclaves: &mut Vec<Enclave>, settings: &Settings) -> Result<Turn, Failure> {
+///
+/// # Errors
+/// A refusal.
+pub(crate) async fn saturate(
+    proxy: &Proxy,
+    enclaves: &mut Vec<Enclave>,
+    settings: &Settings,
+) -> Result<Turn, Failure> {
     let (began, cpu) = (Instant::now(), proxy.server.cpu()?);
     let deadline = began + settings.turn();
     let mut tasks = JoinSet::new();
@@ -88,4 +95,4 @@ async fn one_by_one(enclave: &mut Enclave, settings: &Settings) -> Result<Latenc
 }
 
 /// Enough that the proxy always has a request to work on.
-const CONNECTIONS: usize = 64;
+pub(crate) const CONNECTIONS: usize = 64;

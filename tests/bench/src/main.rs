@@ -38,6 +38,7 @@ mod revocation;
 mod settings;
 mod stats;
 mod store;
+mod telemetry;
 mod tls;
 mod tunnel;
 mod upstream;
@@ -92,6 +93,7 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
             Part::Kms => kms::run(settings, &mut report).await,
             Part::Peers => peers::run(settings, &mut report).await,
             Part::Store => store::run(settings, &mut report).await,
+            Part::Telemetry => telemetry::run(settings, &mut report).await,
             Part::Egress => egress::run(settings, &mut report).await,
             Part::EgressPolicy => egress_policy::run(settings, &mut report),
         };

@@ -57,6 +57,8 @@ pub(crate) enum Part {
     Peers,
     /// Rows, changes and lists, on each database.
     Store,
+    /// What sending telemetry costs.
+    Telemetry,
     /// The enclave's way out.
     Egress,
     /// Decisions of the egress policy.
@@ -112,6 +114,7 @@ impl Part {
             Self::Replicas => "from one revocation to the last tunnel cut on three replicas",
             Self::Herd => "10,000 enclaves attest again after an outage",
             Self::Memory => "what idle sessions, tunnels and streams hold",
+            Self::Telemetry => "what sending every trace, log line and figure to a collector costs",
             Self::Egress => {
                 "connections out of an enclave, through client and host half, beside what is used today"
             }
@@ -137,6 +140,7 @@ impl fmt::Display for Part {
             Self::Peers => "peers",
             Self::Kms => "kms",
             Self::Store => "store",
+            Self::Telemetry => "telemetry",
             Self::Egress => "egress",
             Self::EgressPolicy => "egress-policy",
         })

@@ -44,7 +44,7 @@ pub(in crate::admin) struct StatusView {
 enum ConditionWord {
     /// It admits.
     Ready,
-    /// It runs; a check says why it admits nobody.
+    /// It runs; a check says why nothing new should be sent to it.
     NotReady,
     /// It was told to stop.
     Draining,

@@ -20,7 +20,7 @@ use crate::{
         state::{Api, Terms},
     },
     policy::WorkloadName,
-    store::{Change, MeasurementFilter, Precondition},
+    store::{Change, MeasurementFilter, Precondition, Waiting},
 };
 use countersign_verifier::Pcr;
 
@@ -38,6 +38,9 @@ pub(in crate::admin) struct Filter {
     /// With this PCR0.
     #[param(value_type = Option<String>, pattern = "^[0-9a-fA-F]{96}$", nullable = false)]
     pcr0: Option<Text<Pcr>>,
+    /// Only those of which something waits for approval: a new one, or a validity that allows more.
+    #[param(nullable = false, default = false)]
+    waiting: Option<bool>,
     /// The most rows to give.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100, nullable = false)]
     limit: Option<Limit>,
@@ -58,11 +61,12 @@ pub(in crate::admin) async fn all(
     Params(params): Params<Filter>,
 ) -> Answer {
     let visible = caller.visible(Permission::Read)?;
-    let Filter { workload, state, pcr0, limit, cursor } = params;
+    let Filter { workload, state, pcr0, waiting, limit, cursor } = params;
     let filter = MeasurementFilter {
         workload: workload.map(|Text(name)| name.to_string()),
         state: state.map(Into::into),
         pcr0: pcr0.map(|Text(pcr)| pcr.to_string()),
+        waiting: waiting.unwrap_or_default().then_some(Waiting),
     };
     let paged = api.store.measurements(&visible, &filter, page(limit, cursor.as_deref(), LIST)?).await?;
     Ok(answers::page::<_, MeasurementView, MeasurementListing>(paged, LIST, &uri))

@@ -208,6 +208,48 @@ async fn a_second_person_approves_what_they_saw() {
 }
 
 #[tokio::test]
+async fn a_longer_validity_is_shown_to_whoever_approves_it() {
+    let rig = Rig::with("web-longer", Setup { approvals: 1, ..Setup::default() }).await;
+    let author = rig.admin().await;
+    let (second, record) = rig.token_made("second", "admin", "*").await;
+    let subject = format!("token:{}", record.id);
+    let third = rig.token("third", "approver", "*").await;
+    let body = json!({ "name": "payments", "destinations": [] });
+    rig.call(Call::post("/v1/workloads").with(&author).json(&body)).await.expect(StatusCode::CREATED);
+    let until = "2031-01-01T00:00:00Z";
+    let body = json!({ "name": "v1", "pcrs": pcrs(9), "expires": until });
+    let list = "/v1/workloads/payments/measurements";
+    rig.call(Call::post(list).with(&author).json(&body)).await.expect(StatusCode::CREATED);
+    let one = "/v1/workloads/payments/measurements/v1";
+    let approve = Call::post("/v1/workloads/payments/measurements/v1/approvals").with(&third).header("if-match", "\"1\"");
+    rig.call(approve).await.expect(StatusCode::OK);
+    let approver = Browser::signed_in(&rig, &third).await;
+    let overview = approver.get("/ui/").await.expect(StatusCode::OK);
+    assert!(!text(&overview).contains("Waiting for approval"), "{}", text(&overview));
+
+    let patch = |expires| Call::patch(one).with(&second).json(&json!({ "expires": expires }));
+    rig.call(patch(json!(null)).header("if-match", "\"2\"")).await.expect(StatusCode::OK);
+    let overview = approver.get("/ui/").await.expect(StatusCode::OK);
+    assert!(text(&overview).contains(&format!("a validity that {subject} asks for")), "{}", text(&overview));
+    let page = approver.get("/ui/measurements/payments/v1").await.expect(StatusCode::OK);
+    let waiting = text(&page).split_once("Waits for approval").unwrap().1;
+    assert!(waiting.contains(&format!("{subject} asks that it admits longer")), "{waiting}");
+    assert!(waiting.contains("<dt>Admits until</dt><dd>for ever</dd>"), "{waiting}");
+    assert!(waiting.contains(&format!("Somebody else than {subject} must say yes")), "{waiting}");
+
+    let browser = Browser::signed_in(&rig, &second).await;
+    let revision = after(text(&page), "name=\"revision\" value=\"").to_owned();
+    let withdraw = "/ui/measurements/payments/v1/withdraw";
+    let done = browser.post(withdraw, &[("revision", &revision)]).await.expect(StatusCode::OK);
+    assert!(text(&done).contains("Taken back. What was in force stays."), "{}", text(&done));
+    let body = json!({ "name": "v2", "pcrs": pcrs(10) });
+    rig.call(Call::post(list).with(&author).json(&body)).await.expect(StatusCode::CREATED);
+    let withdraw = "/ui/measurements/payments/v2/withdraw";
+    let done = browser.post(withdraw, &[("revision", "1")]).await.expect(StatusCode::OK);
+    assert!(text(&done).contains("Taken back. Nothing of it is left."), "{}", text(&done));
+}
+
+#[tokio::test]
 async fn what_others_wrote_is_text_and_never_markup() {
     let rig = Rig::start("web-xss").await;
     let admin = rig.admin().await;

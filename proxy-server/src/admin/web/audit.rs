@@ -155,7 +155,7 @@ pub(super) struct Entry {
 /// Characters of a detail in a row.
 const LONGEST: usize = 100;
 
-const KINDS: [&str; 5] = ["admission", "refusal", "end", "policy", "access"];
+const KINDS: [&str; 6] = ["admission", "refusal", "end", "policy", "access", "credentials"];
 
 /// Name in the query, label, and how it looks.
 const FILTERS: [(&str, &str, &str); 6] = [

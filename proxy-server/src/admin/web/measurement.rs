@@ -98,7 +98,14 @@ pub(super) async fn approve(
     Path(names): Path<Names>,
     Form { who, fields }: Form,
 ) -> Response {
-    decide(&page, &who, &names, fields.text("revision"), Question::post, "Approved").await
+    let said = |outcome: &Value| {
+        let standing = &outcome["standing"];
+        match standing["state"] == "waiting" {
+            true => format!("Approved. {} of {} have said yes.", standing["approvals"], standing["needed"]),
+            false => "Approved. It is in force.".to_owned(),
+        }
+    };
+    decide(&page, &who, &names, fields.text("revision"), Question::post, said).await
 }
 
 /// Takes it back.
@@ -107,7 +114,11 @@ pub(super) async fn withdraw(
     Path(names): Path<Names>,
     Form { who, fields }: Form,
 ) -> Response {
-    decide(&page, &who, &names, fields.text("revision"), Question::delete, "Taken back").await
+    let said = |outcome: &Value| {
+        let rest = if outcome["revision"].is_null() { "Nothing of it is left." } else { "What was in force stays." };
+        format!("Taken back. {rest}")
+    };
+    decide(&page, &who, &names, fields.text("revision"), Question::delete, said).await
 }
 
 async fn decide(
@@ -116,22 +127,14 @@ async fn decide(
     names: &Names,
     revision: &str,
     question: fn(&str) -> Question,
-    done: &str,
+    said: impl Fn(&Value) -> String,
 ) -> Response {
     let path = format!("{}/approvals", api_path(names));
     let answer = match revision.parse() {
         Ok(revision) => page.asker.ask::<Value>(who, question(&path).if_match(revision)).await,
         Err(_) => Err(Trouble::said("bad-request", "the form names no revision: open the page again")),
     };
-    let done = answer.map(|outcome| {
-        let standing = &outcome["standing"];
-        html! {
-            p { (done) ". "
-                @if standing["state"] == "waiting" { (standing["approvals"].to_string()) " of " (standing["needed"].to_string()) " have said yes." }
-                @else { "It is in force." }
-            }
-        }
-    });
+    let done = answer.map(|outcome| html! { p { (said(&outcome)) } });
     one(page, who, names, Some(done)).await
 }
 
@@ -197,10 +200,23 @@ fn waiting(who: &Visitor, one: &Measurement) -> Markup {
             }
         }
     };
+    let moment = |at: Option<&str>, always: &str| match at {
+        Some(at) => time(at),
+        None => html! { (always) },
+    };
+    let asker = one.pending.as_ref().map(|pending| pending.author.as_str()).or(one.author.as_deref());
+    let asker = asker.unwrap_or("its author");
     html! {
         section aria-labelledby="waiting-title" {
             h2 id="waiting-title" { "Waits for approval" }
-            p { "Somebody else than " (one.author.as_deref().unwrap_or("its author")) " must say yes. What you approve is revision " (one.revision) ": if it changes meanwhile, nothing is approved." }
+            @if let Some(pending) = &one.pending {
+                p { (pending.author) " asks that it admits longer. When that is approved, this holds:" }
+                dl {
+                    dt { "Admits from" } dd { (moment(pending.not_before.as_deref(), "once it is approved")) }
+                    dt { "Admits until" } dd { (moment(pending.expires.as_deref(), "for ever")) }
+                }
+            }
+            p { "Somebody else than " (asker) " must say yes. What you approve is revision " (one.revision) ": if it changes meanwhile, nothing is approved." }
             div.row {
                 @if may(who, Permission::Approve) { (button("/approve", "Approve")) }
                 @if may(who, Permission::Change) { (button("/withdraw", "Take it back")) }

@@ -234,7 +234,7 @@ pub(super) struct Measurement {
     pub(super) expires: Option<String>,
     pub(super) origin: String,
     pub(super) author: Option<String>,
-    pub(super) pending: Option<Value>,
+    pub(super) pending: Option<Pending>,
     pub(super) approvers: Vec<String>,
     pub(super) created: String,
     pub(super) revision: u64,
@@ -242,7 +242,24 @@ pub(super) struct Measurement {
     pub(super) reason: Option<String>,
 }
 
+/// A validity that allows more than the one in force.
+#[derive(Deserialize)]
+pub(super) struct Pending {
+    pub(super) not_before: Option<String>,
+    pub(super) expires: Option<String>,
+    pub(super) author: String,
+}
+
 impl Measurement {
+    /// Who asks for what waits.
+    pub(super) fn asked(&self) -> String {
+        match (&self.pending, &self.author) {
+            (Some(pending), _) => format!(", a validity that {} asks for", pending.author),
+            (None, Some(author)) => format!(", added by {author}"),
+            (None, None) => String::new(),
+        }
+    }
+
     /// Where its page is.
     pub(super) fn path(&self) -> String {
         format!("/ui/measurements/{}/{}", encoded(&self.workload), encoded(&self.name))

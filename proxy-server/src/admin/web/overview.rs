@@ -23,7 +23,7 @@ pub(super) async fn show(State(page): State<Page>, who: Visitor) -> Response {
         ask.get::<Status>(&who, "/v1/status"),
         ask.get::<Replicas>(&who, "/v1/replicas"),
         ask.get::<Entries>(&who, "/v1/audit?kind=policy&limit=6"),
-        ask.get::<Measurements>(&who, "/v1/measurements?state=pending&limit=5"),
+        ask.get::<Measurements>(&who, "/v1/measurements?waiting=true&limit=5"),
     );
     let body = html! {
         (waiting(&pending))
@@ -229,7 +229,7 @@ fn waiting(pending: &Result<Measurements, Trouble>) -> Markup {
                 div.warn {
                     p { strong { "Waiting for approval" } }
                     ul { @for one in &pending.items { li { a href=(one.path()) { (one.workload) "/" (one.name) }
-                        @if let Some(author) = &one.author { ", added by " (author) } } } }
+                        (one.asked()) } } }
                 }
             }
         }

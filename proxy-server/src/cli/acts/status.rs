@@ -25,9 +25,9 @@ pub(in crate::cli) async fn status(client: &Client, read: &ReadArgs) -> Result<E
         .field("tunnels", "/tunnels")
         .field("admitted", "/totals/admitted")
         .field("renewed", "/totals/renewed")
-        .field("refused", "/totals/refused")
+        .field("attestations refused", "/totals/refused")
         .field("tunnels opened", "/totals/tunnels_opened")
-        .field("refused", "/totals/tunnels_refused")
+        .field("tunnels refused", "/totals/tunnels_refused")
         .field("bytes up", "/totals/bytes_up")
         .field("bytes down", "/totals/bytes_down")
         .show(read.output)?;

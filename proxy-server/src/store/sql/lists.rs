@@ -9,7 +9,7 @@ use super::{
     },
 };
 use crate::store::{
-    ChangeError, MeasurementFilter, MeasurementRow, Page, Paged, TombstoneRow, Visible, WorkloadRow,
+    ChangeError, MeasurementFilter, MeasurementRow, Page, Paged, TombstoneRow, Visible, Waiting, WorkloadRow,
     texts::pcrs_text,
 };
 
@@ -40,14 +40,14 @@ impl SqlStore {
         filter: &MeasurementFilter,
         page: &Page,
     ) -> Result<Paged<MeasurementRow>, Failure> {
-        let MeasurementFilter { workload, state, pcr0 } = filter;
+        let MeasurementFilter { workload, state, pcr0, waiting } = filter;
         let (scope, limit) = (scope(visible), limit(page));
         let (after_workload, after_name) = match &page.after {
             None => ("", ""),
             Some(after) => after.split_once('/').ok_or_else(bad_cursor)?,
         };
         let prefix = pcr0.as_ref().map(|pcr0| format!("0={pcr0}"));
-        let values: [Value<'_>; 7] = [
+        let values: [Value<'_>; 8] = [
             after_workload.into(),
             after_name.into(),
             (&scope).into(),
@@ -55,6 +55,7 @@ impl SqlStore {
             state.map(|state| state.as_str()).into(),
             (&prefix).into(),
             (limit + 1).into(),
+            waiting.map(|Waiting| "waiting").into(),
         ];
         let mut snapshot = self.reader.begin_reading().await?;
         let rows = snapshot.fetch_all(MEASUREMENTS, &values).await?;
@@ -162,6 +163,7 @@ const MEASUREMENTS: &str = concat!(
         AND ($4 IS NULL OR m.workload = $4)
         AND ($5 IS NULL OR m.state = $5)
         AND ($6 IS NULL OR substr(m.pcrs, 1, 98) = $6)
+        AND ($8 IS NULL OR m.state = 'pending' OR (m.state = 'active' AND m.pending_author IS NOT NULL))
       ORDER BY m.workload, m.name LIMIT $7"
 );
 

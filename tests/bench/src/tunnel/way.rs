@@ -29,7 +29,8 @@ pub(crate) enum Way {
 pub(crate) type OwnConnection = (TcpStream, Option<ClientConnection>);
 
 impl Way {
-    pub(super) fn own(proxy: &Proxy, client: Arc<ClientConfig>, upstream: SocketAddr) -> Self {
+    /// A tunnel of ours with a connection to itself.
+    pub(crate) fn own(proxy: &Proxy, client: Arc<ClientConfig>, upstream: SocketAddr) -> Self {
         Self::Own { gateway: proxy.gateway, client, upstream }
     }
 

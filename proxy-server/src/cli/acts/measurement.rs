@@ -26,10 +26,11 @@ pub(in crate::cli) async fn measurement(
     command: &MeasurementCommand,
 ) -> Result<ExitCode, Failure> {
     match command {
-        MeasurementCommand::List { workload, state, list } => {
+        MeasurementCommand::List { workload, state, waiting, list } => {
             let call = Call::get("/v1/measurements")
                 .query("workload", workload.as_ref())
-                .query("state", state.map(|state| state.as_str()));
+                .query("state", state.map(|state| state.as_str()))
+                .query("waiting", waiting.then_some(true));
             show::list::<MeasurementRow>(client, call, list).await
         }
         MeasurementCommand::Show { measurement, read } => {

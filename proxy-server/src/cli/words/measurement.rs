@@ -18,6 +18,9 @@ pub(in crate::cli) enum MeasurementCommand {
         /// In this state.
         #[arg(long, value_enum)]
         state: Option<State>,
+        /// Only those of which something waits for approval.
+        #[arg(long)]
+        waiting: bool,
         #[command(flatten)]
         list: ListArgs,
     },
@@ -178,6 +181,7 @@ impl State {
 const LIST_EXAMPLES: &str = "\
 Examples:
   countersign-proxy measurement list
+  countersign-proxy measurement list --waiting
   countersign-proxy measurement list --workload payments --state active --output json";
 
 const SHOW_EXAMPLES: &str = "\

@@ -8,7 +8,7 @@
 //!   prune     what is no longer kept
 //!   backup    a copy of SQLite's file; pg_dump makes PostgreSQL's
 //!   connection    the same SQL for both
-//!   sqlite, postgres (and …_append)   what differs: pools, durability, hints, the bulk statement
+//!   sqlite, postgres (and …_append, …_held)   what differs: pools, durability, hints, the bulk statement
 //! ```
 
 mod append;
@@ -24,6 +24,7 @@ mod policy;
 mod postgres;
 mod postgres_address;
 mod postgres_append;
+mod postgres_held;
 mod postgres_hints;
 mod prune;
 mod replicas;

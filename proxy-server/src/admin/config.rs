@@ -5,7 +5,7 @@ use rustls::server::danger::ClientCertVerifier;
 /// How the admin port is run. Every wait has a deadline, everything that grows has a bound.
 #[derive(Clone, Debug)]
 pub struct AdminConfig {
-    /// Open connections; more wait in the kernel's queue.
+    /// Open connections; more wait in the kernel's queue. One address may have half of them.
     pub connections: u32,
     /// Handshakes under way; one more throws out the oldest.
     pub handshakes: u32,
@@ -17,6 +17,8 @@ pub struct AdminConfig {
     pub exports: u32,
     /// A connection that asks nothing for so long is closed.
     pub idle: Duration,
+    /// An answer of which nothing is taken for so long is given up.
+    pub stalled: Duration,
     /// Until the head of an answer is ready. `wait` of a revocation counts in it.
     pub deadline: Duration,
     /// Who verifies client certificates ([`super::identity::client_verifier`]); `None` asks for none.
@@ -36,6 +38,7 @@ impl Default for AdminConfig {
             listeners: 64,
             exports: 8,
             idle: Duration::from_secs(30),
+            stalled: Duration::from_secs(20),
             deadline: Duration::from_secs(20),
             client_certificates: None,
             origins: Vec::new(),

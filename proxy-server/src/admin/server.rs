@@ -21,6 +21,7 @@ use super::{
     activity::{Activity, Counted},
     config::AdminConfig,
     router::router,
+    shares::{Part, Shares},
     stalling::Stalling,
     state::AdminParts,
     tls,
@@ -53,7 +54,9 @@ impl AdminApi {
     /// Serves until told to stop; then lets the requests under way finish.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let Self { acceptor, router, config } = self;
+        let config = Arc::new(config);
         let connections = Arc::new(Semaphore::new(config.connections as usize));
+        let shares = Shares::new(config.connections);
         let handshakes = Handshakes::new(config.handshakes as usize);
         let lines = Arc::new(Sampler::new(LINES_PER_SECOND));
         let tasks = TaskTracker::new();
@@ -62,16 +65,20 @@ impl AdminApi {
                 let Ok(place) = Arc::clone(&connections).acquire_owned().await else { break };
                 match listener.accept().await {
                     Ok((tcp, address)) => {
+                        let Some(part) = shares.take(address.ip()) else {
+                            refuse(&lines, address);
+                            continue;
+                        };
                         let knock = Knock {
                             acceptor: acceptor.clone(),
                             router: router.clone(),
                             handshakes: Arc::clone(&handshakes),
                             lines: Arc::clone(&lines),
                             shutdown: shutdown.clone(),
-                            idle: config.idle,
+                            config: Arc::clone(&config),
                             address,
                         };
-                        tasks.spawn(knock.answer(tcp, place));
+                        tasks.spawn(knock.answer(tcp, (place, part)));
                     }
                     Err(error) => back_off(&error, "admin").await,
                 }
@@ -91,13 +98,13 @@ struct Knock {
     handshakes: Arc<Handshakes>,
     lines: Arc<Sampler>,
     shutdown: CancellationToken,
-    idle: Duration,
+    config: Arc<AdminConfig>,
     address: SocketAddr,
 }
 
 impl Knock {
-    /// `place` is this connection's share of the port; it is given back at the end.
-    async fn answer(self, tcp: TcpStream, place: OwnedSemaphorePermit) {
+    /// `place` is this connection's, of the port and of its address; it is given back at the end.
+    async fn answer(self, tcp: TcpStream, place: (OwnedSemaphorePermit, Part)) {
         match self.handshake(tcp).await {
             Ok(tls) => self.serve(tls).await,
             Err(error) => {
@@ -127,11 +134,12 @@ impl Knock {
         let certificate =
             session.peer_certificates().and_then(<[_]>::first).map(|der| der.clone().into_owned());
         let peer = Peer { address: self.address, certificate, closing: self.shutdown.clone() };
-        let activity = Activity::new(self.idle);
+        let AdminConfig { idle, stalled, deadline, .. } = *self.config;
+        let activity = Activity::new(idle, idle + deadline);
         let service =
             service_fn(|request| answer(self.router.clone(), peer.clone(), activity.clone(), request));
         let builder = builder(two);
-        let io = TokioIo::new(Stalling::new(tls, STALLED));
+        let io = TokioIo::new(Stalling::new(tls, stalled));
         let mut serving = Box::pin(builder.serve_connection(io, service));
         let mut closing = false;
         loop {
@@ -158,8 +166,15 @@ async fn answer(
     let under_way = activity.request();
     request.extensions_mut().insert(peer);
     let response = router.call(request).await?;
-    // An answer is under way until its last byte was taken.
+    // An answer is under way until its last piece was taken.
     Ok(response.map(|body| Counted::new(body, under_way)))
+}
+
+/// The connection is closed: whoever has so many has no need of one more.
+fn refuse(lines: &Sampler, address: SocketAddr) {
+    if let Sample::Write { suppressed } = lines.take("too-many-connections") {
+        tracing::warn!(code = "too-many-connections", suppressed, peer = %address, "the address has half of the admin port's connections");
+    }
 }
 
 /// What ALPN agreed on: no guessing from the first bytes.
@@ -195,9 +210,6 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// A bearer token (12 KiB), and some kilobytes of other headers.
 const MAX_HEAD: usize = 32 * 1024;
-
-/// Whoever takes no byte of an answer for so long is not there.
-const STALLED: Duration = Duration::from_secs(20);
 
 /// How long requests under way may take once the port closes.
 const GOODBYE: Duration = Duration::from_secs(5);

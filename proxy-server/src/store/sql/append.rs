@@ -15,7 +15,9 @@ use super::{
     SqlStore,
     change::lock::{PolicyChange, chain},
     connection::{Failure, Pool, Row, Transaction},
-    postgres_append, sqlite_append,
+    postgres_append,
+    postgres_held::Held,
+    sqlite_append,
 };
 use crate::audit::{ChainName, Head};
 use crate::store::{Appended, AuditEvent, Batch, SessionRow, StoreError, UnixMs};
@@ -72,6 +74,9 @@ impl SqlStore {
             let newest_policy = oldest.unwrap_or(Epoch(i64::MAX.cast_unsigned()));
             let draft = Draft::new(self.own_name, id, head, newest_policy, events, sessions);
             *own = OwnChain::Unsure { head, written: vec![draft.to] };
+            // Sessions alone do not move the chain: then its head says nothing of them.
+            let moved = (draft.to != head).then_some(draft.to);
+            let mut sent = None;
             match self.write_at_once(&draft).await {
                 Ok(Guarded::Written) => {
                     *own = OwnChain::At { id, head: draft.to };
@@ -80,19 +85,19 @@ impl SqlStore {
                 Ok(Guarded::Refused) => *own = OwnChain::At { id, head },
                 Err(error) => match self.settle(&mut own).await {
                     // It was written, and only the answer was lost.
-                    Ok(found) if found == draft.to => return Ok(Appended::default()),
+                    Ok(found) if moved == Some(found) => return Ok(Appended::default()),
                     // Nothing is written yet: a deadlock, or a connection that died. The database
                     // may still be at it, so the chain stays unsure until another batch has moved it.
-                    Ok(_) => {}
+                    Ok(_) => sent = moved,
                     Err(Failure::Other(forked)) => return Err(forked.into()),
                     Err(Failure::Database(_)) => return Err(error.into()),
                 },
             }
             let Draft { events, sessions, .. } = draft;
             let events = events.into_iter().map(|(_, event)| event).collect();
-            return self.look_and_append(&mut own, events, sessions).await;
+            return self.look_and_append(&mut own, events, sessions, sent).await;
         }
-        self.look_and_append(&mut own, events, sessions).await
+        self.look_and_append(&mut own, events, sessions, None).await
     }
 
     /// Finds out where the chain stands after a failure.
@@ -109,16 +114,19 @@ impl SqlStore {
     async fn write_at_once(&self, draft: &Draft) -> Result<Guarded, sqlx::Error> {
         match &self.journal {
             Pool::Sqlite(pool) => sqlite_append::at_once(pool, draft).await,
-            Pool::Postgres(pool) => postgres_append::write(&mut *pool.acquire().await?, draft).await,
+            Pool::Postgres(pool) => postgres_append::write(Held::of(pool).await?.get()?, draft).await,
         }
     }
 
-    /// Reads where the chain stands and which sessions do, and writes what may be.
+    /// Reads where the chain stands and which sessions do, and writes what may be. `sent` is where
+    /// the same batch leads that may still be on its way: whoever holds the chain's row is waited
+    /// for here, and that may be it.
     async fn look_and_append(
         &self,
         own: &mut OwnChain,
         events: Vec<AuditEvent>,
         sessions: Vec<SessionRow>,
+        sent: Option<Head>,
     ) -> Result<Appended, Failure> {
         if matches!(own, OwnChain::Unread) {
             self.make_own_chain().await?;
@@ -128,8 +136,13 @@ impl SqlStore {
         let row = transaction.fetch_one(lock, &[(&self.own_name.to_string()).into()]).await?;
         let (id, epoch) = (row.get(0)?, row.epoch(3)?);
         let found = self.recognise(own, &row)?;
+        if sent == Some(found) {
+            *own = OwnChain::At { id, head: found };
+            return Ok(Appended::default());
+        }
         let refused = refused(&mut transaction, &sessions).await?;
-        let stands = |session: &SessionId| !refused.contains(session);
+        let ended = ended(&mut transaction, &sessions).await?;
+        let stands = |session: &SessionId| !refused.contains(session) && !ended.contains(session);
         let events = events
             .into_iter()
             .filter(|event| event.kind != "admission" || event.session.as_ref().is_none_or(stands));
@@ -138,16 +151,14 @@ impl SqlStore {
         *own = own.unsure(found, draft.to);
         let written = match &mut transaction {
             Transaction::Sqlite(own) => sqlite_append::write(own, &draft).await?,
-            Transaction::Postgres(own) => postgres_append::write(own, &draft).await?,
+            Transaction::Postgres(own) => postgres_append::write(own.get()?, &draft).await?,
         };
         if written == Guarded::Refused {
             return Err(self.forked(found, found).into());
         }
         transaction.commit().await?;
         *own = OwnChain::At { id, head: draft.to };
-        let mut refused: Vec<SessionId> = refused.into_iter().collect();
-        refused.sort_unstable();
-        Ok(Appended { refused })
+        Ok(Appended { refused: sorted(refused), ended: sorted(ended) })
     }
 
     /// The head in the database, if it is one that this process left there.
@@ -218,8 +229,13 @@ fn last_of_each(mut sessions: Vec<SessionRow>) -> Vec<SessionRow> {
     sessions
 }
 
-/// Sessions that somebody ended, or whose measurement or workload is not what it
-/// was when they were admitted.
+fn sorted(sessions: HashSet<SessionId>) -> Vec<SessionId> {
+    let mut sessions: Vec<_> = sessions.into_iter().collect();
+    sessions.sort_unstable();
+    sessions
+}
+
+/// Sessions whose measurement or workload is not what it was when they were admitted.
 async fn refused(
     transaction: &mut Transaction,
     sessions: &[SessionRow],
@@ -241,15 +257,23 @@ async fn refused(
             refused.insert(session.id);
         }
     }
-    let ended = transaction.fetch_one("SELECT count(*) FROM ended_session", &[]).await?;
-    if ended.count(0)? > 0 {
+    Ok(refused)
+}
+
+/// Sessions that somebody ended.
+async fn ended(
+    transaction: &mut Transaction,
+    sessions: &[SessionRow],
+) -> Result<HashSet<SessionId>, Failure> {
+    let mut ended = HashSet::new();
+    if transaction.fetch_one("SELECT count(*) FROM ended_session", &[]).await?.count(0)? > 0 {
         for session in sessions {
             if transaction.fetch_optional(ENDED, &[session.id.as_bytes().into()]).await?.is_some() {
-                refused.insert(session.id);
+                ended.insert(session.id);
             }
         }
     }
-    Ok(refused)
+    Ok(ended)
 }
 
 /// Batches on their way that are remembered. Each took a caller's whole patience, which is longer

@@ -8,7 +8,7 @@
 //!   prune     what is no longer kept
 //!   backup    a copy of SQLite's file; pg_dump makes PostgreSQL's
 //!   connection    the same SQL for both
-//!   sqlite, postgres (and …_append)   what differs: pools, durability, hints, the bulk statement
+//!   sqlite, postgres (and …_append, …_held)   what differs: pools, durability, hints, the bulk statement
 //! ```
 
 mod append;
@@ -24,6 +24,7 @@ mod policy;
 mod postgres;
 mod postgres_address;
 mod postgres_append;
+mod postgres_held;
 mod postgres_hints;
 mod prune;
 mod replicas;
@@ -134,9 +135,7 @@ impl PolicyStore for SqlStore {
     }
 
     fn workloads<'a>(&'a self, visible: &'a Visible, page: Page) -> Answer<'a, Paged<WorkloadRow>> {
-        Box::pin(
-            async move { self.workload_page(visible, &page).await.map_err(Failure::doing("list workloads")) },
-        )
+        within("list workloads", async move { self.workload_page(visible, &page).await })
     }
 
     fn workload<'a>(&'a self, name: &'a str) -> Answer<'a, Option<WorkloadRow>> {
@@ -217,15 +216,11 @@ impl TokenStore for SqlStore {
     }
 
     fn revoke_token<'a>(&'a self, id: [u8; 16], actor: &'a Actor, now: UnixMs) -> Answer<'a, ()> {
-        Box::pin(
-            async move { self.end_token(id, actor, now).await.map_err(Failure::doing("revoke a token")) },
-        )
+        within("revoke a token", async move { self.end_token(id, actor, now).await })
     }
 
     fn touch_token(&self, id: [u8; 16], now: UnixMs) -> Answer<'_, ()> {
-        Box::pin(
-            async move { self.note_token_use(id, now).await.map_err(Failure::doing("note a token's use")) },
-        )
+        within("note a token's use", async move { self.note_token_use(id, now).await })
     }
 }
 
@@ -248,9 +243,7 @@ impl AuditStore for SqlStore {
     }
 
     fn checkpoints<'a>(&'a self, chain: &'a str) -> Answer<'a, Vec<CheckpointRow>> {
-        Box::pin(
-            async move { self.read_checkpoints(chain).await.map_err(Failure::doing("read checkpoints")) },
-        )
+        within("read checkpoints", async move { self.read_checkpoints(chain).await })
     }
 
     fn checkpoint(&self, now: UnixMs) -> Answer<'_, ()> {
@@ -260,9 +253,7 @@ impl AuditStore for SqlStore {
 
 impl Store for SqlStore {
     fn prune(&self, retention: AuditRetention, now: UnixMs) -> Answer<'_, u64> {
-        Box::pin(
-            async move { self.prune_some(retention, now).await.map_err(Failure::doing("drop old rows")) },
-        )
+        within("drop old rows", async move { self.prune_some(retention, now).await })
     }
 
     fn tidy(&self) -> Answer<'_, ()> {

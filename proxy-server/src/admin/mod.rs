@@ -29,6 +29,7 @@ mod model;
 mod problem;
 mod router;
 mod routes;
+mod secret;
 mod server;
 mod stalling;
 mod state;

@@ -24,6 +24,20 @@ from browser import Browser, Driver, Failed
 
 PASSED = []
 
+# Where everything that is logged is kept, for tests/checks/secrets.py; see tests/support/src/logs.rs.
+LOGS = os.environ.get("COUNTERSIGN_TEST_LOGS")
+
+
+def keep(name, *logs):
+    for number, log in enumerate(logs if LOGS else ()):
+        shutil.copy(log, pathlib.Path(LOGS) / f"{name}-{os.getpid()}-{number}.log")
+
+
+def plant(kind, secret):
+    if LOGS:
+        with open(pathlib.Path(LOGS) / f"planted-{os.getpid()}", "a") as file:
+            file.write(f"{kind} {secret.encode().hex()}\n")
+
 
 def passed(what):
     PASSED.append(what)
@@ -95,6 +109,7 @@ def story(driver, target, out, source):
     )
     try:
         told = json.loads(wait_for(folder / "run" / "web-page.json", demo, 60))
+        plant("API token", told["token"])
         visit = Visit(driver, told["address"].rstrip("/"), told["token"])
         browser = visit.browser
         browser.until("an enclave appears by itself", "#sessions", lambda text: text != "0", 60)
@@ -127,6 +142,7 @@ def story(driver, target, out, source):
     finally:
         demo.send_signal(signal.SIGINT)
         demo.communicate(timeout=60)
+        keep("story", *(folder / "run" / "logs").glob("*.log"))
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -282,6 +298,7 @@ danger_simulated_root = "root/root.der"
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         log.close()
+        keep("web", folder / "log")
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -335,6 +352,8 @@ name = "Example"
             check("and known by its name", "oidc:alice" in browser.text(".who"), browser.text(".who"))
             check("nothing of it stays in the address", browser.address() == base + "/ui/", browser.address())
             names = [one["name"] for one in browser.cookies()]
+            for one in browser.cookies():
+                plant("cookie", one["value"])
             check("one cookie remains", names == ["__Host-countersign"], names)
             # A link elsewhere brings no cookie along, and takes none away.
             browser.go(f"data:text/html,<a href='{base}/ui/'>x</a>")
@@ -356,6 +375,8 @@ def two_people(driver, target, out):
     with running(target, 'listen = "127.0.0.1:0"\napprovals = 1') as (_, base, command):
         tokens = {name: command("token", "create", name, "--role", role, "--expires", "1h")
                   for name, role in [("author", "admin"), ("second", "approver"), ("viewer", "viewer")]}
+        for token in tokens.values():
+            plant("API token", token)
         author = Visit(driver, base, tokens["author"])
         check("an empty page says what to do next", "add a measurement" in author.browser.text("main"), "")
         author.go("/ui/measurements/add")

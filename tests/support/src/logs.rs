@@ -6,8 +6,9 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{self, Read, Write},
     path::{Path, PathBuf},
+    process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -23,6 +24,32 @@ pub fn file(of: &str) -> Option<File> {
 pub fn keep(of: &str, log: &[u8]) {
     if let Some(mut file) = file(of).filter(|_| !log.is_empty()) {
         file.write_all(log).unwrap();
+    }
+}
+
+/// For the standard error of a process whose log no test reads.
+pub fn stderr(of: &str) -> Stdio {
+    file(of).map_or_else(Stdio::null, Stdio::from)
+}
+
+/// A log that a test reads, and what it read is kept.
+pub struct Kept<R> {
+    log: R,
+    file: Option<File>,
+}
+
+/// Keeps what is read of this.
+pub fn kept<R>(of: &str, log: R) -> Kept<R> {
+    Kept { log, file: file(of) }
+}
+
+impl<R: Read> Read for Kept<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.log.read(into)?;
+        if let Some(file) = &mut self.file {
+            file.write_all(&into[..read])?;
+        }
+        Ok(read)
     }
 }
 

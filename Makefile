@@ -10,9 +10,13 @@ SIMULATOR = --features countersign-proxy/simulator,countersign-enclave/simulator
 
 # An export that the unit tests compare with byte for byte, and the key it is signed with.
 AUDIT_EXPORT = proxy-server/src/audit/tests/golden.jsonl
+SECRETS = 'API token' 'AWS secret access key' 'AWS session token' 'ID token' 'KMS plaintext' 'application cookie' \
+    authorization 'authorization code' 'client secret' cookie 'request body' 'request path' \
+    'request query' 'response body' 'server key' 'session key' 'sign-in nonce' 'sign-in state' \
+    $(if $(COUNTERSIGN_WITHOUT_POSTGRES),,'database password')
 AUDIT_KEY = MCowBQYDK2VwAyEA6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw
 
-.PHONY: help run test setup-test lint unit documents model fuzz-smoke api-fuzz web metrics story release deny bench first-page chaos soak fuzz advisories clean
+.PHONY: help run test setup-test fresh-logs lint unit documents model fuzz-smoke api-fuzz web metrics story release deny secrets bench first-page chaos soak fuzz advisories clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,11 +26,16 @@ run: ## set up what is missing and show the main job (ONCE=1: go through it once
 	@$(CARGO) build --locked $(PROGRAMS) -p countersign-simulator -p countersign-demo $(SIMULATOR)
 	@target/debug/countersign-demo $(if $(ONCE),--once)
 
-test: setup-test lint unit documents model api-fuzz web metrics fuzz-smoke story release deny ## everything that CI runs
+# What the tests log, and the secrets they use, is kept there for the stage `secrets`.
+test: export COUNTERSIGN_TEST_LOGS = $(CURDIR)/target/test-logs
+test: setup-test fresh-logs lint unit documents model api-fuzz web metrics fuzz-smoke story release deny secrets ## everything that CI runs
 	@echo "make test: every stage passed"
 
 setup-test:
 	@tests/setup/test.sh
+
+fresh-logs:
+	@rm -rf target/test-logs && mkdir -p target/test-logs
 
 lint: ## formatting and clippy, with and without the simulator
 	@$(CARGO) fmt --all --check
@@ -34,7 +43,7 @@ lint: ## formatting and clippy, with and without the simulator
 	@$(CARGO) clippy --locked --quiet --workspace --all-targets --all-features -- -D warnings
 
 unit: ## unit, property, attack and end-to-end tests
-	@$(CARGO) test --locked --workspace --all-features
+	@$(CARGO) test --locked --workspace --all-features $(if $(COUNTERSIGN_TEST_LOGS),2>&1 | tee target/test-logs/unit.log)
 
 documents: ## attestation documents, audit exports and the manifest's schema through independent implementations (Python)
 	@$(CARGO) build --locked --quiet --workspace --all-features
@@ -79,6 +88,10 @@ release: ## release build, and the proof that the simulator is absent from it
 deny: ## banned crates, licences, sources
 	@$(CARGO) fetch --locked --quiet
 	@$(CARGO) deny --offline --locked check bans licenses sources
+
+# The programs of the tests say about a megabyte; a hundredth of that means that nothing was kept.
+secrets: ## no secret of the tests in anything that the tests logged (after `make test`)
+	@tests/checks/secrets.py target/test-logs --least-bytes 100000 --kinds $(SECRETS)
 
 advisories: ## security advisories (needs the advisory database from the network)
 	@$(CARGO) deny check advisories

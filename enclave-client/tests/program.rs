@@ -8,6 +8,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use countersign_test_support::logs;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A manifest in a directory of its own.
@@ -81,7 +82,7 @@ fn signalled(name: &str, script: &str, signal: Signal) -> Option<i32> {
         .program("run")
         .args(["--", "sh", "-c", script])
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(logs::stderr("enclave"))
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
@@ -130,7 +131,7 @@ fn without_attestation_it_waits_as_long_as_told() {
 fn a_signal_before_the_application_starts_ends_the_wait() {
     let manifest = Manifest::unreachable("early");
     let mut running = manifest.program("run").args(["--", "true"]).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    let mut lines = BufReader::new(logs::kept("enclave", running.stderr.take().unwrap())).lines();
     assert!(lines.by_ref().any(|line| line.unwrap().contains("local proxy listens")));
     kill_process(Pid::from_raw(i32::try_from(running.id()).unwrap()).unwrap(), Signal::TERM).unwrap();
     // Read on, so that the log does not block.

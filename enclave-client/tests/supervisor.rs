@@ -14,6 +14,7 @@ use std::{
     thread,
 };
 
+use countersign_test_support::logs;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A directory with a manifest that allows nothing; removed at the end.
@@ -122,7 +123,7 @@ fn process_1_passes_signals_on() {
     let directory = Directory::new();
     let mut running = init(&directory, &["--at-end", "exit"], script)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(logs::stderr("enclave"))
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
@@ -228,7 +229,7 @@ fn run(directory: &Directory, more: &[&str], script: &str) -> Child {
         .args(["--", "sh", "-c", script])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(logs::stderr("enclave"))
         .spawn()
         .unwrap()
 }

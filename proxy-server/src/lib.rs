@@ -30,6 +30,7 @@ pub mod gateway;
 mod handshakes;
 pub mod key_policy;
 pub mod log;
+mod percent;
 pub mod policy;
 pub mod proxy_protocol;
 pub mod refusal;

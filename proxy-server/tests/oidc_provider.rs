@@ -2,13 +2,7 @@
 //! Foundation) in node, over loopback. `tests/setup/test.sh` installs it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{
-    io::{Write, stderr},
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -18,18 +12,15 @@ use countersign_proxy::{
     },
     store::UnixMs,
 };
+use countersign_test_support::OidcProvider;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStdin, Command},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn tokens_of_a_real_provider() {
-    let Some(provider) = Provider::start().await else { return };
+    let Some(provider) = Provider::start() else { return };
     let oidc = Arc::new(Oidc::new(provider.config()).unwrap());
     for algorithm in ["RS256", "PS256", "ES256", "ES384", "EdDSA"] {
         let client = format!("admin-{algorithm}");
@@ -61,59 +52,24 @@ async fn tokens_of_a_real_provider() {
     assert_eq!(judge(&format!("{signed}.{foreign}"), now).await, JwtRefused::Signature);
 }
 
-/// Past the capture of test output: who runs the tests must see it.
-fn skipped<T>(missing: &str) -> Option<T> {
-    let said = writeln!(stderr(), "SKIPPED {}: {missing}; tests/setup/test.sh installs it", file!());
-    said.ok().and(None)
-}
-
 const AUDIENCE: &str = "https://admin.example";
 
-/// The provider's process. It ends with its standard input.
-struct Provider {
-    issuer: String,
-    _stdin: ChildStdin,
-    _child: Child,
-}
+/// The provider's process, or nothing where it cannot be had.
+struct Provider(OidcProvider);
 
 impl Provider {
-    /// `None`, and a word on standard error, when it cannot be had.
-    async fn start() -> Option<Self> {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/oidc");
-        if !directory.join("node_modules/oidc-provider").is_dir() {
-            return skipped("no OpenID provider");
-        }
-        let child = Command::new("node")
-            .arg("server.mjs")
-            .current_dir(&directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        let Ok(mut child) = child else {
-            return skipped("no node");
-        };
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = async {
-            while let Some(line) = lines.next_line().await.unwrap() {
-                if let Some(issuer) = line.strip_prefix("ready ") {
-                    return issuer.to_owned();
-                }
-            }
-            panic!("the provider ended before it was ready");
-        };
-        let issuer = timeout(START_DEADLINE, ready).await.expect("the provider starts");
-        Some(Self { issuer, _stdin: child.stdin.take().unwrap(), _child: child })
+    fn start() -> Option<Self> {
+        OidcProvider::start(&[]).map(Self)
     }
 
     fn config(&self) -> OidcConfig {
         OidcConfig {
-            issuer: self.issuer.parse().unwrap(),
+            issuer: self.0.issuer.parse().unwrap(),
             audience: AUDIENCE.to_owned(),
             roles_claim: ClaimPath::new("realm_access.roles").unwrap(),
             roles: RoleMap::new([("countersign-admins".to_owned(), Role::Admin.into())]).unwrap(),
             workloads: WorkloadsFrom::Everything,
+            sign_in: None,
             ca_file: None::<PathBuf>,
         }
     }
@@ -122,7 +78,7 @@ impl Provider {
     async fn token(&self, client: &str, resource: &str) -> String {
         let body = format!("grant_type=client_credentials&scope=countersign&resource={resource}");
         let basic = STANDARD.encode(format!("{client}:{client}-secret"));
-        let request = Request::post(format!("{}/token", self.issuer))
+        let request = Request::post(format!("{}/token", self.0.issuer))
             .header(header::AUTHORIZATION, format!("Basic {basic}"))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(body)))
@@ -135,8 +91,5 @@ impl Provider {
         answer["access_token"].as_str().unwrap().to_owned()
     }
 }
-
-/// It makes two RSA keys first.
-const START_DEADLINE: Duration = Duration::from_secs(60);
 
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);

@@ -8,6 +8,8 @@ use std::{
     process::{Child, ChildStderr, Command, Output, Stdio},
 };
 
+use countersign_test_support::logs;
+
 #[test]
 fn a_bad_configuration_names_every_mistake_and_nothing_starts() {
     let place = Place::new("bad");
@@ -154,7 +156,7 @@ const AWS: [(&str, &str); 3] = [
 
 struct Proxy {
     child: Child,
-    log: Lines<BufReader<ChildStderr>>,
+    log: Lines<BufReader<logs::Kept<ChildStderr>>>,
 }
 
 impl Proxy {
@@ -165,7 +167,7 @@ impl Proxy {
     fn start_with<const N: usize>(place: &Place, environment: [(&str, &str); N]) -> Self {
         let mut command = place.command(&["serve", "--ready-file", "ready.json"]);
         let mut child = command.envs(environment).stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = BufReader::new(logs::kept("proxy", child.stderr.take().unwrap())).lines();
         Self { child, log }
     }
 

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 verifier=$(grep -ohE '"[a-z0-9]+(-[a-z0-9]+)+"|"truncated"|Row::new\("[a-z-]+"' verifier/src/refusal.rs verifier/src/refusal/*.rs | sed 's/Row::new(//' | tr -d '"' | sort -u)
 admin=$({
     grep -ohE '^    [A-Z][A-Za-z]+ = "[a-z-]+"' proxy-server/src/admin/code.rs | cut -d'"' -f2
-    grep -ohE '=> "[a-z-]+"' proxy-server/src/admin/identity/{error,oidc/error,certificate/rules}.rs | cut -d'"' -f2
+    grep -ohE '=> "[a-z-]+"' proxy-server/src/admin/identity/{error,oidc/error,oidc/sign_in/error,certificate/rules}.rs | cut -d'"' -f2
 } | sort -u)
 # The verifier's part of the page ends where the API's begins.
 part() { awk -v part="$1" '/^# Why the admin API/ { seen = 1 } seen == part' docs/refusals.md; }

@@ -39,7 +39,7 @@ class Browser:
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                      "--disable-background-networking", "--no-first-run", "--force-prefers-reduced-motion", "--disable-component-update",
                      # The certificate is of a trial CA, which no browser knows; a page elsewhere would not resolve.
-                     "--ignore-certificate-errors", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE localhost",
+                     "--ignore-certificate-errors", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE localhost , EXCLUDE 127.0.0.1",
                      "--window-size=1280,900"]
         wanted = {"capabilities": {"alwaysMatch": {
             "browserName": "chrome",

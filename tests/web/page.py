@@ -8,11 +8,13 @@ It leaves a screenshot of each page in the folder --out.
 
 import argparse
 import base64
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,20 @@ import time
 from browser import Browser, Driver, Failed
 
 PASSED = []
+
+# Where everything that is logged is kept, for tests/checks/secrets.py; see tests/support/src/logs.rs.
+LOGS = os.environ.get("COUNTERSIGN_TEST_LOGS")
+
+
+def keep(name, *logs):
+    for number, log in enumerate(logs if LOGS else ()):
+        shutil.copy(log, pathlib.Path(LOGS) / f"{name}-{os.getpid()}-{number}.log")
+
+
+def plant(kind, secret):
+    if LOGS:
+        with open(pathlib.Path(LOGS) / f"planted-{os.getpid()}", "a") as file:
+            file.write(f"{kind} {secret.encode().hex()}\n")
 
 
 def passed(what):
@@ -93,6 +109,7 @@ def story(driver, target, out, source):
     )
     try:
         told = json.loads(wait_for(folder / "run" / "web-page.json", demo, 60))
+        plant("API token", told["token"])
         visit = Visit(driver, told["address"].rstrip("/"), told["token"])
         browser = visit.browser
         browser.until("an enclave appears by itself", "#sessions", lambda text: text != "0", 60)
@@ -111,6 +128,11 @@ def story(driver, target, out, source):
         else:
             raise Failed("the story ended early")
         browser.until("enclave C's session", "#sessions", lambda text: text == "1", 30)
+        browser.until("how long renewals take", "#renewals .legend", lambda text: "nothing yet" not in text, 60)
+        line = "const line = document.querySelector('#renewals polyline.two'); return line && line.getAttribute('points')"
+        browser.until("a line of it", "#renewals", lambda _: len((browser.run(line) or "").split()) > 1, 90)
+        told = browser.run("return document.querySelector('#renewals svg').getAttribute('aria-label')")
+        check("how long renewals take is drawn and told", "p99): last " in told and "highest 0" not in told, told)
         document(visit, target, folder / "run", out, source)
         pages(visit, out, source)
         revoke(visit, target, folder / "run", told)
@@ -120,6 +142,7 @@ def story(driver, target, out, source):
     finally:
         demo.send_signal(signal.SIGINT)
         demo.communicate(timeout=60)
+        keep("story", *(folder / "run" / "logs").glob("*.log"))
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -237,8 +260,9 @@ def phone(driver, told, out, source):
     visit.close()
 
 
-def two_people(driver, target, out):
-    """A proxy that asks for a second person's yes."""
+@contextlib.contextmanager
+def running(target, admin, files={}):
+    """A proxy of its own, with these lines for `[admin]`: its folder, its page, and its commands."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="countersign-web-"))
     proxy = target / "countersign-proxy"
 
@@ -249,30 +273,110 @@ def two_people(driver, target, out):
     subprocess.run([proxy, "dev-certificate", "--dir", folder / "tls", "--name", "localhost"], check=True,
                    capture_output=True)
     subprocess.run([target / "countersign-simulator", "root", "--dir", folder / "root"], check=True, capture_output=True)
-    pcrs = subprocess.run([target / "countersign-simulator", "measure", "--image", "two-people"], check=True,
-                          capture_output=True, text=True).stdout
-    (folder / "c.toml").write_text("""deployment = "web"
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    (folder / "c.toml").write_text(f"""deployment = "web"
 state_directory = "state"
 [listen]
 attestation = "127.0.0.1:0"
 gateway = "127.0.0.1:0"
-[admin]
-listen = "127.0.0.1:0"
-approvals = 1
 [tls]
 certificate = "tls/server.pem"
 key = "tls/server.key"
 [trust]
 danger_simulated_root = "root/root.der"
+[admin]
+{admin}
 """)
     log = open(folder / "log", "w")
-    running = subprocess.Popen([proxy, "serve", "--config", folder / "c.toml", "--ready-file", folder / "ready.json"],
+    process = subprocess.Popen([proxy, "serve", "--config", folder / "c.toml", "--ready-file", folder / "ready.json"],
                                stderr=log)
     try:
-        ready = json.loads(wait_for(folder / "ready.json", running, 30))
-        base = "https://localhost:" + ready["admin"].rsplit(":", 1)[1]
+        ready = json.loads(wait_for(folder / "ready.json", process, 30))
+        yield folder, "https://localhost:" + ready["admin"].rsplit(":", 1)[1], command
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        log.close()
+        keep("web", folder / "log")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def at_the_provider(driver, target, out, source):
+    """Signing in at an OpenID provider: another site, reached by a link and left by a redirect."""
+    # The proxy's URL is part of what the provider knows, so its port must be known first.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    base = f"https://localhost:{port}"
+    provider = subprocess.Popen(["node", "server.mjs", base + "/ui/sign-in/callback"], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True, cwd=pathlib.Path(__file__).parent.parent / "oidc",
+                                stderr=subprocess.DEVNULL)
+    try:
+        ready = provider.stdout.readline().strip()
+        check("the OpenID provider is ready", ready.startswith("ready "), ready)
+        issuer = ready.removeprefix("ready ")
+        with running(target, f"""listen = "127.0.0.1:{port}"
+[admin.oidc]
+issuer = "{issuer}"
+audience = "https://admin.example"
+roles_claim = "realm_access.roles"
+roles = {{ admin = ["countersign-admins"] }}
+workloads = "*"
+[admin.oidc.sign_in]
+client_id = "web"
+client_secret_file = "root/client-secret"
+public_url = "{base}"
+name = "Example"
+""", {"root/client-secret": "planted-client-secret-0b7e"}):
+            browser = Browser(driver)
+
+            def sign_in(account):
+                browser.go(base + "/ui/sign-in")
+                check("the button says where it leads", browser.text("#provider") == "Sign in with Example",
+                      browser.text("#provider"))
+                browser.click("#provider")
+                browser.until("the provider's page", "button", lambda text: text == "Sign in")
+                check("the browser is at the provider", browser.address().startswith(issuer), browser.address())
+                if account:
+                    browser.type("#account", account)
+                browser.click("button")
+
+            browser.go(base + "/ui/sign-in")
+            browser.screenshot(out / "sign-in.png")
+            sign_in("")
+            browser.until("somebody who thinks better of it", ".trouble", lambda text: "does not let you in" in text)
+            passed("whoever does not sign in at the provider is told so")
+            sign_in("alice")
+            browser.until("signed in at the provider", "h1", lambda text: text == "Overview")
+            check("and known by its name", "oidc:alice" in browser.text(".who"), browser.text(".who"))
+            check("nothing of it stays in the address", browser.address() == base + "/ui/", browser.address())
+            names = [one["name"] for one in browser.cookies()]
+            for one in browser.cookies():
+                plant("cookie", one["value"])
+            check("one cookie remains", names == ["__Host-countersign"], names)
+            # A link elsewhere brings no cookie along, and takes none away.
+            browser.go(f"data:text/html,<a href='{base}/ui/'>x</a>")
+            browser.click("a")
+            browser.until("a link elsewhere", "h1", lambda text: text == "Sign in")
+            browser.click("main a[href='/ui/']")
+            browser.until("still signed in", "h1", lambda text: text == "Overview")
+            passed("a link on another site signs nobody out")
+            browser.close()
+    finally:
+        provider.stdin.close()
+        provider.wait(10)
+
+
+def two_people(driver, target, out):
+    """A proxy that asks for a second person's yes."""
+    pcrs = subprocess.run([target / "countersign-simulator", "measure", "--image", "two-people"], check=True,
+                          capture_output=True, text=True).stdout
+    with running(target, 'listen = "127.0.0.1:0"\napprovals = 1') as (_, base, command):
         tokens = {name: command("token", "create", name, "--role", role, "--expires", "1h")
                   for name, role in [("author", "admin"), ("second", "approver"), ("viewer", "viewer")]}
+        for token in tokens.values():
+            plant("API token", token)
         author = Visit(driver, base, tokens["author"])
         check("an empty page says what to do next", "add a measurement" in author.browser.text("main"), "")
         author.go("/ui/measurements/add")
@@ -313,11 +417,6 @@ danger_simulated_root = "root/root.der"
         author.browser.until("signed out for good", "h1", lambda text: text == "Sign in")
         passed("whoever signed out is out")
         author.close()
-    finally:
-        running.send_signal(signal.SIGTERM)
-        running.wait(30)
-        log.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def forged(author, viewer, base):
@@ -356,6 +455,7 @@ def main():
     target = arguments.target.absolute()
     driver = Driver()
     try:
+        at_the_provider(driver, target, arguments.out, source)
         two_people(driver, target, arguments.out)
         story(driver, target, arguments.out, source)
     except (Failed, subprocess.CalledProcessError) as failure:

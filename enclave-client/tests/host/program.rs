@@ -10,6 +10,7 @@ use std::{
     thread,
 };
 
+use countersign_test_support::logs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::rig::{Dir, rule_set};
@@ -23,7 +24,7 @@ fn host(arguments: &[&str]) -> Command {
 /// Runs until it says that it serves; its log goes on being read.
 fn serving(command: &mut Command) -> (Child, thread::JoinHandle<String>) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut log = BufReader::new(logs::kept("host", child.stderr.take().unwrap()));
     let mut seen = String::new();
     while !seen.contains("host half serves") {
         assert_ne!(log.read_line(&mut seen).unwrap(), 0, "{seen}");

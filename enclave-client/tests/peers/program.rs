@@ -4,11 +4,12 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStderr, Command, Output, Stdio},
     thread,
 };
 
 use countersign_simulator::Module;
+use countersign_test_support::logs;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -61,7 +62,7 @@ impl Disk {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
+        let log = BufReader::new(logs::kept("peer", child.stderr.take().unwrap()));
         Running { child, log: Some(log) }
     }
 }
@@ -72,7 +73,7 @@ fn program() -> Command {
 
 struct Running {
     child: Child,
-    log: Option<BufReader<std::process::ChildStderr>>,
+    log: Option<BufReader<logs::Kept<ChildStderr>>>,
 }
 
 impl Running {

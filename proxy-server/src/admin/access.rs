@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     code::Code,
-    identity::{Credentials, Principal},
+    identity::{AuthError, Credentials, Principal},
     problem::ApiError,
     state::{Api, Shared},
 };
@@ -59,8 +59,12 @@ impl Login {
 
     /// Whose they are, now.
     pub(super) async fn again(&self, api: &Shared) -> Result<Principal, ApiError> {
-        let judged = api.authenticator.authenticate(&self.credentials, self.peer.ip(), UnixMs::now()).await;
-        judged.map_err(ApiError::from)
+        self.judged(api).await.map_err(ApiError::from)
+    }
+
+    /// The same, for whoever has words of his own for why not.
+    pub(super) async fn judged(&self, api: &Shared) -> Result<Principal, AuthError> {
+        api.authenticator.authenticate(&self.credentials, self.peer.ip(), UnixMs::now()).await
     }
 }
 
@@ -121,8 +125,9 @@ pub(super) fn check_origin(api: &Shared, request: &Request) -> Result<(), ApiErr
     Ok(())
 }
 
-/// Somebody followed a link to a page of ours. It changes nothing, and the browser keeps
-/// the page's cookie to itself (`SameSite=Strict`).
+/// Somebody followed a link to a page of ours, or comes back from the OpenID provider. It
+/// changes nothing of the installation, and the browser keeps the login's cookie to
+/// itself (`SameSite=Strict`).
 fn is_visit(request: &Request) -> bool {
     let says = |name: &str, word: &str| request.headers().get(name).is_some_and(|value| value == word);
     let path = request.uri().path();

@@ -30,6 +30,7 @@ mod problem;
 mod produced;
 mod router;
 mod routes;
+mod secret;
 mod server;
 mod shares;
 mod stalling;

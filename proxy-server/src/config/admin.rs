@@ -2,18 +2,19 @@ use std::{net::SocketAddr, path::Path};
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use toml::Spanned;
+use zeroize::Zeroizing;
 
 use super::{
     ServerIdentity,
     check::parse,
     files, limits,
     mistake::Collector,
-    raw::{RawAdmin, RawCertificate, RawOidc},
+    raw::{RawAdmin, RawCertificate, RawOidc, RawSignIn},
 };
 use crate::{
     admin::identity::{
-        CertificateName, CertificateRule, CertificateRules, ClaimPath, OidcConfig, Role, RoleMap, Roles,
-        Scope, WorkloadsFrom,
+        CertificateName, CertificateRule, CertificateRules, ClaimPath, ClientSecret, Issuer, OidcConfig,
+        Role, RoleMap, Roles, Scope, SignInConfig, WorkloadsFrom,
     },
     store::MOST_APPROVALS,
 };
@@ -146,7 +147,7 @@ fn scope_of(
 }
 
 fn provider(raw: RawOidc, directory: &Path, found: &Collector) -> Option<OidcConfig> {
-    let RawOidc { span, issuer, audience, roles_claim, workloads_claim, workloads, ca, roles } = raw;
+    let RawOidc { span, issuer, audience, roles_claim, workloads_claim, workloads, ca, roles, sign_in } = raw;
     let field = |key: &str| format!("admin.oidc.{key}");
     if issuer.is_none() {
         found.note(
@@ -178,14 +179,64 @@ fn provider(raw: RawOidc, directory: &Path, found: &Collector) -> Option<OidcCon
         None => ClaimPath::new("roles").ok(),
     };
     let roles = role_map(roles, &field("roles"), span, found);
+    let sign_in = match sign_in {
+        Some(raw) => Some(client(raw, issuer.as_ref(), directory, found)?),
+        None => None,
+    };
     Some(OidcConfig {
         issuer: issuer?,
         audience: audience?.into_inner(),
         roles_claim: roles_claim?,
         roles: roles?,
         workloads: workloads?,
+        sign_in,
         ca_file: ca.map(|file| directory.join(file.get_ref())),
     })
+}
+
+/// What this proxy is to the provider.
+fn client(
+    raw: RawSignIn,
+    issuer: Option<&Issuer>,
+    directory: &Path,
+    found: &Collector,
+) -> Option<SignInConfig> {
+    let RawSignIn { span, client_id, client_secret_file, public_url, scopes, name } = raw;
+    let field = |key: &str| format!("admin.oidc.sign_in.{key}");
+    if client_id.is_none() {
+        found.note(span.clone(), field("client_id"), "missing; this proxy's name at the provider");
+    }
+    if public_url.is_none() {
+        let message = "missing; where browsers find this proxy's page, as \"https://proxy.example.com:9443\"";
+        found.note(span, field("public_url"), message);
+    }
+    let secret = client_secret_file.map(|file| {
+        let bytes = Zeroizing::new(files::read(&file, &field("client_secret_file"), directory, found)?);
+        let secret = ClientSecret::new(&String::from_utf8_lossy(&bytes));
+        // The value is not repeated.
+        secret.map_err(|error| found.note(file.span(), field("client_secret_file"), error.to_string())).ok()
+    });
+    let scopes = scopes.unwrap_or_default();
+    for scope in &scopes {
+        if !is_scope(scope.get_ref()) {
+            found.note(scope.span(), field("scopes"), "expected one word for each scope, as \"profile\"");
+        }
+    }
+    let host = issuer.and_then(|issuer| issuer.as_str().split('/').nth(2)).unwrap_or("OpenID");
+    let public_url = public_url.and_then(|url| parse(&url, &field("public_url"), found));
+    Some(SignInConfig {
+        client_id: client_id?.into_inner(),
+        client_secret: secret.map_or(Some(None), |secret| secret.map(Some))?,
+        public_url: public_url?,
+        scopes: scopes.into_iter().map(Spanned::into_inner).collect(),
+        name: name.map_or_else(|| host.to_owned(), Spanned::into_inner),
+    })
+}
+
+/// RFC 6749 section 3.3: `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`.
+fn is_scope(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    !text.is_empty() && text.bytes().all(allowed)
 }
 
 /// The file says for each of our roles which of the provider's words give it.

@@ -119,6 +119,17 @@ pub(super) struct RawOidc {
     pub(super) workloads: Text,
     pub(super) ca: Text,
     pub(super) roles: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
+    pub(super) sign_in: Option<RawSignIn>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawSignIn {
+    pub(super) span: Range<usize>,
+    pub(super) client_id: Text,
+    pub(super) client_secret_file: Text,
+    pub(super) public_url: Text,
+    pub(super) scopes: Texts,
+    pub(super) name: Text,
 }
 
 #[derive(Debug, Default)]
@@ -289,9 +300,23 @@ fn oidc(section: Section<'_>) -> RawOidc {
         workloads: section.text("workloads"),
         ca: section.text("ca"),
         roles: section.section("roles").map(|s| s.free_texts()).unwrap_or_default(),
+        sign_in: section.section("sign_in").map(sign_in),
     };
     section.finish();
     oidc
+}
+
+fn sign_in(section: Section<'_>) -> RawSignIn {
+    let sign_in = RawSignIn {
+        span: section.span(),
+        client_id: section.text("client_id"),
+        client_secret_file: section.text("client_secret_file"),
+        public_url: section.text("public_url"),
+        scopes: section.texts("scopes"),
+        name: section.text("name"),
+    };
+    section.finish();
+    sign_in
 }
 
 fn certificate(section: Section<'_>) -> RawCertificate {

@@ -7,7 +7,7 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{Decision, Metrics, Telemetry};
+use super::{Decision, Metrics, Spread, Telemetry};
 use crate::{session::Sessions, store::UnixMs};
 
 /// The last half hour of this process, for whoever has no Prometheus at hand.
@@ -32,11 +32,14 @@ pub struct Point {
     pub sessions: u64,
     /// Open tunnels.
     pub tunnels: u64,
+    /// How long the renewals since the point before took, from a whole request to the
+    /// decision; `None` when there was none.
+    pub renewals: Option<Spread>,
 }
 
 impl Point {
-    /// How it is now.
-    pub fn now(metrics: &Metrics, sessions: &Sessions) -> Self {
+    /// How it is now. Renewals that it tells of are told of once.
+    fn look(metrics: &Metrics, sessions: &Sessions) -> Self {
         let census = sessions.census();
         let (up, down) = metrics.gateway.bytes();
         Self {
@@ -47,6 +50,7 @@ impl Point {
             bytes: up.saturating_add(down),
             sessions: census.sessions,
             tunnels: census.tunnels,
+            renewals: metrics.attestation.take_renewals(),
         }
     }
 }
@@ -83,7 +87,7 @@ impl Telemetry {
         let mut ticks = interval(History::EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            history.note(Point::now(&metrics, &sessions));
+            history.note(Point::look(&metrics, &sessions));
             // The clock is looked at whether somebody asks or not: what it showed is over.
             drop(health.checks(UnixMs::now()));
         }
@@ -105,6 +109,7 @@ mod tests {
             bytes: 0,
             sessions: 0,
             tunnels: 0,
+            renewals: None,
         };
         (0..History::KEPT as i64 + 2).for_each(|at| history.note(point(at)));
         let points = history.points();

@@ -13,6 +13,7 @@ use prometheus_client::{
 use super::{
     by_code::ByCode,
     exposition::{self, classic},
+    latencies::{Latencies, Spread},
     process,
     recent::{Recent, RecentRefusal},
     sharded::Sharded,
@@ -73,6 +74,8 @@ pub struct AttestationMetrics {
     refused: ByCode,
     recent: Recent,
     duration: Family<Label, Histogram>,
+    /// Since the last look, for the page: the histogram tells of the whole life of the process.
+    renewals: Arc<Latencies>,
 }
 
 /// What became of an attestation.
@@ -117,7 +120,7 @@ impl AttestationMetrics {
             "From a whole attest request to its decision, the audit row included",
             duration.clone(),
         );
-        Self { decided, refused, recent: Recent::default(), duration }
+        Self { decided, refused, recent: Recent::default(), duration, renewals: Arc::default() }
     }
 
     /// One attestation, from its body to the decision.
@@ -125,9 +128,16 @@ impl AttestationMetrics {
         let label = [("result", decision.word())];
         self.decided.get_or_create(&label).inc();
         self.duration.get_or_create(&label).observe(took.as_secs_f64());
-        if let Decision::Refused(code) = decision {
-            self.refused.count(code, 1);
+        match decision {
+            Decision::Refused(code) => self.refused.count(code, 1),
+            Decision::Renewed => self.renewals.note(took),
+            Decision::Admitted => {}
         }
+    }
+
+    /// How long renewals took since this was last asked; `None` when there was none.
+    pub(super) fn take_renewals(&self) -> Option<Spread> {
+        self.renewals.take()
     }
 
     /// A request that came to no decision: a challenge, a body that was not read.

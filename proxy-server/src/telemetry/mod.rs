@@ -19,6 +19,7 @@ mod by_code;
 mod exposition;
 mod health;
 mod history;
+mod latencies;
 mod metrics;
 mod process;
 mod recent;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 pub use health::{Check, CheckName, Health, State};
 pub use history::{History, Point};
+pub use latencies::Spread;
 pub use metrics::{
     AdminMetrics, AttestationMetrics, Decision, EndMetrics, GatewayMetrics, JournalMetrics, Metrics,
 };

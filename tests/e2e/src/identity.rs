@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use countersign_test_support::logs;
 use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData};
 use rustls::{
     SignatureAlgorithm, SignatureScheme,
@@ -24,6 +25,9 @@ impl Identity {
     /// A key of another kind.
     pub fn of(algorithm: &'static rcgen::SignatureAlgorithm) -> Self {
         let key = KeyPair::generate_for(algorithm).unwrap();
+        if std::ptr::eq(algorithm, &rcgen::PKCS_ECDSA_P256_SHA256) {
+            logs::plant_key("session key", &key.serialize_der());
+        }
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name.push(DnType::CommonName, "end-to-end test");
         let certificate = parameters.self_signed(&key).unwrap().der().clone();
@@ -33,6 +37,7 @@ impl Identity {
     /// A P-256 key for a server called `name`; its certificate is its own anchor.
     pub fn server(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
+        logs::plant_key("server key", &key.serialize_der());
         let certificate =
             CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap().der().clone();
         Self { key, certificate }

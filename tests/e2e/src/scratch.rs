@@ -3,6 +3,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use countersign_test_support::logs;
+
 /// A directory that is removed with the value.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
@@ -28,6 +30,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        logs::keep_all(&self.0);
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

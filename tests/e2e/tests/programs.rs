@@ -7,6 +7,7 @@ use std::{
 };
 
 use countersign_e2e::{PATIENCE, Proxy, Setup, Upstream, Wire, round_trip};
+use countersign_test_support::logs;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::Command,
@@ -130,8 +131,8 @@ async fn run(proxy: &Proxy, script: &str) -> Output {
 }
 
 async fn output(command: &mut Command) -> Output {
-    timeout(PATIENCE, command.stdin(Stdio::null()).kill_on_drop(true).output())
-        .await
-        .expect("an end in time")
-        .unwrap()
+    let output = timeout(PATIENCE, command.stdin(Stdio::null()).kill_on_drop(true).output());
+    let output = output.await.expect("an end in time").unwrap();
+    logs::keep("program", &output.stderr);
+    output
 }

@@ -86,7 +86,12 @@ impl PostgresServer {
     pub fn database(&self) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
-        format!("postgres://postgres@localhost/{name}?host={}&sslmode=disable", self.directory.display())
+        // The server asks nobody for a password; the proxy has one to keep to itself.
+        crate::logs::plant("database password", PASSWORD);
+        format!(
+            "postgres://postgres:{PASSWORD}@localhost/{name}?host={}&sslmode=disable",
+            self.directory.display()
+        )
     }
 
     /// Runs SQL in a database, by its name or URL, and returns what it prints.
@@ -197,3 +202,6 @@ fn unprivileged() -> Option<User> {
 
 /// Set where tests may run without PostgreSQL.
 const MAY_BE_MISSING: &str = "COUNTERSIGN_WITHOUT_POSTGRES";
+
+/// Of the URLs that tests use.
+const PASSWORD: &str = "planted-database-password-3d90";

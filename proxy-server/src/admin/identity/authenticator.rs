@@ -5,7 +5,8 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     ApiToken, AuthError, CertificateRules, ClientNetwork, Credentials, FailedLogin, FailedLogins, Oidc,
-    OidcError, Principal, Tokens, known_good::KnownGood, sampler::Sampler, throttle::Throttle,
+    Principal, RedirectAnswer, SignInAttempt, SignInConfig, SignInRefused, Tokens, known_good::KnownGood,
+    sampler::Sampler, throttle::Throttle,
 };
 use crate::store::UnixMs;
 
@@ -68,15 +69,13 @@ impl Authenticator {
         let network = ClientNetwork::of(client);
         let fingerprint = credentials.fingerprint();
         let started = Instant::now();
-        if let Err(retry_after) = self.throttle.check(network, started)
-            && !self.known_good.has(&fingerprint, started)
-        {
-            self.sampler.skip();
-            return Err(AuthError::TooManyFailures { retry_after });
+        if !self.known_good.has(&fingerprint, started) {
+            self.may_try(network, started)?;
         }
         let judged = match credentials {
             Credentials::Bearer(bearer) => self.bearer(bearer.as_str(), now).await,
             Credentials::Certificate(certificate) => self.certificate(certificate),
+            Credentials::IdToken(token) => self.provider()?.holder(token, now).await.map_err(AuthError::from),
         };
         match &judged {
             Ok(_) => self.known_good.note(fingerprint, started),
@@ -89,15 +88,58 @@ impl Authenticator {
         judged
     }
 
+    /// How people sign in with their browser, if they may.
+    pub fn sign_in(&self) -> Option<&SignInConfig> {
+        self.oidc.as_ref()?.sign_in()
+    }
+
+    /// Where a browser goes to sign in.
+    ///
+    /// # Errors
+    /// [`AuthError::SignIn`], [`AuthError::Provider`].
+    pub async fn sign_in_url(&self, attempt: &SignInAttempt) -> Result<String, AuthError> {
+        Ok(self.provider()?.sign_in_url(attempt).await?)
+    }
+
+    /// The browser is back. Whose credentials these are is for
+    /// [`Authenticator::authenticate`] to say, now and with each request.
+    ///
+    /// # Errors
+    /// [`AuthError`], which was reported to the audit if it counts as a failed login.
+    pub async fn signed_in(
+        &self,
+        attempt: SignInAttempt,
+        answer: RedirectAnswer,
+        client: IpAddr,
+        now: UnixMs,
+    ) -> Result<Credentials, AuthError> {
+        let network = ClientNetwork::of(client);
+        self.may_try(network, Instant::now())?;
+        let redeemed = self.provider()?.redeem(attempt, answer, now).await.map_err(AuthError::from);
+        redeemed.map(Credentials::IdToken).inspect_err(|error| {
+            if error.is_failed_login() {
+                self.failed(network, error);
+            }
+        })
+    }
+
+    fn may_try(&self, network: ClientNetwork, now: Instant) -> Result<(), AuthError> {
+        self.throttle.check(network, now).map_err(|retry_after| {
+            self.sampler.skip();
+            AuthError::TooManyFailures { retry_after }
+        })
+    }
+
+    fn provider(&self) -> Result<&Oidc, AuthError> {
+        self.oidc.as_deref().ok_or(AuthError::SignIn(SignInRefused::NotConfigured))
+    }
+
     async fn bearer(&self, text: &str, now: UnixMs) -> Result<Principal, AuthError> {
         if text.starts_with(ApiToken::PREFIX) {
             return self.api_token(&text.parse().map_err(AuthError::Mistyped)?, now).await;
         }
         let oidc = self.oidc.as_ref().ok_or(AuthError::NotAnApiToken)?;
-        oidc.authenticate(text, now).await.map_err(|error| match error {
-            OidcError::Refused(refused) => AuthError::Jwt(refused),
-            OidcError::Unavailable(unavailable) => AuthError::Provider(unavailable),
-        })
+        Ok(oidc.authenticate(text, now).await?)
     }
 
     async fn api_token(&self, token: &ApiToken, now: UnixMs) -> Result<Principal, AuthError> {

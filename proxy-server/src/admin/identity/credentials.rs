@@ -5,7 +5,7 @@ use http::{HeaderMap, header};
 use rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
-use super::{AuthError, known_good::Fingerprint};
+use super::{AuthError, IdToken, known_good::Fingerprint};
 
 /// What a request brings to show who sent it: exactly one thing.
 ///
@@ -14,13 +14,15 @@ use super::{AuthError, known_good::Fingerprint};
 /// the audit would name him. RFC 6750 section 3.1 calls it `invalid_request`
 /// when a client "uses more than one method for including an access token".
 ///
-/// The session of a web page will be a third kind.
+/// An ID token never comes with a request: the web page gets it from the provider itself.
 #[derive(Clone, Debug)]
 pub enum Credentials {
     /// The header `Authorization: Bearer …`: an API token or a JWT.
     Bearer(Bearer),
     /// A client certificate that TLS verified.
     Certificate(CertificateDer<'static>),
+    /// The provider's word for somebody who signed in to the web page there.
+    IdToken(IdToken),
 }
 
 impl Credentials {
@@ -45,6 +47,7 @@ impl Credentials {
         let (kind, bytes): (&[u8], &[u8]) = match self {
             Self::Bearer(bearer) => (b"bearer", bearer.as_str().as_bytes()),
             Self::Certificate(certificate) => (b"certificate", certificate),
+            Self::IdToken(token) => (b"id-token", token.as_str().as_bytes()),
         };
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(kind);
@@ -115,7 +118,7 @@ mod tests {
     fn bearer(value: &str) -> Result<String, &'static str> {
         match find(&[value], None)? {
             Credentials::Bearer(bearer) => Ok(bearer.as_str().to_owned()),
-            Credentials::Certificate(_) => panic!("there is none"),
+            Credentials::Certificate(_) | Credentials::IdToken(_) => panic!("there is none"),
         }
     }
 

@@ -1,8 +1,8 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    BadToken, CertificateRefused, JwtRefused, KeysUnavailable, MAX_BEARER_BYTES, Subject, TokenId,
-    TokenUnusable,
+    BadToken, CertificateRefused, JwtRefused, MAX_BEARER_BYTES, OidcError, ProviderUnavailable,
+    SignInRefused, Subject, TokenId, TokenUnusable,
 };
 use crate::store::StoreError;
 
@@ -46,8 +46,10 @@ pub enum AuthError {
     Store(StoreError),
     /// The store does not answer in time.
     StoreDeadline,
-    /// The OpenID provider's keys cannot be had.
-    Provider(KeysUnavailable),
+    /// The OpenID provider cannot be asked.
+    Provider(ProviderUnavailable),
+    /// Whoever came back from the OpenID provider is not signed in.
+    SignIn(SignInRefused),
 }
 
 impl AuthError {
@@ -68,6 +70,7 @@ impl AuthError {
             Self::TooManyFailures { .. } => "too-many-failures",
             Self::Store(_) | Self::StoreDeadline => "store-unavailable",
             Self::Provider(_) => "oidc-unavailable",
+            Self::SignIn(refused) => refused.code(),
         }
     }
 
@@ -77,13 +80,15 @@ impl AuthError {
         match self {
             Self::TwoCredentials | Self::Header | Self::TooLong { .. } => 400,
             Self::Jwt(refused) if refused.is_genuine() => 403,
-            Self::Certificate(_) => 403,
+            Self::Certificate(_) | Self::SignIn(SignInRefused::AtProvider { .. }) => 403,
+            Self::SignIn(SignInRefused::NotConfigured) => 404,
             Self::NoCredentials
             | Self::Mistyped(_)
             | Self::UnknownToken
             | Self::UnusableToken { .. }
             | Self::NotAnApiToken
-            | Self::Jwt(_) => 401,
+            | Self::Jwt(_)
+            | Self::SignIn(SignInRefused::Issuer { .. } | SignInRefused::Code) => 401,
             Self::TooManyFailures { .. } => 429,
             Self::Store(_) | Self::StoreDeadline | Self::Provider(_) => 503,
         }
@@ -118,9 +123,10 @@ impl AuthError {
     }
 
     /// Whether it counts as a failed login. What the proxy or the provider
-    /// cannot do is no failure of the client.
+    /// cannot do is no failure of the client, and whoever did not sign in at the
+    /// provider has tried nothing here.
     pub(super) fn is_failed_login(&self) -> bool {
-        matches!(self.status(), 401 | 403)
+        matches!(self.status(), 401 | 403) && !matches!(self, Self::SignIn(SignInRefused::AtProvider { .. }))
     }
 }
 
@@ -147,7 +153,18 @@ impl fmt::Display for AuthError {
             Self::Certificate(refused) => refused.fmt(f),
             Self::TooManyFailures { .. } => f.write_str("too many logins failed from your network: wait"),
             Self::Store(_) | Self::StoreDeadline => f.write_str("the store cannot be asked now: try again"),
+            Self::SignIn(refused) => refused.fmt(f),
             Self::Provider(_) => f.write_str("the OpenID provider cannot be asked now: try again"),
+        }
+    }
+}
+
+impl From<OidcError> for AuthError {
+    fn from(error: OidcError) -> Self {
+        match error {
+            OidcError::Refused(refused) => Self::Jwt(refused),
+            OidcError::Unavailable(unavailable) => Self::Provider(unavailable),
+            OidcError::SignIn(refused) => Self::SignIn(refused),
         }
     }
 }

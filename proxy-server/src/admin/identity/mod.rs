@@ -16,8 +16,7 @@
 //! neither has a value that allows by default: a set of roles is never empty,
 //! and whoever is mapped to no role is no principal.
 //!
-//! Not here: sessions of the web page (another kind of [`Credentials`], which
-//! will end in the same [`Principal`]), and the rule that nobody approves his
+//! Not here: logins of the web page (`admin/web/`: each stands for [`Credentials`]), and the rule that nobody approves his
 //! own change: the store asks for it under the change's lock, by each token's [`Lineage`].
 
 mod authenticator;
@@ -46,8 +45,9 @@ pub use credentials::{Bearer, Credentials, MAX_BEARER_BYTES};
 pub use error::AuthError;
 pub use lineage::{BadLineage, Lineage};
 pub use oidc::{
-    BadIssuer, BadOidcConfig, ClaimPath, Issuer, JwtRefused, KeysUnavailable, Oidc, OidcConfig, OidcError,
-    RoleMap, WorkloadsFrom,
+    BadAnswer, BadIssuer, BadOidcConfig, BadSignInConfig, ClaimPath, ClientSecret, IdToken, Issuer,
+    JwtRefused, Oidc, OidcConfig, OidcError, ProviderUnavailable, PublicUrl, RedirectAnswer, RoleMap,
+    SignInAttempt, SignInConfig, SignInRefused, WorkloadsFrom,
 };
 pub use permission::Permission;
 pub use principal::{Denied, Disclosure, Grant, Principal};
@@ -61,5 +61,7 @@ pub use subject::{BadSubject, Subject};
 pub use throttle::ClientNetwork;
 pub use token::{ApiToken, BadToken, NoRandomness, TokenHash};
 
+#[cfg(test)]
+pub(in crate::admin) use oidc::tests as oidc_tests;
 #[cfg(test)]
 mod tests;

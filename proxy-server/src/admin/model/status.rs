@@ -8,7 +8,7 @@ use super::Moment;
 use crate::{
     session,
     store::UnixMs,
-    telemetry::{Check, Decision, Lapsing, Point, RecentRefusal, State, Telemetry},
+    telemetry::{Check, Decision, Lapsing, Point, RecentRefusal, Spread, State, Telemetry},
 };
 
 /// How the process that answers does.
@@ -124,6 +124,20 @@ struct PointView {
     sessions: u64,
     #[schema(minimum = 0)]
     tunnels: u64,
+    /// How long renewals since the point before took; absent when there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renewals: Option<SpreadView>,
+}
+
+/// From a whole attest request to its decision.
+#[derive(Debug, Serialize, ToSchema)]
+struct SpreadView {
+    /// Half of them took no longer.
+    #[schema(minimum = 0)]
+    p50_seconds: f64,
+    /// All but one in a hundred took no longer.
+    #[schema(minimum = 0)]
+    p99_seconds: f64,
 }
 
 impl StatusView {
@@ -216,8 +230,12 @@ impl From<Check> for CheckView {
 
 impl From<Point> for PointView {
     fn from(point: Point) -> Self {
-        let Point { at, admitted, renewed, refused, bytes, sessions, tunnels } = point;
-        Self { at: Moment(at), admitted, renewed, refused, bytes, sessions, tunnels }
+        let Point { at, admitted, renewed, refused, bytes, sessions, tunnels, renewals } = point;
+        let renewals = renewals.map(|Spread { p50, p99 }| SpreadView {
+            p50_seconds: p50.as_secs_f64(),
+            p99_seconds: p99.as_secs_f64(),
+        });
+        Self { at: Moment(at), admitted, renewed, refused, bytes, sessions, tunnels, renewals }
     }
 }
 

@@ -11,6 +11,7 @@ mod export;
 mod revocations;
 mod rig;
 mod scope;
+mod sign_in;
 mod telemetry;
 mod tls;
 mod tokens;

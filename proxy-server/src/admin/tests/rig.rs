@@ -1,7 +1,14 @@
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, Once},
+    time::Duration,
+};
 
 use countersign_protocol::{BootId, KeyThumbprint, Lease, LeaseBounds};
 use countersign_simulator::SimulatedRoot;
+use countersign_test_support::logs;
 use countersign_verifier::TrustAnchor;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -20,11 +27,12 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 use crate::{
     admin::{
         AdminApi, AdminConfig, AdminParts, AuditedLogins, StoreTokens,
-        identity::{Authenticator, CertificateRules, Grant, Scope, TokenLife, TokenRecord},
+        identity::{Authenticator, CertificateRules, Grant, Oidc, Scope, TokenLife, TokenRecord},
         token_row,
     },
     ca::make_trial_certificate,
@@ -60,6 +68,7 @@ pub(super) struct Setup {
     pub(super) config: AdminConfig,
     pub(super) approvals: u32,
     pub(super) certificates: CertificateRules,
+    pub(super) oidc: Option<Arc<Oidc>>,
 }
 
 impl Rig {
@@ -68,6 +77,7 @@ impl Rig {
     }
 
     pub(super) async fn with(name: &str, setup: Setup) -> Self {
+        collect_log();
         let directory = std::env::temp_dir().join(format!("countersign-admin-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&directory);
         let paths =
@@ -90,7 +100,10 @@ impl Rig {
             Arc::new(StoreTokens::new(Arc::clone(&store))),
             Arc::new(AuditedLogins::new(journal, policy.clone())),
         );
-        let authenticator = authenticator.with_certificates(setup.certificates);
+        let mut authenticator = authenticator.with_certificates(setup.certificates);
+        if let Some(oidc) = setup.oidc {
+            authenticator = authenticator.with_oidc(oidc);
+        }
         let draining = CancellationToken::new();
         let health = Health::new(policy.clone(), None, UnixMs::now(), draining.clone());
         let sessions = Sessions::new(SessionsLimits { max_sessions: 100_000, max_per_instance: 10 });
@@ -135,6 +148,7 @@ impl Rig {
         let (token, record) = TokenRecord::make(grant, name.parse().unwrap(), life, UnixMs::now()).unwrap();
         let actor = Actor { subject: "local:test".to_owned(), request_id: "rig".to_owned() };
         self.store.add_token(&token_row(&record), &actor).await.unwrap();
+        logs::plant("API token", token.reveal().as_str());
         (token.reveal().to_string(), record)
     }
 
@@ -272,6 +286,17 @@ impl Rig {
             .expect(StatusCode::CREATED);
     }
 
+    /// Waits until the audit has a row of this kind and code: another task writes it.
+    pub(super) async fn audited(&self, row: &str) {
+        let there = async {
+            while !self.audit().await.contains(row) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), there).await;
+        assert!(waited.is_ok(), "no {row}: {:?}", self.audit().await);
+    }
+
     /// Kind and code of every row of the audit.
     pub(super) async fn audit(&self) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
@@ -292,6 +317,17 @@ impl Drop for Rig {
     }
 }
 
+/// Everything that this process logs from now on, where somebody collects it.
+fn collect_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let Some(file) = logs::file("unit-proxy") else { return };
+        let everything = EnvFilter::new("info,countersign_proxy=trace");
+        let log = tracing_subscriber::fmt().with_env_filter(everything).with_ansi(false);
+        log.with_writer(Mutex::new(file)).init();
+    });
+}
+
 /// One request.
 #[derive(Clone)]
 pub(super) struct Call {
@@ -309,6 +345,12 @@ impl Call {
             headers: vec![("host".to_owned(), "localhost".to_owned())],
             body: Vec::new(),
         }
+    }
+
+    /// To this host, instead of `localhost`.
+    pub(super) fn to(mut self, host: &str) -> Self {
+        self.headers[0].1 = host.to_owned();
+        self
     }
 
     pub(super) fn get(path: &str) -> Self {

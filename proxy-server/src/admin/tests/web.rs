@@ -64,6 +64,7 @@ async fn nobody_sees_a_page_without_signing_in_and_every_page_is_protected() {
     for path in ["/ui/", "/ui/sessions", "/ui/measurements", "/ui/audit", "/ui/explain", "/ui/live"] {
         let reply = rig.call(Call::get(path)).await.expect(StatusCode::SEE_OTHER);
         assert_eq!(reply.header("location"), "/ui/sign-in", "{path}");
+        assert!(reply.headers.get("set-cookie").is_none(), "a login that the browser did not show goes on");
     }
     assert_eq!(rig.call(Call::get("/")).await.expect(StatusCode::SEE_OTHER).header("location"), "/ui/");
     let page = rig.call(Call::get("/ui/sign-in")).await.expect(StatusCode::OK);
@@ -116,7 +117,8 @@ async fn a_login_ends_with_its_token_and_by_signing_out() {
     rig.call(Call::delete(&format!("/v1/tokens/{}", record.id)).with(&admin))
         .await
         .expect(StatusCode::NO_CONTENT);
-    browser.get("/ui/").await.expect(StatusCode::SEE_OTHER);
+    let over = browser.get("/ui/").await.expect(StatusCode::SEE_OTHER);
+    assert!(over.header("set-cookie").contains("Max-Age=0"));
 
     let browser = Browser::signed_in(&rig, &admin).await;
     browser.post("/ui/sign-out", &[]).await.expect(StatusCode::SEE_OTHER);

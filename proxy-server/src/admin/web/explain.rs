@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    ask::{Question, Trouble, encoded},
+    ask::{Question, Trouble},
     form::{Fields, Form},
     guard::{Page, Visitor},
     html,
@@ -15,6 +15,7 @@ use super::{
     measurement::pcr_table,
     measurements::file,
 };
+use crate::percent::encoded;
 
 /// Asks for something to explain.
 pub(super) async fn form(who: Visitor) -> Response {

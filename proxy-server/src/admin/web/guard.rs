@@ -12,6 +12,7 @@ use super::{
     ask::Asker,
     html,
     logins::{Activity, Csrf, Logins},
+    pending::Pending,
 };
 use crate::admin::{
     access::{Login, Peer},
@@ -27,11 +28,12 @@ pub(super) struct Page {
     pub(super) asker: Asker,
     pub(super) api: Api,
     pub(super) logins: Arc<Logins>,
+    pub(super) pending: Arc<Pending>,
 }
 
 impl Page {
     pub(super) fn new(asker: Asker, api: &Api) -> Self {
-        Self { asker, api: Arc::clone(api), logins: Arc::default() }
+        Self { asker, api: Arc::clone(api), logins: Arc::default(), pending: Arc::default() }
     }
 }
 
@@ -68,7 +70,9 @@ pub(super) async fn signed_in(State(page): State<Page>, mut request: Request, ne
     // What is needed of the request, apart: its body cannot be waited beside.
     let extensions = request.extensions();
     let connection = extensions.get::<Peer>().cloned().zip(extensions.get::<RequestId>().cloned());
-    match visitor(&page, cookie(request.headers()), connection, activity).await {
+    let shown = cookie(request.headers(), html::LOGIN.name);
+    let brought = shown.is_some();
+    match visitor(&page, shown, connection, activity).await {
         Ok(visitor) => {
             request.extensions_mut().insert(visitor);
             next.run(request).await
@@ -76,7 +80,10 @@ pub(super) async fn signed_in(State(page): State<Page>, mut request: Request, ne
         Err(reason) if activity == Activity::Page => (StatusCode::UNAUTHORIZED, reason).into_response(),
         Err(_) => {
             let mut response = Redirect::to("/ui/sign-in").into_response();
-            response.headers_mut().append(header::SET_COOKIE, html::NO_COOKIE);
+            // Whoever follows a link on another site has a cookie that the browser kept to itself: it stays.
+            if brought {
+                response.headers_mut().append(header::SET_COOKIE, html::LOGIN.gone());
+            }
             response
         }
     }
@@ -106,13 +113,13 @@ async fn visitor(
     })
 }
 
-/// The one cookie of ours. Two of that name are none: somebody else set one.
-fn cookie(headers: &HeaderMap) -> Option<String> {
+/// The one cookie of this name. Two of them are none: somebody else set one.
+pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut ours = texts
         .flat_map(|text| text.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, _)| *name == html::COOKIE);
+        .filter(|(found, _)| *found == name);
     match (ours.next(), ours.next()) {
         (Some((_, value)), None) => Some(value.to_owned()),
         _ => None,
@@ -133,7 +140,7 @@ mod tests {
         let with = |text: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, HeaderValue::from_static(text));
-            cookie(&headers)
+            cookie(&headers, html::LOGIN.name)
         };
         assert_eq!(with("a=b; __Host-countersign=x; c=d").as_deref(), Some("x"));
         assert_eq!(with("__Host-countersign=x; __Host-countersign=y"), None);

@@ -25,18 +25,47 @@ pub(super) async fn protect(request: Request, next: Next) -> Response {
     response
 }
 
-/// The cookie's name: `__Host-` makes a browser refuse it unless it is Secure, for
-/// this host alone, and for every path (RFC 6265bis section 4.1.3.2).
-pub(super) const COOKIE: &str = "__Host-countersign";
-
-/// The cookie of a login. It ends with the browser, and with the login.
-pub(super) fn cookie(value: &str) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!("{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Strict")).ok()
+/// A cookie of ours, which no script reads. Its name begins with `__Host-`: a
+/// browser then refuses it unless it is Secure, for this host alone, and for
+/// every path (RFC 6265bis section 4.1.3.2).
+pub(super) struct Cookie {
+    pub(super) name: &'static str,
+    attributes: &'static str,
+    gone: HeaderValue,
 }
 
-/// Takes the cookie away.
-pub(super) const NO_COOKIE: HeaderValue =
-    HeaderValue::from_static("__Host-countersign=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
+impl Cookie {
+    /// `Set-Cookie`.
+    pub(super) fn set(&self, value: &str) -> Option<HeaderValue> {
+        let mut set = HeaderValue::try_from(format!("{}={value}; {}", self.name, self.attributes)).ok()?;
+        set.set_sensitive(true);
+        Some(set)
+    }
+
+    /// `Set-Cookie` that takes it away.
+    pub(super) fn gone(&self) -> HeaderValue {
+        self.gone.clone()
+    }
+}
+
+/// Of a login. It ends with the browser, and with the login.
+pub(super) static LOGIN: Cookie = Cookie {
+    name: "__Host-countersign",
+    attributes: "Path=/; Secure; HttpOnly; SameSite=Strict",
+    gone: HeaderValue::from_static(
+        "__Host-countersign=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0",
+    ),
+};
+
+/// Of somebody who is at the OpenID provider: from there the browser comes back, so
+/// this one must come along when another site leads here (`Lax`). It opens nothing.
+pub(super) static SIGN_IN: Cookie = Cookie {
+    name: "__Host-countersign-sign-in",
+    attributes: "Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600",
+    gone: HeaderValue::from_static(
+        "__Host-countersign-sign-in=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0",
+    ),
+};
 
 const PROTECTION: [(HeaderName, HeaderValue); 6] = [
     (

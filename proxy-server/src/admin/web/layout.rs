@@ -69,7 +69,17 @@ pub(super) fn outside(title: &str, body: Markup) -> Markup {
     frame(title, html! { main id="main" { h1 { (title) } (body) } })
 }
 
+/// A page for anybody, which goes on to another one of ours at once.
+pub(super) fn onward(title: &str, path: &'static str, body: Markup) -> Markup {
+    let head = html! { meta http-equiv="refresh" content={ "0; url=" (path) }; };
+    framed(title, head, html! { main id="main" { h1 { (title) } (body) } })
+}
+
 fn frame(title: &str, body: Markup) -> Markup {
+    framed(title, Markup::default(), body)
+}
+
+fn framed(title: &str, head: Markup, body: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -81,6 +91,7 @@ fn frame(title: &str, body: Markup) -> Markup {
                 link rel="icon" href="/ui/assets/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/ui/assets/style.css";
                 script src="/ui/assets/live.js" defer {}
+                (head)
             }
             body {
                 a.skip href="#main" { "Skip to the content" }

@@ -4,15 +4,17 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::{
-    digest::{SHA256, digest},
-    rand,
-};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
-use crate::admin::identity::Credentials;
+use crate::{
+    admin::{
+        identity::{Credentials, NoRandomness},
+        secret::{known_by as key, secret},
+    },
+    store::UnixMs,
+};
 
 /// Who is signed in to this process's page. In memory only: a restart signs
 /// everybody out, and nothing that is worth a login lies on a disk.
@@ -22,9 +24,10 @@ pub(super) struct Logins(Mutex<HashMap<[u8; 32], Login>>);
 /// One browser that is signed in.
 struct Login {
     credentials: Credentials,
-    csrf: String,
-    since: Instant,
+    csrf: Zeroizing<String>,
     used: Instant,
+    /// When it is over, whatever is done.
+    until: Instant,
 }
 
 /// What a cookie stands for: judged again with every request.
@@ -38,7 +41,7 @@ pub(super) struct Found {
 
 /// The secret of a login that forms carry, and no other site knows.
 #[derive(Clone)]
-pub(super) struct Csrf(String);
+pub(super) struct Csrf(Zeroizing<String>);
 
 impl Csrf {
     /// For a hidden field.
@@ -62,12 +65,12 @@ pub(super) enum Activity {
 }
 
 impl Logins {
-    /// Signs in, and gives the cookie's value. When there are too many, who was
-    /// idle for longest goes.
+    /// Signs in, and gives the cookie's value. No login outlives the provider's
+    /// word that it stands for. When there are too many, who was idle for longest goes.
     ///
     /// # Errors
     /// The system gives no random bytes.
-    pub(super) fn begin(&self, credentials: Credentials) -> Result<String, NoRandomness> {
+    pub(super) fn begin(&self, credentials: Credentials) -> Result<Zeroizing<String>, NoRandomness> {
         let (id, csrf) = (secret()?, secret()?);
         let now = Instant::now();
         let mut logins = self.held();
@@ -77,7 +80,7 @@ impl Logins {
         {
             logins.remove(&idle);
         }
-        logins.insert(key(&id), Login { credentials, csrf, since: now, used: now });
+        logins.insert(key(&id), Login { used: now, until: now + longest(&credentials), credentials, csrf });
         Ok(id)
     }
 
@@ -92,7 +95,7 @@ impl Logins {
         Some(Found {
             credentials: login.credentials.clone(),
             csrf: Csrf(login.csrf.clone()),
-            until: login.since + LONGEST,
+            until: login.until,
         })
     }
 
@@ -108,26 +111,20 @@ impl Logins {
 
 impl Login {
     fn lives(&self, now: Instant) -> bool {
-        now.duration_since(self.used) < IDLE && now.duration_since(self.since) < LONGEST
+        now.duration_since(self.used) < IDLE && now < self.until
     }
 }
 
-/// By its hash: how long a lookup takes says nothing of the secret.
-fn key(id: &str) -> [u8; 32] {
-    let mut key = [0; 32];
-    key.copy_from_slice(digest(&SHA256, id.as_bytes()).as_ref());
-    key
+/// How long a login with these can last.
+fn longest(credentials: &Credentials) -> Duration {
+    match credentials {
+        Credentials::IdToken(token) => {
+            Duration::from_millis(token.expires().since(UnixMs::now())).min(LONGEST)
+        }
+        // These are judged anew with each request, and say nothing before.
+        Credentials::Bearer(_) | Credentials::Certificate(_) => LONGEST,
+    }
 }
-
-fn secret() -> Result<String, NoRandomness> {
-    let mut bytes = [0; 32];
-    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
-}
-
-/// The system gives no random bytes.
-#[derive(Debug)]
-pub(super) struct NoRandomness;
 
 /// Nobody did anything for so long.
 pub(super) const IDLE: Duration = Duration::from_secs(30 * 60);

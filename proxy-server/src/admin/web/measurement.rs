@@ -9,14 +9,14 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::{
-    ask::{Question, Trouble, encoded},
+    ask::{Question, Trouble},
     form::Form,
     guard::{Page, Visitor},
     html,
     layout::{self, Place, Renewal, csrf, may, state, time, wide},
     measurements::Measurement,
 };
-use crate::admin::identity::Permission;
+use crate::{admin::identity::Permission, percent::encoded};
 
 type Names = (String, String);
 

@@ -10,13 +10,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    ask::{Question, Trouble, encoded, query},
+    ask::{Question, Trouble, query},
     form::{Fields, Form},
     guard::{Page, Visitor},
     html,
     layout::{self, Place, Renewal, csrf, empty, may, next, short, state, time, wide},
 };
-use crate::admin::identity::Permission;
+use crate::{admin::identity::Permission, percent::encoded};
 
 /// Which enclaves are allowed.
 pub(super) async fn list(

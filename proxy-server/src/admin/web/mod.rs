@@ -3,6 +3,8 @@
 //! ```text
 //!   browser ─cookie─► guard ─Visitor─► pages ─Asker─► the API's own routes ─► Store
 //!                     logins           HTML            may? audit, checks
+//!                        ▲
+//!             sign_in ───┴─── provider (OpenID: pending, there and back)
 //! ```
 //!
 //! A page asks what a program would ask, over the same routes, as the person who
@@ -26,7 +28,9 @@ mod logins;
 mod measurement;
 mod measurements;
 mod overview;
+mod pending;
 mod plot;
+mod provider;
 mod sessions;
 mod sign_in;
 
@@ -65,6 +69,8 @@ pub(super) fn pages(api: Router, state: &Api) -> Router<Api> {
         .route_layer(middleware::from_fn_with_state(page.clone(), guard::signed_in));
     Router::new()
         .route("/ui/sign-in", get(sign_in::form).post(sign_in::sign_in))
+        .route("/ui/sign-in/provider", get(provider::start))
+        .route("/ui/sign-in/callback", get(provider::callback))
         .merge(closed)
         .route("/", get(async || Redirect::to("/ui/")))
         .route("/ui", get(async || Redirect::to("/ui/")))

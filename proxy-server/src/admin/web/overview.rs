@@ -141,18 +141,25 @@ fn plots(history: &[Point]) -> Markup {
             _ => 0.0,
         })
     };
-    let admitted = grown(|point| point.admitted + point.renewed).collect();
-    let refused = grown(|point| point.refused).collect();
-    let tunnels = history.iter().map(|point| point.tunnels as f64).collect();
-    let bytes = grown(|point| point.bytes).map(|bytes| bytes / SECONDS).collect();
+    let renewals = |of: fn(&Spread) -> f64| -> Vec<_> {
+        history.iter().map(|point| point.renewals.as_ref().map(|spread| of(spread) * 1e3)).collect()
+    };
+    let admitted = grown(|point| point.admitted + point.renewed).map(Some).collect();
+    let refused = grown(|point| point.refused).map(Some).collect();
+    let tunnels = history.iter().map(|point| Some(point.tunnels as f64)).collect();
+    let bytes = grown(|point| point.bytes).map(|bytes| Some(bytes / SECONDS)).collect();
     html! {
         div.pair id="plots" data-part {
-            (plot("Attestations", "in five seconds", &[
+            (plot("attestations", "Attestations", "in five seconds", STARTED, &[
                 Series { name: "admitted and renewed", class: "one", values: admitted },
                 Series { name: "refused", class: "two", values: refused },
             ]))
-            (plot("Tunnels", "on this proxy", &[Series { name: "open", class: "one", values: tunnels }]))
-            (plot("Bytes", "a second", &[Series { name: "both ways", class: "one", values: bytes }]))
+            (plot("open", "Tunnels", "on this proxy", STARTED, &[Series { name: "open", class: "one", values: tunnels }]))
+            (plot("both-ways", "Bytes", "a second", STARTED, &[Series { name: "both ways", class: "one", values: bytes }]))
+            (plot("renewals", "Lease renewals", "milliseconds", RENEWED, &[
+                Series { name: "half took at most (p50)", class: "one", values: renewals(|spread| spread.p50_seconds) },
+                Series { name: "99 in 100 took at most (p99)", class: "two", values: renewals(|spread| spread.p99_seconds) },
+            ]))
         }
     }
 }
@@ -304,6 +311,13 @@ struct Point {
     refused: u64,
     bytes: u64,
     tunnels: u64,
+    renewals: Option<Spread>,
+}
+
+#[derive(Deserialize)]
+struct Spread {
+    p50_seconds: f64,
+    p99_seconds: f64,
 }
 
 #[derive(Deserialize)]
@@ -324,3 +338,7 @@ pub(super) struct Replica {
 
 /// Between two looks.
 const SECONDS: f64 = crate::telemetry::History::EVERY.as_secs() as f64;
+
+/// Where a line will be.
+const STARTED: &str = "A line appears after two looks, ten seconds after the start.";
+const RENEWED: &str = "A line appears when enclaves have renewed their leases twice: from the document's arrival to the decision.";

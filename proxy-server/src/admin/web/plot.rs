@@ -5,43 +5,56 @@ pub(super) struct Series {
     pub(super) name: &'static str,
     /// Of the style sheet.
     pub(super) class: &'static str,
-    pub(super) values: Vec<f64>,
+    /// `None` where there was nothing to measure.
+    pub(super) values: Vec<Option<f64>>,
 }
 
-/// Lines over time, oldest left, with what matters in words. `per` is what one value is of.
-pub(super) fn plot(title: &str, per: &str, series: &[Series]) -> Markup {
-    let highest = series.iter().flat_map(|one| &one.values).copied().fold(0.0, f64::max);
-    let enough = series.iter().any(|one| one.values.len() > 1);
-    let words: Vec<_> = series
-        .iter()
-        .map(|one| {
-            let peak = one.values.iter().copied().fold(0.0, f64::max);
-            let now = one.values.last().copied().unwrap_or_default();
-            format!("{}: now {}, highest {}", one.name, number(now), number(peak))
-        })
-        .collect();
+/// Lines over time, oldest left, with what matters in words. `per` is what one
+/// value is of, `none` what to wait for while there is no line.
+pub(super) fn plot(id: &str, title: &str, per: &str, none: &str, series: &[Series]) -> Markup {
+    let highest = series.iter().map(Series::highest).fold(0.0, f64::max);
+    let enough = series.iter().any(|one| one.known().nth(1).is_some());
+    let words: Vec<_> = series.iter().map(Series::words).collect();
     let label = format!("{title}, {per}, the last half hour. {}", words.join("; "));
     html! {
-        figure.plot {
+        figure.plot id=(id) {
             figcaption { strong { (title) } " " span.fine { (per) ", the last half hour" } }
             @if enough {
                 svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(label) preserveAspectRatio="none" {
                     line.axis x1="0" x2=(WIDTH) y1=(HEIGHT - 1.0) y2=(HEIGHT - 1.0) {}
                     @for one in series { polyline class=(one.class) points=(points(&one.values, highest)) {} }
                 }
-            } @else { p.fine { "A line appears after two looks, ten seconds after the start." } }
+            } @else { p.fine { (none) } }
             ul.legend { @for (one, words) in series.iter().zip(&words) { li class=(one.class) { (words) } } }
         }
     }
 }
 
-fn points(values: &[f64], highest: f64) -> String {
+impl Series {
+    fn known(&self) -> impl DoubleEndedIterator<Item = f64> {
+        self.values.iter().flatten().copied()
+    }
+
+    fn highest(&self) -> f64 {
+        self.known().fold(0.0, f64::max)
+    }
+
+    fn words(&self) -> String {
+        match self.known().next_back() {
+            Some(last) => format!("{}: last {}, highest {}", self.name, number(last), number(self.highest())),
+            None => format!("{}: nothing yet", self.name),
+        }
+    }
+}
+
+/// What was measured, joined over what was not.
+fn points(values: &[Option<f64>], highest: f64) -> String {
     let step = WIDTH / (values.len().max(2) - 1) as f64;
     let scale = if highest > 0.0 { (HEIGHT - 6.0) / highest } else { 0.0 };
-    let point = |(index, value): (usize, &f64)| {
-        format!("{:.1},{:.1}", index as f64 * step, HEIGHT - 2.0 - value * scale)
+    let point = |(index, value): (usize, &Option<f64>)| {
+        value.map(|value| format!("{:.1},{:.1}", index as f64 * step, HEIGHT - 2.0 - value * scale))
     };
-    values.iter().enumerate().map(point).collect::<Vec<_>>().join(" ")
+    values.iter().enumerate().filter_map(point).collect::<Vec<_>>().join(" ")
 }
 
 /// With as many digits as people read.
@@ -78,7 +91,29 @@ mod tests {
 
     #[test]
     fn lines_stay_inside() {
+        let points =
+            |values: &[f64], highest| points(&values.iter().copied().map(Some).collect::<Vec<_>>(), highest);
         assert_eq!(points(&[0.0, 2.0, 1.0], 2.0), "0.0,94.0 300.0,4.0 600.0,49.0");
         assert_eq!(points(&[0.0, 0.0], 0.0), "0.0,94.0 600.0,94.0");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_left_out_and_told() {
+        assert_eq!(points(&[None, Some(2.0), None, Some(1.0)], 2.0), "200.0,4.0 600.0,49.0");
+        let drawn = |values: &[Option<f64>]| {
+            let series = Series { name: "half", class: "one", values: values.to_vec() };
+            plot("id", "Renewals", "milliseconds", "Wait.", &[series]).into_string()
+        };
+        let line = drawn(&[Some(4.0), None, Some(1.5), None]);
+        assert!(
+            line.contains("Renewals, milliseconds, the last half hour. half: last 1.5, highest 4\"")
+                && line.contains("<polyline"),
+            "{line}"
+        );
+        for none in [&[][..], &[None, None], &[None, Some(1.0)]] {
+            let empty = drawn(none);
+            assert!(empty.contains("Wait.") && !empty.contains("<svg"), "{empty}");
+        }
+        assert!(drawn(&[None]).contains("half: nothing yet"));
     }
 }

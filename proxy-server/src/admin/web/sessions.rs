@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    ask::{Question, Trouble, encoded, query},
+    ask::{Question, Trouble, query},
     audit::{Entries, rows},
     form::Form,
     guard::{Page, Visitor},
@@ -19,7 +19,7 @@ use super::{
     measurement::pcr_table,
     measurements::Measurement,
 };
-use crate::admin::identity::Permission;
+use crate::{admin::identity::Permission, percent::encoded};
 
 /// Enclaves that are admitted now.
 pub(super) async fn list(

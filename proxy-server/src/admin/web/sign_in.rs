@@ -9,6 +9,7 @@ use super::{
     form::{Fields, Form},
     guard::Page,
     html, layout,
+    provider::NO_RANDOMNESS,
 };
 use crate::admin::{
     access::{Login, Peer},
@@ -16,9 +17,9 @@ use crate::admin::{
     identity::Credentials,
 };
 
-/// Asks for a token.
-pub(super) async fn form() -> Response {
-    html::page(StatusCode::OK, sign_in_page(None))
+/// Asks for a token, or leads to the OpenID provider.
+pub(super) async fn form(State(page): State<Page>) -> Response {
+    html::page(StatusCode::OK, sign_in_page(&page, None))
 }
 
 /// Takes it, and judges it as the API would: failures count and are audited there.
@@ -32,10 +33,11 @@ pub(super) async fn sign_in(
     // Nobody is signed in yet, so no secret can stand in the form: the browser must
     // say that it comes from our own page. What it says of others is refused before.
     if !headers.contains_key(header::ORIGIN) && !headers.contains_key(SEC_FETCH_SITE) {
-        return again(StatusCode::FORBIDDEN, "the browser does not say which page this form is from");
+        return again(&page, StatusCode::FORBIDDEN, "the browser does not say which page this form is from");
     }
     let Ok(credentials) = credentials(fields.text("token")) else {
         return again(
+            &page,
             StatusCode::UNPROCESSABLE_ENTITY,
             "that is no token; one begins with cst_, or is a JWT",
         );
@@ -45,13 +47,14 @@ pub(super) async fn sign_in(
         tracing::debug!(code = error.code(), request_id, "sign-in refused");
         let answer = crate::admin::problem::render(error.into_response(), &request_id);
         return again(
+            &page,
             answer.status(),
             "this token is worth nothing here, or too many were tried from your address",
         );
     }
-    let cookie = page.logins.begin(credentials).ok().and_then(|id| html::cookie(&id));
+    let cookie = page.logins.begin(credentials).ok().and_then(|id| html::LOGIN.set(&id));
     let Some(cookie) = cookie else {
-        return again(StatusCode::INTERNAL_SERVER_ERROR, "the system gives no random bytes: try again");
+        return again(&page, StatusCode::INTERNAL_SERVER_ERROR, NO_RANDOMNESS);
     };
     let mut response = Redirect::to("/ui/").into_response();
     response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -62,7 +65,7 @@ pub(super) async fn sign_in(
 pub(super) async fn sign_out(State(page): State<Page>, Form { who, .. }: Form) -> Response {
     page.logins.end(&who.cookie);
     let mut response = Redirect::to("/ui/sign-in").into_response();
-    response.headers_mut().append(header::SET_COOKIE, html::NO_COOKIE);
+    response.headers_mut().append(header::SET_COOKIE, html::LOGIN.gone());
     response
 }
 
@@ -75,15 +78,21 @@ fn credentials(token: &str) -> Result<Credentials, ()> {
     Credentials::find(&headers, None).map_err(drop)
 }
 
-fn again(status: StatusCode, why: &str) -> Response {
-    html::page(status, sign_in_page(Some(why)))
+/// The same page, and why it is there again.
+pub(super) fn again(page: &Page, status: StatusCode, why: &str) -> Response {
+    html::page(status, sign_in_page(page, Some(why)))
 }
 
-fn sign_in_page(why: Option<&str>) -> Markup {
+fn sign_in_page(page: &Page, why: Option<&str>) -> Markup {
+    let provider = page.api.authenticator.sign_in();
     layout::outside(
         "Sign in",
         html! {
             @if let Some(why) = why { div.trouble role="alert" { p { (why) } } }
+            @if let Some(provider) = provider {
+                p { a.button id="provider" href="/ui/sign-in/provider" { "Sign in with " (provider.name) } }
+                h2 { "Or with a token" }
+            }
             form.fields method="post" action="/ui/sign-in" {
                 div {
                     label for="token" { "API token" }
@@ -97,7 +106,7 @@ fn sign_in_page(why: Option<&str>) -> Markup {
                 div { button type="submit" { "Sign in" } }
             }
             p.fine { "Signed in already, and came by a link from elsewhere? " a href="/ui/" { "Go on" } "." }
-            p.fine { "You stay signed in until half an hour without doing anything, ten hours, or this proxy's restart." }
+            p.fine { "You stay signed in until half an hour without doing anything, ten hours, the end of your token, or this proxy's restart." }
         },
     )
 }

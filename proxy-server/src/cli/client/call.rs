@@ -1,7 +1,9 @@
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use http::Method;
 use serde_json::Value;
+
+use crate::percent::encoded;
 
 /// One request to the admin API, before anybody knows where that is.
 #[derive(Clone, Debug)]
@@ -61,7 +63,7 @@ impl Call {
             self.target.push(separator);
             self.target.push_str(name);
             self.target.push('=');
-            encode(&value.to_string(), &mut self.target);
+            self.target.push_str(&encoded(&value.to_string()));
         }
         self
     }
@@ -93,18 +95,6 @@ impl Call {
     /// For errors: what was asked, without its query.
     pub(super) fn words(&self) -> String {
         format!("{} {}", self.method, self.target.split('?').next().unwrap_or_default())
-    }
-}
-
-/// RFC 3986 section 2.3: all but the unreserved characters, percent-encoded.
-fn encode(text: &str, into: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            into.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(into, "%{byte:02X}");
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use countersign_e2e::{PATIENCE, Proxy};
+use countersign_test_support::logs;
 use tokio::{process::Command, time::timeout};
 
 /// `countersign-proxy`.
@@ -66,6 +67,7 @@ impl Way {
     /// A token of an admin, made on the machine, and the way over the port with it.
     pub(crate) async fn admin(proxy: &Proxy) -> Self {
         let made = Self::machine(proxy.directory()).say(&["token", "create", "e2e", "--role", "admin"]).await;
+        logs::plant("API token", made.good().trim());
         Self::server(proxy, made.good().trim())
     }
 
@@ -113,6 +115,7 @@ async fn run(
     .await
     .expect("an end in time");
     let output = output.unwrap();
+    logs::keep("command", &output.stderr);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let said =
         Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) };

@@ -1,5 +1,7 @@
 //! An enclave starts without any AWS secret, decrypts, and nobody on the way sees anything of it.
 
+use countersign_test_support::logs;
+
 use crate::shim::{REGION, Shim, Way};
 
 #[tokio::test]
@@ -30,8 +32,11 @@ async fn an_enclave_without_a_secret_decrypts_and_the_proxy_sees_ciphertext_only
         rest.split('<').next().unwrap().to_owned()
     };
     let (secret, token) = (given("SecretAccessKey"), given("SessionToken"));
+    logs::plant("AWS secret access key", &secret);
+    logs::plant("AWS session token", &token);
 
     let plaintext = "the plaintext that nobody on the way may see";
+    logs::plant("KMS plaintext", plaintext);
     let key = shim.text("key");
     let hidden = [
         plaintext,

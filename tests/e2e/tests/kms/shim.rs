@@ -8,6 +8,7 @@ use std::{
 };
 
 use countersign_e2e::{PATIENCE, Proxy, Recorder, SERVER_NAME, Scratch, Setup};
+use countersign_test_support::logs;
 use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
@@ -116,7 +117,9 @@ impl Shim {
             .env("AWS_SHARED_CREDENTIALS_FILE", directory.join("none"))
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        timeout(PATIENCE, command.output()).await.expect("an end in time").unwrap()
+        let output = timeout(PATIENCE, command.output()).await.expect("an end in time").unwrap();
+        logs::keep("enclave", &output.stderr);
+        output
     }
 }
 

@@ -6,18 +6,23 @@ use crate::{
     store::UnixMs,
 };
 
-/// Who the signed claims say this is, and what that means here.
-pub(super) fn principal(
+/// Whether the token is the provider's, for `audience`, and of now.
+pub(super) fn check(
     claims: &Map<String, Value>,
     config: &OidcConfig,
+    audience: &str,
     now: UnixMs,
-) -> Result<Principal, JwtRefused> {
+) -> Result<(), JwtRefused> {
     let found = text(claims, "iss")?;
     if found != config.issuer.as_str() {
         return Err(JwtRefused::Issuer { expected: config.issuer.to_string(), found: shortened(found) });
     }
-    check_audience(claims, &config.audience)?;
-    check_time(claims, now)?;
+    check_audience(claims, audience)?;
+    check_time(claims, now)
+}
+
+/// Who checked claims say this is, and what that means here.
+pub(super) fn principal(claims: &Map<String, Value>, config: &OidcConfig) -> Result<Principal, JwtRefused> {
     let sub = text(claims, "sub")?;
     // OpenID Connect Core 1.0 section 2: "It MUST NOT exceed 255 ASCII characters in length."
     if sub.is_empty() || sub.len() > 255 {
@@ -47,7 +52,7 @@ fn check_audience(claims: &Map<String, Value>, expected: &str) -> Result<(), Jwt
 /// RFC 7519 section 4.1.4 and 4.1.5. A token without an end is refused.
 fn check_time(claims: &Map<String, Value>, now: UnixMs) -> Result<(), JwtRefused> {
     let now = now.0.div_euclid(1_000);
-    let at = date(claims, "exp")?.ok_or(JwtRefused::MissingClaim { name: "exp" })?;
+    let at = expires(claims)?;
     if now >= at.saturating_add(LEEWAY_SECONDS) {
         return Err(JwtRefused::Expired { at });
     }
@@ -55,6 +60,16 @@ fn check_time(claims: &Map<String, Value>, now: UnixMs) -> Result<(), JwtRefused
         Some(from) if now < from.saturating_sub(LEEWAY_SECONDS) => Err(JwtRefused::NotYet { from }),
         _ => Ok(()),
     }
+}
+
+/// `exp`, in seconds since 1970.
+pub(super) fn expires(claims: &Map<String, Value>) -> Result<i64, JwtRefused> {
+    date(claims, "exp")?.ok_or(JwtRefused::MissingClaim { name: "exp" })
+}
+
+/// `iat`, in seconds since 1970.
+pub(super) fn issued(claims: &Map<String, Value>) -> Result<i64, JwtRefused> {
+    date(claims, "iat")?.ok_or(JwtRefused::MissingClaim { name: "iat" })
 }
 
 fn scope(claims: &Map<String, Value>, from: &WorkloadsFrom) -> Result<Scope, JwtRefused> {
@@ -78,7 +93,8 @@ fn words(value: &Value) -> Option<Vec<&str>> {
     }
 }
 
-fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, JwtRefused> {
+/// A claim that is text.
+pub(super) fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, JwtRefused> {
     let value = claims.get(name).ok_or(JwtRefused::MissingClaim { name })?;
     value.as_str().ok_or_else(|| JwtRefused::BadClaim { name: name.to_owned() })
 }

@@ -2,7 +2,7 @@ use std::{collections::HashMap, fmt, io, path::PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::Issuer;
+use super::{Issuer, SignInConfig};
 use crate::admin::identity::Roles;
 
 /// What the configuration says about the OpenID provider.
@@ -18,6 +18,8 @@ pub struct OidcConfig {
     pub roles: RoleMap,
     /// On which workloads its holder may act.
     pub workloads: WorkloadsFrom,
+    /// How people sign in there with their browser; `None` is not at all.
+    pub sign_in: Option<SignInConfig>,
     /// More CAs (PEM) for the provider's certificate, beside the public ones.
     pub ca_file: Option<PathBuf>,
 }

@@ -1,12 +1,16 @@
 use std::fmt;
 
+use super::SignInRefused;
+
 /// Why a JWT led to nobody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OidcError {
     /// The token is not what it must be.
     Refused(JwtRefused),
-    /// There are no keys to judge it by.
-    Unavailable(KeysUnavailable),
+    /// The provider cannot be asked for what is needed to judge it.
+    Unavailable(ProviderUnavailable),
+    /// Whoever came back from the provider is not signed in.
+    SignIn(SignInRefused),
 }
 
 /// What is wrong with a token; each check has its own.
@@ -86,6 +90,15 @@ pub enum JwtRefused {
         /// For whom it is.
         found: String,
     },
+    /// It was given to another client.
+    AuthorizedParty {
+        /// Our client's id.
+        expected: String,
+        /// `azp`.
+        found: String,
+    },
+    /// It is of another sign-in.
+    Nonce,
     /// Its time is over.
     Expired {
         /// `exp`, in seconds since 1970.
@@ -123,6 +136,8 @@ impl JwtRefused {
             Self::BadClaim { .. } => "jwt-bad-claim",
             Self::Issuer { .. } => "jwt-issuer",
             Self::Audience { .. } => "jwt-audience",
+            Self::AuthorizedParty { .. } => "jwt-authorized-party",
+            Self::Nonce => "jwt-nonce",
             Self::Expired { .. } => "jwt-expired",
             Self::NotYet { .. } => "jwt-not-yet-valid",
             Self::NoRole => "no-role",
@@ -166,6 +181,10 @@ impl fmt::Display for JwtRefused {
             Self::Audience { expected, found } => {
                 write!(f, "expected a JWT for the audience {expected:?}; found {found}")
             }
+            Self::AuthorizedParty { expected, found } => {
+                write!(f, "expected a JWT that was given to {expected:?}; found one for {found}")
+            }
+            Self::Nonce => f.write_str("the JWT is of another sign-in than this one (nonce)"),
             Self::Expired { at } => write!(f, "the JWT expired at {at} (seconds since 1970)"),
             Self::NotYet { from } => write!(f, "the JWT counts from {from} on (seconds since 1970)"),
             Self::NoRole => {
@@ -178,9 +197,9 @@ impl fmt::Display for JwtRefused {
 
 impl std::error::Error for JwtRefused {}
 
-/// Why the provider's keys cannot be had.
+/// Why the provider cannot be asked, or gives nothing of use.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeysUnavailable {
+pub enum ProviderUnavailable {
     /// It did not answer in time.
     Deadline,
     /// It could not be reached, or the connection broke.
@@ -211,6 +230,20 @@ pub enum KeysUnavailable {
         /// What is wrong with it.
         cause: String,
     },
+    /// It gives tokens, and signs nobody in: its discovery document lacks this.
+    NoEndpoint {
+        /// What is missing.
+        name: &'static str,
+    },
+    /// It took a code, and gave no ID token for it.
+    NoIdToken,
+    /// It does not take this proxy for its client.
+    ClientRefused {
+        /// Its word for why (RFC 6749 section 5.2).
+        error: String,
+    },
+    /// It is so slow that too many codes are being redeemed.
+    TooManyCodes,
     /// Its discovery document speaks of somebody else.
     IssuerDiffers {
         /// The configured issuer.
@@ -218,9 +251,9 @@ pub enum KeysUnavailable {
         /// The document's.
         found: String,
     },
-    /// Its keys are said to be where they may not come from.
-    KeysElsewhere {
-        /// The `jwks_uri`.
+    /// Its discovery document leads to where nothing may come from or go to.
+    Elsewhere {
+        /// Where.
         found: String,
     },
     /// It has no key that could sign a token that is taken here.
@@ -234,7 +267,7 @@ pub enum KeysUnavailable {
     },
 }
 
-impl fmt::Display for KeysUnavailable {
+impl fmt::Display for ProviderUnavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Deadline => f.write_str("the OpenID provider does not answer in time"),
@@ -245,7 +278,17 @@ impl fmt::Display for KeysUnavailable {
             Self::IssuerDiffers { expected, found } => {
                 write!(f, "discovery of {expected:?} leads to the issuer {found:?}")
             }
-            Self::KeysElsewhere { found } => write!(f, "keys may not come from {found:?}"),
+            Self::NoEndpoint { name } => write!(f, "the OpenID provider signs nobody in: it has no {name}"),
+            Self::NoIdToken => f.write_str("the OpenID provider took a code and gave no ID token for it"),
+            Self::ClientRefused { error } => {
+                write!(f, "the OpenID provider does not take this proxy for its client: {error}")
+            }
+            Self::TooManyCodes => {
+                f.write_str("the OpenID provider is slow, and too many sign-ins wait for it")
+            }
+            Self::Elsewhere { found } => {
+                write!(f, "expected URLs over TLS in the provider's discovery document; found {found:?}")
+            }
             Self::NoKeys => f.write_str("the OpenID provider has no key for signatures that are taken here"),
             Self::TooManyKeys { found, max } => {
                 write!(f, "the OpenID provider has {found} keys; at most {max} are kept")
@@ -254,4 +297,4 @@ impl fmt::Display for KeysUnavailable {
     }
 }
 
-impl std::error::Error for KeysUnavailable {}
+impl std::error::Error for ProviderUnavailable {}

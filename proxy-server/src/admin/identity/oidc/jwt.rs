@@ -30,8 +30,8 @@ struct Header {
 }
 
 impl<'a> UnverifiedJwt<'a> {
-    /// Size, form, algorithm: what costs nothing and needs no key.
-    pub(super) fn read(token: &'a str) -> Result<Self, JwtRefused> {
+    /// Size, form, type, algorithm: what costs nothing and needs no key.
+    pub(super) fn read(token: &'a str, types: &[&str]) -> Result<Self, JwtRefused> {
         if token.len() > MAX_BEARER_BYTES {
             return Err(JwtRefused::TooLarge { found: token.len(), max: MAX_BEARER_BYTES });
         }
@@ -45,7 +45,7 @@ impl<'a> UnverifiedJwt<'a> {
         if crit.is_some() {
             return Err(JwtRefused::Critical);
         }
-        if let Some(typ) = typ.filter(|typ| !TYPES.iter().any(|known| known.eq_ignore_ascii_case(typ))) {
+        if let Some(typ) = typ.filter(|typ| !types.iter().any(|known| known.eq_ignore_ascii_case(typ))) {
             return Err(JwtRefused::Type { found: shortened(&typ) });
         }
         let kid = kid.filter(|kid| (1..=MAX_KEY_ID).contains(&kid.len())).ok_or(JwtRefused::NoKeyId)?;
@@ -89,8 +89,11 @@ pub(super) fn shortened(text: &str) -> String {
     text.chars().take(128).collect()
 }
 
-/// RFC 7519 section 5.1, RFC 9068 section 2.1 and 4. Others (`logout+jwt`,
+/// Bearer tokens: RFC 7519 section 5.1, RFC 9068 section 2.1 and 4. Others (`logout+jwt`,
 /// `dpop+jwt`) are signed by the same keys and mean something else (RFC 8725 section 3.11).
-const TYPES: [&str; 4] = ["JWT", "application/jwt", "at+jwt", "application/at+jwt"];
+pub(super) const BEARER: [&str; 4] = ["JWT", "application/jwt", "at+jwt", "application/at+jwt"];
+
+/// ID tokens: an access token is none.
+pub(super) const ID_TOKEN: [&str; 2] = ["JWT", "application/jwt"];
 
 const MAX_KEY_ID: usize = 255;

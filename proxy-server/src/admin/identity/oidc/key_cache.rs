@@ -10,12 +10,13 @@ use tokio::{
 };
 
 use super::{
-    Issuer, KeysUnavailable,
+    Issuer, ProviderUnavailable,
     fetch::{DEADLINE, Fetcher},
     keys::{JwkSet, KeySet},
+    sign_in::{Endpoints, Metadata},
 };
 
-/// The provider's keys, as of lately.
+/// What the provider says of itself, above all its keys, as of lately.
 ///
 /// A token with a key that is not known may be the first after the provider
 /// changed its keys, or a stranger's: it makes the proxy ask again, but not
@@ -28,12 +29,19 @@ pub(super) struct KeyCache {
 
 #[derive(Default)]
 struct State {
-    keys: Option<(Arc<KeySet>, Instant)>,
+    known: Option<(Arc<Known>, Instant)>,
     /// When the provider was last asked, whatever came of it.
     asked: Option<Instant>,
-    failure: Option<KeysUnavailable>,
+    failure: Option<ProviderUnavailable>,
     /// Closes when the question that is under way is answered.
     asking: Option<watch::Receiver<()>>,
+}
+
+/// What one look at the provider gave.
+pub(super) struct Known {
+    pub(super) keys: KeySet,
+    /// Tokens are judged without them.
+    pub(super) endpoints: Result<Endpoints, ProviderUnavailable>,
 }
 
 /// RFC 8414 section 2 and OpenID Connect Discovery 1.0 section 3: what is needed of it.
@@ -41,6 +49,8 @@ struct State {
 struct Discovery {
     issuer: String,
     jwks_uri: String,
+    #[serde(flatten)]
+    sign_in: Metadata,
 }
 
 impl KeyCache {
@@ -54,19 +64,38 @@ impl KeyCache {
         self: &Arc<Self>,
         kid: &str,
         now: Instant,
-    ) -> Result<Arc<KeySet>, KeysUnavailable> {
+    ) -> Result<Arc<Known>, ProviderUnavailable> {
+        self.known(now, |known| known.keys.has(kid)).await
+    }
+
+    /// Where people sign in, asked for when nothing is known.
+    pub(super) async fn endpoints(self: &Arc<Self>, now: Instant) -> Result<Endpoints, ProviderUnavailable> {
+        self.known(now, |_| true).await?.endpoints.clone()
+    }
+
+    /// Asks again, if it was not just now, when what is known will not do.
+    async fn known(
+        self: &Arc<Self>,
+        now: Instant,
+        will_do: impl Fn(&Known) -> bool,
+    ) -> Result<Arc<Known>, ProviderUnavailable> {
         let known = self.state().usable(now);
         match known {
-            Some(keys) if keys.has(kid) => return Ok(keys),
+            Some(known) if will_do(&known) => return Ok(known),
             _ => self.ask(now, QUIET).await,
         }
         let state = self.state();
-        let failure = || state.failure.clone().unwrap_or(KeysUnavailable::Deadline);
+        let failure = || state.failure.clone().unwrap_or(ProviderUnavailable::Deadline);
         state.usable(now).ok_or_else(failure)
     }
 
+    /// How the provider is asked.
+    pub(super) fn fetcher(&self) -> &Fetcher {
+        &self.fetcher
+    }
+
     /// Asks now, unless somebody does already.
-    pub(super) async fn refresh(self: &Arc<Self>, now: Instant) -> Result<(), KeysUnavailable> {
+    pub(super) async fn refresh(self: &Arc<Self>, now: Instant) -> Result<(), ProviderUnavailable> {
         self.ask(now, Duration::ZERO).await;
         self.state().failure.clone().map_or(Ok(()), Err)
     }
@@ -89,7 +118,7 @@ impl KeyCache {
                     let cache = Arc::clone(self);
                     tokio::spawn(async move {
                         let answer = timeout(DEADLINE, cache.fetch()).await;
-                        cache.state().settle(answer.unwrap_or(Err(KeysUnavailable::Deadline)), now);
+                        cache.state().settle(answer.unwrap_or(Err(ProviderUnavailable::Deadline)), now);
                         drop(done);
                     });
                     answered
@@ -100,17 +129,18 @@ impl KeyCache {
         let _ = answered.changed().await;
     }
 
-    async fn fetch(&self) -> Result<KeySet, KeysUnavailable> {
+    async fn fetch(&self) -> Result<Known, ProviderUnavailable> {
         let discovery: Discovery = self.fetcher.json(&self.issuer.discovery()).await?;
         // Discovery 1.0 section 4.3: "The issuer value returned MUST be identical to the Issuer URL".
         if discovery.issuer != self.issuer.as_str() {
-            return Err(KeysUnavailable::IssuerDiffers {
+            return Err(ProviderUnavailable::IssuerDiffers {
                 expected: self.issuer.to_string(),
                 found: discovery.issuer.chars().take(Issuer::MAX).collect(),
             });
         }
         let set: JwkSet = self.fetcher.json(&discovery.jwks_uri).await?;
-        KeySet::read(set)
+        let endpoints = Endpoints::read(discovery.sign_in, self.issuer.transport());
+        Ok(Known { keys: KeySet::read(set)?, endpoints })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -119,16 +149,16 @@ impl KeyCache {
 }
 
 impl State {
-    fn usable(&self, now: Instant) -> Option<Arc<KeySet>> {
-        let (keys, since) = self.keys.as_ref()?;
-        (now.saturating_duration_since(*since) < KEPT).then(|| Arc::clone(keys))
+    fn usable(&self, now: Instant) -> Option<Arc<Known>> {
+        let (known, since) = self.known.as_ref()?;
+        (now.saturating_duration_since(*since) < KEPT).then(|| Arc::clone(known))
     }
 
-    fn settle(&mut self, answer: Result<KeySet, KeysUnavailable>, asked: Instant) {
+    fn settle(&mut self, answer: Result<Known, ProviderUnavailable>, asked: Instant) {
         self.asking = None;
         match answer {
-            Ok(keys) => {
-                self.keys = Some((Arc::new(keys), asked));
+            Ok(known) => {
+                self.known = Some((Arc::new(known), asked));
                 self.failure = None;
             }
             Err(failure) => {

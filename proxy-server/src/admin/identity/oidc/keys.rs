@@ -5,7 +5,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{JwtRefused, KeysUnavailable};
+use super::{JwtRefused, ProviderUnavailable};
 
 /// The provider's keys that can sign what is taken here.
 pub(super) struct KeySet(Vec<Key>);
@@ -28,12 +28,12 @@ impl KeySet {
     /// SHOULD ignore JWKs within a JWK Set that use `kty` values that are not
     /// understood by them, that are missing required members, or for which
     /// values are out of the supported ranges."
-    pub(super) fn read(set: JwkSet) -> Result<Self, KeysUnavailable> {
+    pub(super) fn read(set: JwkSet) -> Result<Self, ProviderUnavailable> {
         if set.keys.len() > MAX_KEYS {
-            return Err(KeysUnavailable::TooManyKeys { found: set.keys.len(), max: MAX_KEYS });
+            return Err(ProviderUnavailable::TooManyKeys { found: set.keys.len(), max: MAX_KEYS });
         }
         let keys: Vec<_> = set.keys.into_iter().filter_map(Key::read).collect();
-        if keys.is_empty() { Err(KeysUnavailable::NoKeys) } else { Ok(Self(keys)) }
+        if keys.is_empty() { Err(ProviderUnavailable::NoKeys) } else { Ok(Self(keys)) }
     }
 
     pub(super) fn has(&self, kid: &str) -> bool {

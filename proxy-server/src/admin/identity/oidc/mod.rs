@@ -4,7 +4,8 @@
 //!   OidcConfig ─► Oidc ── authenticate(token) ─► jwt: form, algorithm, key, signature, claims
 //!                  │                                      │                     │
 //!                  │                                   KeySet                Claims ─► roles, scope
-//!                  └─ KeyCache ── Fetcher ── discovery, JWKS ─┘
+//!                  ├─ KeyCache ── Fetcher ── discovery, JWKS ─┘
+//!                  └─ sign_in: people with a browser, by a code and an ID token
 //! ```
 //!
 //! Sources: OpenID Connect Discovery 1.0, RFC 7515 to 7519 (JOSE and JWT),
@@ -21,11 +22,16 @@ mod jwt;
 mod key_cache;
 mod keys;
 mod provider;
+mod sign_in;
 
 pub use config::{BadOidcConfig, ClaimPath, OidcConfig, RoleMap, WorkloadsFrom};
-pub use error::{JwtRefused, KeysUnavailable, OidcError};
+pub use error::{JwtRefused, OidcError, ProviderUnavailable};
 pub use issuer::{BadIssuer, Issuer};
 pub use provider::Oidc;
+pub use sign_in::{
+    BadAnswer, BadSignInConfig, ClientSecret, IdToken, PublicUrl, RedirectAnswer, SignInAttempt,
+    SignInConfig, SignInRefused,
+};
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::admin) mod tests;

@@ -1,15 +1,17 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
+use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BadOidcConfig, OidcConfig, OidcError,
-    claims::principal,
+    BadOidcConfig, IdToken, OidcConfig, OidcError, RedirectAnswer, SignInAttempt, SignInConfig,
+    SignInRefused, claims,
     fetch::Fetcher,
-    jwt::UnverifiedJwt,
+    jwt::{self, UnverifiedJwt},
     key_cache::{KeyCache, RENEWED},
+    sign_in::{Endpoints, Exchange, check_id_token},
 };
 use crate::{admin::identity::Principal, store::UnixMs};
 
@@ -17,6 +19,7 @@ use crate::{admin::identity::Principal, store::UnixMs};
 pub struct Oidc {
     config: OidcConfig,
     keys: Arc<KeyCache>,
+    exchange: Exchange,
 }
 
 impl Oidc {
@@ -31,7 +34,7 @@ impl Oidc {
         }
         let fetcher = Fetcher::new(config.issuer.transport(), config.ca_file.as_deref())?;
         let keys = KeyCache::new(config.issuer.clone(), fetcher);
-        Ok(Self { config, keys })
+        Ok(Self { config, keys, exchange: Exchange::default() })
     }
 
     /// Who holds this JWT. It waits for the provider at most five seconds, and
@@ -50,10 +53,81 @@ impl Oidc {
         now: UnixMs,
         moment: Instant,
     ) -> Result<Principal, OidcError> {
-        let jwt = UnverifiedJwt::read(token).map_err(OidcError::Refused)?;
-        let keys = self.keys.keys_for(jwt.kid(), moment).await.map_err(OidcError::Unavailable)?;
-        let claims = jwt.verify(&keys).map_err(OidcError::Refused)?;
-        principal(&claims, &self.config, now).map_err(OidcError::Refused)
+        let claims = self.signed(token, &jwt::BEARER, moment).await?;
+        claims::check(&claims, &self.config, &self.config.audience, now).map_err(OidcError::Refused)?;
+        claims::principal(&claims, &self.config).map_err(OidcError::Refused)
+    }
+
+    /// How people sign in with their browser, if they may.
+    pub fn sign_in(&self) -> Option<&SignInConfig> {
+        self.config.sign_in.as_ref()
+    }
+
+    /// Where a browser goes to sign in. It waits for the provider at most five
+    /// seconds, and only when nothing is known of it.
+    ///
+    /// # Errors
+    /// [`OidcError`].
+    pub async fn sign_in_url(&self, attempt: &SignInAttempt) -> Result<String, OidcError> {
+        let (config, endpoints) = self.client().await?;
+        Ok(attempt.url(config, &endpoints))
+    }
+
+    /// The browser is back: asks the provider who it was. It waits for it at most ten seconds.
+    ///
+    /// # Errors
+    /// [`OidcError`].
+    pub async fn redeem(
+        &self,
+        attempt: SignInAttempt,
+        answer: RedirectAnswer,
+        now: UnixMs,
+    ) -> Result<IdToken, OidcError> {
+        let (config, endpoints) = self.client().await?;
+        let asked = (&self.config.issuer, config);
+        let token = self.exchange.redeem(self.keys.fetcher(), &endpoints, asked, (&attempt, answer)).await?;
+        let claims = self.id_claims(&token, now).await?;
+        IdToken::of_attempt(token, &claims, &attempt).map_err(OidcError::Refused)
+    }
+
+    /// Who holds this ID token, now.
+    ///
+    /// # Errors
+    /// [`OidcError`].
+    pub async fn holder(&self, token: &IdToken, now: UnixMs) -> Result<Principal, OidcError> {
+        let claims = self.id_claims(token.as_str(), now).await?;
+        claims::principal(&claims, &self.config).map_err(OidcError::Refused)
+    }
+
+    fn configured(&self) -> Result<&SignInConfig, OidcError> {
+        self.sign_in().ok_or(OidcError::SignIn(SignInRefused::NotConfigured))
+    }
+
+    async fn client(&self) -> Result<(&SignInConfig, Endpoints), OidcError> {
+        let config = self.configured()?;
+        let endpoints = self.keys.endpoints(Instant::now()).await.map_err(OidcError::Unavailable)?;
+        Ok((config, endpoints))
+    }
+
+    async fn id_claims(&self, token: &str, now: UnixMs) -> Result<Map<String, Value>, OidcError> {
+        let client = &self.configured()?.client_id;
+        let claims = self.signed(token, &jwt::ID_TOKEN, Instant::now()).await?;
+        claims::check(&claims, &self.config, client, now)
+            .and_then(|()| check_id_token(&claims, client, &self.config.audience))
+            .map_err(OidcError::Refused)?;
+        Ok(claims)
+    }
+
+    /// What the provider signed, whoever it is for.
+    async fn signed(
+        &self,
+        token: &str,
+        types: &[&str],
+        moment: Instant,
+    ) -> Result<Map<String, Value>, OidcError> {
+        let jwt = UnverifiedJwt::read(token, types).map_err(OidcError::Refused)?;
+        let known = self.keys.keys_for(jwt.kid(), moment).await.map_err(OidcError::Unavailable)?;
+        jwt.verify(&known.keys).map_err(OidcError::Refused)
     }
 
     /// Keeps the keys fresh until `stop`. Without it they are asked for when a

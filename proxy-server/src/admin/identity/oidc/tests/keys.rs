@@ -12,7 +12,7 @@ use super::{
     world::{NOW, World},
 };
 use crate::admin::identity::{
-    JwtRefused, KeysUnavailable, Oidc, OidcError,
+    JwtRefused, Oidc, OidcError, ProviderUnavailable,
     oidc::{
         key_cache::{KEPT, QUIET},
         keys::MAX_KEYS,
@@ -58,7 +58,7 @@ async fn keys_outlive_an_outage_and_not_for_ever() {
     world.provider.set("/jwks", StatusCode::SERVICE_UNAVAILABLE, "");
     assert!(world.after(KEPT - SECOND, &token).await.is_ok());
     let url = format!("{}/jwks", world.provider.issuer);
-    let failed = OidcError::Unavailable(KeysUnavailable::Status { url, status: 503 });
+    let failed = OidcError::Unavailable(ProviderUnavailable::Status { url, status: 503 });
     assert_eq!(world.after(KEPT, &token).await, Err(failed.clone()));
     assert_eq!(world.provider.questions(), 4);
     world.provider.publish(&[&world.signer]);
@@ -122,7 +122,7 @@ async fn by_keys(change: impl FnOnce(Value) -> Value) -> Result<(), OidcError> {
 
 #[tokio::test]
 async fn keys_for_other_things_are_no_keys() {
-    let no_keys = Err(OidcError::Unavailable(KeysUnavailable::NoKeys));
+    let no_keys = Err(OidcError::Unavailable(ProviderUnavailable::NoKeys));
     for (name, value) in [
         ("use", json!("enc")),
         ("key_ops", json!(["sign"])),
@@ -163,7 +163,7 @@ async fn a_flood_of_keys_is_refused() {
     let many = |count: usize| move |key: Value| json!({"keys": vec![key; count]});
     assert_eq!(by_keys(many(MAX_KEYS)).await, Ok(()));
     let found = MAX_KEYS + 1;
-    let refused = KeysUnavailable::TooManyKeys { found, max: MAX_KEYS };
+    let refused = ProviderUnavailable::TooManyKeys { found, max: MAX_KEYS };
     assert_eq!(by_keys(many(found)).await, Err(OidcError::Unavailable(refused)));
 }
 

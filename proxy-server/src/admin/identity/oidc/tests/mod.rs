@@ -3,6 +3,6 @@
 mod claims;
 mod forgery;
 mod keys;
-pub(in crate::admin::identity) mod signer;
+pub(in crate::admin) mod signer;
 mod transport;
-pub(in crate::admin::identity) mod world;
+pub(in crate::admin) mod world;

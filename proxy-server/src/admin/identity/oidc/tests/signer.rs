@@ -13,14 +13,14 @@ use jsonwebtoken::{Algorithm, EncodingKey, crypto, jwk::Jwk};
 use serde_json::{Value, json};
 
 /// A key of a provider.
-pub(in crate::admin::identity) struct Signer {
-    pub(in crate::admin::identity) kid: String,
+pub(in crate::admin) struct Signer {
+    pub(in crate::admin) kid: String,
     algorithm: Algorithm,
     key: EncodingKey,
 }
 
 impl Signer {
-    pub(in crate::admin::identity) fn new(kid: &str, algorithm: Algorithm) -> Self {
+    pub(in crate::admin) fn new(kid: &str, algorithm: Algorithm) -> Self {
         let key = match algorithm {
             Algorithm::ES256 => EncodingKey::from_ec_der(&ec(&ECDSA_P256_SHA256_FIXED_SIGNING)),
             Algorithm::ES384 => EncodingKey::from_ec_der(&ec(&ECDSA_P384_SHA384_FIXED_SIGNING)),
@@ -33,7 +33,7 @@ impl Signer {
     }
 
     /// The public half, as a JWKS has it.
-    pub(in crate::admin::identity) fn jwk(&self) -> Value {
+    pub(in crate::admin) fn jwk(&self) -> Value {
         let mut jwk =
             serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm).unwrap()).unwrap();
         jwk["kid"] = json!(self.kid);
@@ -41,21 +41,21 @@ impl Signer {
         jwk
     }
 
-    pub(in crate::admin::identity) fn header(&self) -> Value {
+    pub(in crate::admin) fn header(&self) -> Value {
         json!({"alg": format!("{:?}", self.algorithm), "kid": self.kid, "typ": "at+jwt"})
     }
 
-    pub(in crate::admin::identity) fn token(&self, claims: &Value) -> String {
+    pub(in crate::admin) fn token(&self, claims: &Value) -> String {
         self.sign(&self.header(), claims)
     }
 
     /// Signs whatever the header says.
-    pub(in crate::admin::identity) fn sign(&self, header: &Value, claims: &Value) -> String {
+    pub(in crate::admin) fn sign(&self, header: &Value, claims: &Value) -> String {
         sign_with(&self.key, self.algorithm, header, claims)
     }
 }
 
-pub(in crate::admin::identity) fn sign_with(
+pub(in crate::admin) fn sign_with(
     key: &EncodingKey,
     algorithm: Algorithm,
     header: &Value,
@@ -66,7 +66,7 @@ pub(in crate::admin::identity) fn sign_with(
     format!("{message}.{signature}")
 }
 
-pub(in crate::admin::identity) fn part(json: &Value) -> String {
+pub(in crate::admin) fn part(json: &Value) -> String {
     URL_SAFE_NO_PAD.encode(json.to_string())
 }
 

@@ -18,12 +18,12 @@ use super::{
     world::{NOW, World, claims, config},
 };
 use crate::admin::identity::{
-    BadOidcConfig, KeysUnavailable, Oidc, OidcConfig, OidcError, oidc::fetch::MAX_BYTES,
+    BadOidcConfig, Oidc, OidcConfig, OidcError, ProviderUnavailable, oidc::fetch::MAX_BYTES,
 };
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
-async fn unavailable(world: &World) -> KeysUnavailable {
+async fn unavailable(world: &World) -> ProviderUnavailable {
     match world.judge(&world.signer.token(&world.provider.claims())).await {
         Err(OidcError::Unavailable(unavailable)) => unavailable,
         other => panic!("{other:?}"),
@@ -39,7 +39,7 @@ async fn the_discovered_issuer_is_the_configured_one() {
         let world = World::new().await;
         world.provider.discovery(&json!({"issuer": found, "jwks_uri": jwks_uri}));
         let expected = world.provider.issuer.clone();
-        assert_eq!(unavailable(&world).await, KeysUnavailable::IssuerDiffers { expected, found });
+        assert_eq!(unavailable(&world).await, ProviderUnavailable::IssuerDiffers { expected, found });
     }
 }
 
@@ -50,7 +50,7 @@ async fn keys_come_over_tls_or_from_loopback() {
     {
         let world = World::new().await;
         world.provider.discovery(&json!({"issuer": world.provider.issuer, "jwks_uri": found}));
-        assert_eq!(unavailable(&world).await, KeysUnavailable::KeysElsewhere { found: found.into() });
+        assert_eq!(unavailable(&world).await, ProviderUnavailable::Elsewhere { found: found.into() });
     }
 }
 
@@ -59,21 +59,23 @@ async fn what_is_no_answer_is_told_apart() {
     let world = World::new().await;
     let url = format!("{}{DISCOVERY}", world.provider.issuer);
     world.provider.set(DISCOVERY, StatusCode::NOT_FOUND, "");
-    assert_eq!(unavailable(&world).await, KeysUnavailable::Status { url, status: 404 });
+    assert_eq!(unavailable(&world).await, ProviderUnavailable::Status { url, status: 404 });
 
     let world = World::new().await;
     let url = format!("{}/jwks", world.provider.issuer);
     world.provider.set("/jwks", StatusCode::FOUND, &format!("{}/other", world.provider.issuer));
-    assert_eq!(unavailable(&world).await, KeysUnavailable::Status { url, status: 302 }, "not followed");
+    assert_eq!(unavailable(&world).await, ProviderUnavailable::Status { url, status: 302 }, "not followed");
 
     let world = World::new().await;
     let url = format!("{}/jwks", world.provider.issuer);
     world.provider.set("/jwks", StatusCode::OK, &" ".repeat(MAX_BYTES + 1));
-    assert_eq!(unavailable(&world).await, KeysUnavailable::TooLarge { url, max: MAX_BYTES });
+    assert_eq!(unavailable(&world).await, ProviderUnavailable::TooLarge { url, max: MAX_BYTES });
 
     let world = World::new().await;
     world.provider.set("/jwks", StatusCode::OK, "<html>");
-    assert!(matches!(unavailable(&world).await, KeysUnavailable::Json { url, .. } if url.ends_with("/jwks")));
+    assert!(
+        matches!(unavailable(&world).await, ProviderUnavailable::Json { url, .. } if url.ends_with("/jwks"))
+    );
 }
 
 /// Time stands still, and runs to the next timer when nothing else is to do:
@@ -82,7 +84,7 @@ async fn what_is_no_answer_is_told_apart() {
 async fn a_provider_that_says_nothing_is_not_waited_for() {
     let world = World::new().await;
     world.provider.hold();
-    assert_eq!(unavailable(&world).await, KeysUnavailable::Deadline);
+    assert_eq!(unavailable(&world).await, ProviderUnavailable::Deadline);
 }
 
 #[tokio::test]
@@ -92,7 +94,10 @@ async fn a_provider_that_is_not_there() {
     let oidc = Oidc::new(config(&format!("http://{closed}"))).unwrap();
     let token = world.signer.token(&world.provider.claims());
     let judged = oidc.authenticate_at(&token, NOW, world.start).await;
-    assert!(matches!(judged, Err(OidcError::Unavailable(KeysUnavailable::Connection { .. }))), "{judged:?}");
+    assert!(
+        matches!(judged, Err(OidcError::Unavailable(ProviderUnavailable::Connection { .. }))),
+        "{judged:?}"
+    );
 }
 
 /// A provider behind TLS, under a CA of its own.
@@ -160,7 +165,7 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, router: Router) {
 async fn tls_needs_a_ca_that_is_trusted() {
     let provider = TlsProvider::start().await;
     let judged = provider.judge(None).await;
-    let Err(OidcError::Unavailable(KeysUnavailable::Connection { cause, .. })) = judged else {
+    let Err(OidcError::Unavailable(ProviderUnavailable::Connection { cause, .. })) = judged else {
         panic!("{judged:?}")
     };
     assert!(cause.contains("UnknownIssuer"), "{cause}");

@@ -25,13 +25,13 @@ use crate::{
 };
 
 /// Noon of some day.
-pub(in crate::admin::identity) const NOW: UnixMs = UnixMs(1_800_000_000_000);
-pub(in crate::admin::identity) const NOW_SECONDS: i64 = NOW.0 / 1_000;
-pub(in crate::admin::identity) const AUDIENCE: &str = "https://admin.example";
+pub(in crate::admin) const NOW: UnixMs = UnixMs(1_800_000_000_000);
+pub(in crate::admin) const NOW_SECONDS: i64 = NOW.0 / 1_000;
+pub(in crate::admin) const AUDIENCE: &str = "https://admin.example";
 
 /// A provider on a loopback port that answers what it is told to.
-pub(in crate::admin::identity) struct Provider {
-    pub(in crate::admin::identity) issuer: String,
+pub(in crate::admin) struct Provider {
+    pub(in crate::admin) issuer: String,
     answers: Arc<Answers>,
     asked: mpsc::UnboundedReceiver<String>,
     _server: AbortOnDropHandle<()>,
@@ -40,18 +40,23 @@ pub(in crate::admin::identity) struct Provider {
 struct Answers {
     by_path: Mutex<HashMap<String, (StatusCode, String)>>,
     asked: mpsc::UnboundedSender<String>,
+    forms: Mutex<Vec<(Option<String>, String)>>,
     /// One permit for each answer that may go out.
     gate: Semaphore,
 }
 
 impl Provider {
     /// With the keys of these signers.
-    pub(in crate::admin::identity) async fn start(signers: &[&Signer]) -> Self {
+    pub(in crate::admin) async fn start(signers: &[&Signer]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = issuer_at(listener.local_addr().unwrap());
         let (sender, asked) = mpsc::unbounded_channel();
-        let answers =
-            Arc::new(Answers { by_path: Mutex::default(), asked: sender, gate: Semaphore::new(1_000) });
+        let answers = Arc::new(Answers {
+            by_path: Mutex::default(),
+            asked: sender,
+            forms: Mutex::default(),
+            gate: Semaphore::new(1_000),
+        });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&answers));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let provider = Self { issuer, answers, asked, _server: AbortOnDropHandle::new(server) };
@@ -59,22 +64,37 @@ impl Provider {
         provider
     }
 
-    pub(in crate::admin::identity) fn publish(&self, signers: &[&Signer]) {
+    pub(in crate::admin) fn publish(&self, signers: &[&Signer]) {
         let keys: Vec<_> = signers.iter().map(|signer| signer.jwk()).collect();
-        self.discovery(&json!({"issuer": self.issuer, "jwks_uri": format!("{}/jwks", self.issuer)}));
+        self.discovery(&self.metadata());
         self.set("/jwks", StatusCode::OK, &json!({"keys": keys}).to_string());
     }
 
-    pub(super) fn discovery(&self, document: &Value) {
+    /// What its discovery document says.
+    pub(in crate::admin) fn metadata(&self) -> Value {
+        json!({
+            "issuer": self.issuer,
+            "jwks_uri": format!("{}/jwks", self.issuer),
+            "authorization_endpoint": format!("{}/auth?tenant=a", self.issuer),
+            "token_endpoint": format!("{}/token", self.issuer),
+        })
+    }
+
+    /// The forms that were sent to it, and their `Authorization`.
+    pub(in crate::admin) fn forms(&self) -> Vec<(Option<String>, String)> {
+        self.answers.forms.lock().unwrap().clone()
+    }
+
+    pub(in crate::admin) fn discovery(&self, document: &Value) {
         self.set("/.well-known/openid-configuration", StatusCode::OK, &document.to_string());
     }
 
-    pub(super) fn set(&self, path: &str, status: StatusCode, body: &str) {
+    pub(in crate::admin) fn set(&self, path: &str, status: StatusCode, body: &str) {
         self.answers.by_path.lock().unwrap().insert(path.to_owned(), (status, body.to_owned()));
     }
 
     /// Lets no answer out until [`Provider::release`].
-    pub(super) fn hold(&self) {
+    pub(in crate::admin) fn hold(&self) {
         assert_eq!(self.answers.gate.forget_permits(1_000), 1_000);
     }
 
@@ -92,16 +112,16 @@ impl Provider {
         std::iter::from_fn(|| self.asked.try_recv().ok()).count()
     }
 
-    pub(in crate::admin::identity) fn config(&self) -> OidcConfig {
+    pub(in crate::admin) fn config(&self) -> OidcConfig {
         config(&self.issuer)
     }
 
-    pub(in crate::admin::identity) fn claims(&self) -> Value {
+    pub(in crate::admin) fn claims(&self) -> Value {
         claims(&self.issuer)
     }
 }
 
-pub(in crate::admin::identity) fn config(issuer: &str) -> OidcConfig {
+pub(in crate::admin) fn config(issuer: &str) -> OidcConfig {
     let roles = [
         ("countersign-admins".to_owned(), Role::Admin.into()),
         ("on-call".to_owned(), Roles::from(Role::Operator).with(Role::Viewer)),
@@ -112,12 +132,13 @@ pub(in crate::admin::identity) fn config(issuer: &str) -> OidcConfig {
         roles_claim: ClaimPath::new("realm_access.roles").unwrap(),
         roles: RoleMap::new(roles).unwrap(),
         workloads: WorkloadsFrom::Everything,
+        sign_in: None,
         ca_file: None,
     }
 }
 
 /// What a good token says.
-pub(in crate::admin::identity) fn claims(issuer: &str) -> Value {
+pub(in crate::admin) fn claims(issuer: &str) -> Value {
     json!({
         "iss": issuer,
         "aud": AUDIENCE,
@@ -132,7 +153,16 @@ fn issuer_at(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-async fn answer(State(answers): State<Arc<Answers>>, uri: Uri) -> impl IntoResponse {
+async fn answer(
+    State(answers): State<Arc<Answers>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> impl IntoResponse {
+    if !body.is_empty() {
+        let shown = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        answers.forms.lock().unwrap().push((shown, body));
+    }
     // Nobody listens any more when the test is over.
     let _ = answers.asked.send(uri.path().to_owned());
     let _out = answers.gate.acquire().await.unwrap();

@@ -47,6 +47,7 @@ mod netlink;
 pub mod peers;
 pub mod pool;
 pub mod random;
+mod regular_file;
 pub mod relay;
 mod throttle;
 pub mod tls;

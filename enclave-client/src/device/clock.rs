@@ -131,12 +131,17 @@ impl fmt::Display for Off {
     }
 }
 
+/// This machine's clock, in milliseconds since 1970.
+pub(crate) fn system_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 struct System;
 
 impl WallClock for System {
     fn now_ms(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        system_ms()
     }
 
     fn set_ms(&self, to: u64) -> std::io::Result<()> {

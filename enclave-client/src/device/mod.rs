@@ -16,6 +16,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 use countersign_protocol::wire;
 use tokio::{sync::Semaphore, time::timeout};
 
+pub(crate) use clock::system_ms;
 pub use clock::{Clock, ClockPolicy};
 pub use nsm::Nsm;
 #[cfg(feature = "simulator")]

@@ -1,3 +1,4 @@
+use countersign_protocol::p256_point;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -19,11 +20,10 @@ impl AnyP256Key {
     }
 
     fn check(certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
-        let spki = spki(certificate)?;
-        if spki.len() == P256_SPKI_LEN && spki.starts_with(P256_SPKI_START) {
-            return Ok(());
+        match p256_point(&spki(certificate)?) {
+            Some(_) => Ok(()),
+            None => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
-        Err(CertificateError::ApplicationVerificationFailure.into())
     }
 
     /// RFC 8446 section 4.4.3: the signature over this handshake's transcript, by the key in the certificate.
@@ -119,10 +119,3 @@ pub(super) fn spki(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, rustls::
         .map_err(|_| rustls::Error::from(CertificateError::BadEncoding))?;
     Ok(parsed.subject_public_key_info().as_ref().to_vec())
 }
-
-/// RFC 5480 section 2: `SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING 04` of a point of P-256.
-const P256_SPKI_START: &[u8] =
-    b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00\x04";
-
-/// With the 64 bytes of the point.
-const P256_SPKI_LEN: usize = 91;

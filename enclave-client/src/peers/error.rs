@@ -112,6 +112,20 @@ impl PeerError {
         }
     }
 
+    /// Whether it may be gone at the next try: something did not work, here or there, and nobody decided anything.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            Self::Tls(_)
+            | Self::Deadline { .. }
+            | Self::Device(_)
+            | Self::Unreachable(_)
+            | Self::TooOften
+            | Self::Overloaded { .. } => true,
+            Self::RefusedByPeer(why) => PASSING.contains(&why.code()),
+            _ => false,
+        }
+    }
+
     /// For the other end: the code, and the sentence where it is about what the other end sent.
     /// What happened on this side stays on this side.
     pub(super) fn to_refusal(&self) -> PeerRefusal {
@@ -124,6 +138,10 @@ impl PeerError {
         PeerRefusal::new(self.code(), &detail)
     }
 }
+
+/// The codes of the other end's troubles, as [`PeerError::code`] has them, that say nothing of us.
+const PASSING: [&str; 5] =
+    ["peer-tls", "peer-deadline", "no-document", "attesting-too-often", "peer-overloaded"];
 
 impl fmt::Display for PeerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

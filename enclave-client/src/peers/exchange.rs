@@ -27,7 +27,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{PeerError, ProtocolFault, Secured, frames, frames::Received};
+use super::{PeerError, ProtocolFault, Secured, SignedTime, frames, frames::Received};
 use crate::device::{Device, DocumentRequest};
 
 /// What decides whether evidence is good enough.
@@ -56,8 +56,8 @@ pub struct Proven {
     pub root: &'static str,
     /// The measurement it is, by name.
     pub measurement: String,
-    /// When the round was, by our NSM.
-    pub at: UnixMillis,
+    /// When the round was: the time in our own document.
+    pub at: SignedTime,
     /// How long both ends hold what the other proved: the shorter of what they grant each other, so that neither takes
     /// for proven what the other has dropped.
     pub lease: Lease,
@@ -69,7 +69,7 @@ pub struct Proven {
 ///
 /// # Errors
 /// [`PeerError`]: why the other end is not who it must be, its refusal of us, or what went wrong. The other end
-/// was told; nothing more may be said on the connection.
+/// was told, if it listens; nothing more may be said on the connection.
 pub async fn round<S>(
     link: &mut Secured<S>,
     device: &Device,
@@ -78,16 +78,29 @@ pub async fn round<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let opened = async {
+    round_within(ROUND_DEADLINE, link, device, judge).await
+}
+
+/// As [`round`], with a deadline of the caller's.
+pub(super) async fn round_within<S>(
+    deadline: Duration,
+    link: &mut Secured<S>,
+    device: &Device,
+    judge: &(impl Judge + ?Sized),
+) -> Result<Proven, PeerError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let whole = async {
         let mine = nonce()?;
         if link.side() == Side::Initiator {
             frames::write(&mut link.stream, &PeerMessage::Challenge(mine)).await?;
         }
         let theirs = challenge(&frames::read(&mut link.stream).await?)?;
-        Ok((mine, theirs))
+        exchange(link, device, judge, mine, theirs).await
     };
-    let (mine, theirs) = within(ROUND_DEADLINE, opened).await?;
-    finish(link, device, judge, mine, theirs).await
+    let done = within(deadline, whole).await;
+    told(link, done).await
 }
 
 /// The rest of a round whose challenge from the other end, the initiator, has come already.
@@ -103,16 +116,21 @@ pub(super) async fn answer<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let theirs = challenge(challenged)?;
-    finish(link, device, judge, nonce()?, theirs).await
+    let rest = async {
+        let theirs = challenge(challenged)?;
+        exchange(link, device, judge, nonce()?, theirs).await
+    };
+    let done = within(ROUND_DEADLINE, rest).await;
+    told(link, done).await
 }
 
-/// Says why to the other end, as far as it is about the other end. It may be gone.
+/// Says why to the other end, as far as it is about the other end. It may be gone; where it certainly does not listen,
+/// time is better spent on another connection.
 pub(super) async fn refuse<S>(link: &mut Secured<S>, why: &PeerError)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if matches!(why, PeerError::RefusedByPeer(_)) {
+    if matches!(why, PeerError::RefusedByPeer(_) | PeerError::Tls(_) | PeerError::Deadline { .. }) {
         return;
     }
     let refusal = PeerMessage::Refused(why.to_refusal());
@@ -127,17 +145,10 @@ where
     let _ = timeout(LAST_WORD, said).await;
 }
 
-async fn finish<S>(
-    link: &mut Secured<S>,
-    device: &Device,
-    judge: &(impl Judge + ?Sized),
-    mine: Nonce,
-    theirs: Nonce,
-) -> Result<Proven, PeerError>
+async fn told<S>(link: &mut Secured<S>, done: Result<Proven, PeerError>) -> Result<Proven, PeerError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let done = within(ROUND_DEADLINE, exchange(link, device, judge, mine, theirs)).await;
     if let Err(why) = &done {
         refuse(link, why).await;
     }
@@ -160,16 +171,17 @@ where
     let verifier = judge.verifier()?;
     let tie = Tie::new(link, mine, theirs)?;
     let document = device.document(tie.request(link)).await.map_err(PeerError::Device)?;
-    let at = UnverifiedDocument::parse(&document)?.timestamp();
+    let at = SignedTime::of(&document)?;
     frames::write(&mut link.stream, &PeerMessage::Proof(&document)).await?;
     let received = frames::read(&mut link.stream).await?;
     let PeerMessage::Proof(theirs) = received.message()? else {
         return Err(ProtocolFault::OutOfTurn { expected: "a proof" }.into());
     };
     let since = Instant::now();
-    let evidence = tie.verify(link, &verifier, theirs, at)?;
-    let (measurement, lease) = judge.appraise(evidence.pcrs(), at)?;
-    let lease = bounded(lease, &evidence, at)?;
+    let evidence = tie.verify(link, &verifier, theirs, at.at)?;
+    let now = at.later(since);
+    let (measurement, lease) = judge.appraise(evidence.pcrs(), now)?;
+    let lease = bounded(lease, &evidence, now)?;
     frames::write(&mut link.stream, &PeerMessage::Accepted(lease)).await?;
     let PeerMessage::Accepted(granted) = frames::read(&mut link.stream).await?.message()? else {
         return Err(ProtocolFault::OutOfTurn { expected: "an acceptance" }.into());
@@ -255,9 +267,9 @@ fn allowing_for_skew(ours: UnixMillis, theirs: UnixMillis) -> UnixMillis {
     if theirs.since(ours) <= SKEW { ours.max(theirs) } else { ours }
 }
 
-/// Nothing that rests on evidence lives longer than its certificates.
-fn bounded(lease: Lease, evidence: &Evidence<'_>, at: UnixMillis) -> Result<Lease, PeerError> {
-    let left = evidence.not_after().since(at).as_secs();
+/// Nothing that rests on evidence lives longer than its certificates: a lease that begins `now` is at most what is left.
+fn bounded(lease: Lease, evidence: &Evidence<'_>, now: UnixMillis) -> Result<Lease, PeerError> {
+    let left = evidence.not_after().since(now).as_secs();
     Lease::from_secs(left.min(lease.as_secs())).map_err(|_| PeerError::EndsSoon { left })
 }
 
@@ -285,7 +297,7 @@ pub(super) async fn within<T>(
 /// turn at the device, at most [`crate::device::DEADLINE`], on either side.
 pub const SKEW: Duration = Duration::from_secs(60);
 
-/// A document of each side, each with its wait for the device, and the way there and back.
+/// For all of a round: a document of each side, each with its wait for the device, and the way there and back.
 pub const ROUND_DEADLINE: Duration = Duration::from_secs(20);
 
 /// For a refusal to leave.

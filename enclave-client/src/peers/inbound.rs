@@ -81,7 +81,7 @@ impl Inbound {
                     tokio::spawn(async move { stop.run_until_cancelled(port.take(stream, seat)).await });
                 }
                 Err(why) => {
-                    let place = format!("peers of {}", self.site.name());
+                    let place = format!("peers of {}", self.site.place());
                     stop.run_until_cancelled(setbacks.wait(place, &why)).await;
                 }
             }
@@ -89,7 +89,7 @@ impl Inbound {
     }
 
     async fn take(&self, stream: Stream, seat: Seat) {
-        let site = self.site.name();
+        let site = self.site.place();
         match seat.keep_during(self.open(stream)).await {
             None => debug!(%site, "a caller that waited too long made room"),
             Some(Err(why)) => self.complain(&why),
@@ -99,11 +99,7 @@ impl Inbound {
             }
             Some(Ok(Opened::Prove(link, proof, peer, permit))) => {
                 drop(seat);
-                let Proven { measurement, module_id, .. } = &*peer;
-                info!(
-                    code = "peer-proved", %site, peer = %proof.key(), module = %module_id, %measurement,
-                    lease = peer.lease.as_secs(), "both sides proved what they are"
-                );
+                self.site.tell_proved(&proof.key(), &peer);
                 if let Err(why) = self.keep(*link, proof, *peer).await {
                     debug!(code = why.code(), %site, "the connection that proves ended: {}", chain(&why));
                 }
@@ -125,7 +121,7 @@ impl Inbound {
         };
         match Opening::from_byte(byte).ok_or(ProtocolFault::Opening { byte })? {
             Opening::Carry => {
-                let proof = self.site.proof(&link.peer()).ok_or(ProtocolFault::UnknownKey)?;
+                let proof = self.site.proofs().get(&link.peer()).ok_or(ProtocolFault::UnknownKey)?;
                 let permit = self.site.admit(&proof)?;
                 Ok(Opened::Carry(Box::new(Channel::new(link, permit, None)), room()?))
             }
@@ -139,7 +135,7 @@ impl Inbound {
 
     async fn first_round(&self, link: &mut Secured<Stream>) -> Result<(Arc<Proof>, Proven), PeerError> {
         let challenged = exchange::within(OPENING_DEADLINE, frames::read(&mut link.stream)).await?;
-        let known = self.site.proof(&link.peer()).is_some();
+        let known = self.site.proofs().get(&link.peer()).is_some();
         let may = match self.site.verifier() {
             Err(why) => Err(why),
             Ok(_) if known || self.limits.strangers.take(Instant::now()) => Ok(()),
@@ -159,7 +155,7 @@ impl Inbound {
     ) -> Result<(Arc<Proof>, Proven), PeerError> {
         let peer = exchange::answer(link, &self.own.device, &*self.site, challenged).await?;
         self.own.time.note(peer.at);
-        let held = self.site.hold(link.peer(), &peer);
+        let held = self.site.proofs().hold(link.peer(), &peer);
         if let Err(why) = &held {
             exchange::refuse(link, why).await;
         }
@@ -184,7 +180,7 @@ impl Inbound {
             let patience = peer.lease.duration();
             let challenged = tokio::select! {
                 () = cut.cancelled() => {
-                    let why = self.site.judge(&proof).err().unwrap_or(PeerError::Deadline { deadline: patience });
+                    let why = self.site.why_not(&proof);
                     exchange::refuse(&mut link, &why).await;
                     return Err(why);
                 }
@@ -193,8 +189,8 @@ impl Inbound {
             match self.round(&mut link, &challenged).await {
                 Ok((again, proven)) => (proof, peer) = (again, proven),
                 Err(why) => {
-                    if decided(&why) {
-                        self.site.forget(&proof);
+                    if is_another(&why) {
+                        self.site.proofs().forget(&proof);
                     }
                     return Err(why);
                 }
@@ -214,7 +210,7 @@ impl Inbound {
         self.note(None);
         let cut = channel.cut().clone();
         let Report { end, up, down } = relay(channel, application, Early::default(), Some(&cut)).await;
-        let site = self.site.name();
+        let site = self.site.place();
         match end {
             End::Cut => {
                 warn!(code = "peer-cut", %site, up, down, "a peer's connection was cut: it is not proved any more")
@@ -243,7 +239,7 @@ impl Inbound {
     /// Strangers are many, and must not fill the log.
     fn complain(&self, why: &PeerError) {
         if self.complaints.take(Instant::now()) {
-            warn!(code = why.code(), site = %self.site.name(), "a caller is not served: {}", chain(why));
+            warn!(code = why.code(), site = %self.site.place(), "a caller is not served: {}", chain(why));
         }
     }
 }
@@ -253,9 +249,10 @@ enum Opened {
     Prove(Box<Secured<Stream>>, Arc<Proof>, Box<Proven>, OwnedSemaphorePermit),
 }
 
-/// Whether the caller is known not to be who it must be; a connection that broke says nothing of that.
-fn decided(why: &PeerError) -> bool {
-    matches!(why, PeerError::Refused(_) | PeerError::OtherRoot | PeerError::RefusedByPeer(_))
+/// Whether the caller showed that it is not who it must be. A connection that broke says nothing of that, and neither
+/// does what the caller thinks of us: it cuts its own end.
+fn is_another(why: &PeerError) -> bool {
+    matches!(why, PeerError::Refused(_) | PeerError::OtherRoot)
 }
 
 /// Of all ports together.

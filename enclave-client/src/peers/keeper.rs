@@ -4,9 +4,12 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use countersign_protocol::Lease;
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
-use super::{Outbound, PeerError, Proof, Proven, Secured, exchange, frames};
+use super::{
+    Outbound, PeerError, Proof, ProtocolFault, Proven, ROUND_DEADLINE, Secured, Site, exchange,
+    exchange::within, frames,
+};
 use crate::{
     attest::{Backoff, chain, renew_after},
     egress::Connection,
@@ -19,6 +22,8 @@ pub(super) struct Keeper {
     link: Secured<Connection>,
     proof: Arc<Proof>,
     lease: Lease,
+    /// When the lease began.
+    since: Instant,
 }
 
 /// Why a keeper stopped.
@@ -36,14 +41,10 @@ impl Keeper {
         route: Arc<Outbound>,
         link: Secured<Connection>,
         proof: Arc<Proof>,
-        peer: Proven,
+        peer: &Proven,
     ) -> Self {
-        let Proven { measurement, module_id, lease, .. } = peer;
-        info!(
-            code = "peer-proved", site = %route.site().name(), peer = %proof.key(), module = %module_id, %measurement,
-            lease = lease.as_secs(), "both sides proved what they are"
-        );
-        Self { route, link, proof, lease }
+        route.site().tell_proved(&proof.key(), peer);
+        Self { route, link, proof, lease: peer.lease, since: peer.since }
     }
 
     /// A task that runs until the program ends, or there is no more use for it. It can start others of its kind,
@@ -56,41 +57,43 @@ impl Keeper {
     async fn run(self) {
         let stop = self.route.own().stop.clone();
         let Some((route, proof, end)) = stop.run_until_cancelled(self.keep()).await else { return };
-        let site = route.site().name().to_owned();
+        let site = route.site();
         match end {
-            End::Idle => debug!(%site, peer = %proof.key(), "nothing rests on this peer's proof any more"),
-            End::Over => {}
-            End::Failed(why) if refused(&why) => {
-                warn!(code = why.code(), %site, peer = %proof.key(), "the peer is cut: {}", chain(&why));
-                route.forget(&proof);
+            End::Idle => {
+                debug!(site = %site.place(), peer = %proof.key(), "nothing rests on this peer's proof any more")
             }
-            End::Failed(why) => {
-                debug!(code = why.code(), %site, "the connection that proves is lost: {}", chain(&why));
+            // It was told, and holds no proof of ours any more.
+            End::Over => site.proofs().forget(&proof),
+            End::Failed(why) if why.passes() => {
+                let code = why.code();
+                debug!(code, site = %site.place(), "the connection that proves is lost: {}", chain(&why));
                 stop.run_until_cancelled(again(&route, &proof)).await;
             }
+            End::Failed(why) => forget(site, &proof, &why),
         }
     }
 
     async fn keep(mut self) -> (Arc<Outbound>, Arc<Proof>, End) {
         let site = self.route.site().clone();
-        let cut = match site.cut(&self.proof) {
-            Ok(cut) => cut,
-            Err(why) => {
-                exchange::refuse(&mut self.link, &why).await;
-                return (self.route, self.proof, End::Over);
-            }
-        };
         let end = loop {
-            let next = Instant::now() + renew_after(self.lease, site.interval(), Fraction::random());
+            // Each time: a round in which the peer proved other PCRs than before has made another proof.
+            let cut = match site.cut(&self.proof) {
+                Ok(cut) => cut,
+                Err(why) => {
+                    exchange::refuse(&mut self.link, &why).await;
+                    break End::Over;
+                }
+            };
+            let next = self.since + renew_after(self.lease, site.interval(), Fraction::random());
             tokio::select! {
                 () = cut.cancelled() => {
-                    exchange::refuse(&mut self.link, &gone(&site, &self.proof)).await;
+                    exchange::refuse(&mut self.link, &site.why_not(&self.proof)).await;
                     break End::Over;
                 }
                 // Between rounds the peer says nothing but that it is over.
                 said = timeout_at(next, frames::read(&mut self.link.stream)) => match said {
                     Ok(Ok(said)) => {
-                        let out_of_turn = super::ProtocolFault::OutOfTurn { expected: "silence" };
+                        let out_of_turn = ProtocolFault::OutOfTurn { expected: "silence" };
                         break End::Failed(said.message().err().unwrap_or(out_of_turn.into()));
                     }
                     Ok(Err(why)) => break End::Failed(why),
@@ -101,7 +104,8 @@ impl Keeper {
             if self.proof.end_if_idle(IDLE) {
                 break End::Idle;
             }
-            match exchange::round(&mut self.link, &self.route.own().device, &*site).await {
+            let (patience, own) = (patience(&self.proof), self.route.own());
+            match exchange::round_within(patience, &mut self.link, &own.device, &*site).await {
                 Ok(peer) => {
                     if let Err(why) = self.renewed(&peer) {
                         break End::Failed(why);
@@ -115,59 +119,61 @@ impl Keeper {
 
     fn renewed(&mut self, peer: &Proven) -> Result<(), PeerError> {
         self.route.own().time.note(peer.at);
-        self.lease = peer.lease;
-        self.proof = self.route.site().hold(self.link.peer(), peer)?;
+        (self.lease, self.since) = (peer.lease, peer.since);
+        self.proof = self.route.site().proofs().hold(self.link.peer(), peer)?;
         Ok(())
     }
 }
 
-impl Outbound {
-    /// What the peer said it is, it is not any more, or it does not want us: nothing rests on it from now on.
-    fn forget(&self, proof: &Arc<Proof>) {
-        self.site().forget(proof);
-    }
+/// What the peer said it is, it is not any more, or it does not want us: nothing rests on it from now on.
+fn forget(site: &Site, proof: &Arc<Proof>, why: &PeerError) {
+    warn!(code = why.code(), site = %site.place(), peer = %proof.key(), "the peer is cut: {}", chain(why));
+    site.proofs().forget(proof);
 }
 
-/// Whether somebody decided; what broke by itself is tried again.
-fn refused(why: &PeerError) -> bool {
-    !matches!(
-        why,
-        PeerError::Tls(_)
-            | PeerError::Deadline { .. }
-            | PeerError::Device(_)
-            | PeerError::Unreachable(_)
-            | PeerError::TooOften
-    )
-}
-
-/// Dials until the peer is proved again, or its lease is over. What another enclave answers becomes known as well.
+/// Dials until the peer is proved again, or its lease is over.
 async fn again(route: &Arc<Outbound>, proof: &Arc<Proof>) {
     let mut backoff = Backoff::default();
     while proof.lives(Instant::now()) && !proof.end_if_idle(IDLE) {
-        let proved = async {
-            let link = route.connect().await?;
-            let same = link.peer() == proof.key();
-            if !same && route.site().proof(&link.peer()).is_some() {
-                return Ok(false);
-            }
-            route.prove(link).await.map(|()| same)
-        };
-        match proved.await {
-            Ok(true) => return,
-            Ok(false) => {}
+        match within(patience(proof), once_more(route, proof)).await {
+            Ok(Met::Peer) => return,
+            Ok(Met::Another) => {}
             Err(why) => {
-                debug!(code = why.code(), site = %route.site().name(), "not proved again: {}", chain(&why))
+                debug!(code = why.code(), site = %route.site().place(), "not proved again: {}", chain(&why))
             }
         }
         sleep(backoff.fail(Fraction::random())).await;
     }
 }
 
-fn gone(site: &super::Site, proof: &Proof) -> PeerError {
-    match site.judge(proof) {
-        Err(why) => why,
-        Ok(()) => PeerError::Stopping,
+/// Who answered.
+enum Met {
+    /// The peer that was looked for; it is proved again, and kept so.
+    Peer,
+    /// Another enclave of that name, which is known now if it was not.
+    Another,
+}
+
+async fn once_more(route: &Arc<Outbound>, proof: &Arc<Proof>) -> Result<Met, PeerError> {
+    let link = route.connect().await?;
+    if link.peer() == proof.key() {
+        let proved = route.prove(link).await;
+        return proved.map(|()| Met::Peer).inspect_err(|why| {
+            if !why.passes() {
+                forget(route.site(), proof, why);
+            }
+        });
     }
+    if route.site().proofs().get(&link.peer()).is_none() {
+        route.prove(link).await?;
+    }
+    Ok(Met::Another)
+}
+
+/// For one more round, or one more connection: half of what is left of the lease, so that there is time for another when
+/// nobody answers on this one.
+fn patience(proof: &Proof) -> Duration {
+    (proof.until().saturating_duration_since(Instant::now()) / 2).min(ROUND_DEADLINE)
 }
 
 /// So long after its last channel a peer is kept proved, so that the next one costs no documents.

@@ -3,7 +3,7 @@
 //! ```text
 //!   config/ who a peer may be ──► site.rs ◄── proofs.rs which keys hold a proof, and until when
 //!                                   │ a permit for each channel, cut by either
-//!   Egress::open ─► outbound.rs ────┤
+//!   Egress::open ─► outbound.rs ────┤      turns.rs: one proves a key at a time
 //!                      keeper.rs    ├─► channel.rs   TLS between the applications' bytes
 //!   a port ──────► inbound.rs ──────┘
 //!                      │
@@ -30,6 +30,7 @@ mod service;
 mod site;
 mod time;
 mod tls;
+mod turns;
 
 pub use channel::Channel;
 pub use error::{PeerError, ProtocolFault};
@@ -39,6 +40,6 @@ pub use outbound::{Outbound, Own};
 pub use probe::{Probed, probe};
 pub use proofs::{InUse, Proof, Proofs};
 pub use service::{PeersStartError, Service};
-pub use site::{Permit, Site};
-pub use time::NsmTime;
+pub use site::{Permit, Place, Site};
+pub use time::{NsmTime, SignedTime};
 pub use tls::{HANDSHAKE_DEADLINE, IdentityError, PeerIdentity, Secured};

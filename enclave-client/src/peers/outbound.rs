@@ -19,12 +19,12 @@ use std::{
 };
 
 use countersign_protocol::{Destination, peer::Opening};
-use tokio::{io::AsyncWriteExt, sync::Mutex};
+use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Channel, NsmTime, PeerError, PeerIdentity, Permit, Secured, Site, exchange, exchange::within,
-    keeper::Keeper,
+    keeper::Keeper, turns::Turns,
 };
 use crate::{
     device::Device,
@@ -51,14 +51,14 @@ pub struct Outbound {
     own: Own,
     /// The one way out, which holds this.
     way: Weak<Egress>,
-    /// One proves at a time: whoever comes meanwhile finds the key proved.
-    proving: Mutex<()>,
+    /// Whoever comes while a key is being proved finds it proved.
+    proving: Turns,
 }
 
 impl Outbound {
     /// The way to `destination` through `way`.
     pub fn new(destination: Destination, site: Arc<Site>, own: Own, way: Weak<Egress>) -> Arc<Self> {
-        Arc::new(Self { destination, site, own, way, proving: Mutex::new(()) })
+        Arc::new(Self { destination, site, own, way, proving: Turns::default() })
     }
 
     /// A channel to the peer.
@@ -70,13 +70,13 @@ impl Outbound {
     }
 
     async fn open_in_time(self: &Arc<Self>) -> Result<Channel<Connection>, PeerError> {
-        self.judge_port()?;
+        self.site.in_force()?;
         for _ in 0..MAX_ATTEMPTS {
             let secured = self.connect().await?;
             if let Some(permit) = self.known(&secured)? {
                 return self.carry(secured, permit).await;
             }
-            let _turn = self.proving.lock().await;
+            let _turn = self.proving.wait(secured.peer()).await;
             // Somebody may have proved this very key while we waited.
             if let Some(permit) = self.known(&secured)? {
                 return self.carry(secured, permit).await;
@@ -91,8 +91,8 @@ impl Outbound {
         link.stream.write_all(&[Opening::Prove.byte()]).await.map_err(PeerError::Tls)?;
         let peer = exchange::round(&mut link, &self.own.device, &*self.site).await?;
         self.own.time.note(peer.at);
-        let proof = self.site.hold(link.peer(), &peer)?;
-        Keeper::new(self.clone(), link, proof, peer).spawn();
+        let proof = self.site.proofs().hold(link.peer(), &peer)?;
+        Keeper::new(self.clone(), link, proof, &peer).spawn();
         Ok(())
     }
 
@@ -113,7 +113,7 @@ impl Outbound {
     }
 
     fn known(&self, secured: &Secured<Connection>) -> Result<Option<Permit>, PeerError> {
-        self.site.proof(&secured.peer()).map(|proof| self.site.admit(&proof)).transpose()
+        self.site.proofs().get(&secured.peer()).map(|proof| self.site.admit(&proof)).transpose()
     }
 
     async fn carry(
@@ -125,16 +125,6 @@ impl Outbound {
         secured.stream.flush().await.map_err(PeerError::Tls)?;
         let below = secured.stream.get_ref().0.cut().cloned();
         Ok(Channel::new(secured, permit, below.as_ref()))
-    }
-
-    /// The configuration names the ports that the peer serves.
-    fn judge_port(&self) -> Result<(), PeerError> {
-        let port = self.destination.port();
-        let trusted = self.site.in_force()?;
-        match trusted.config().fields().ports.iter().any(|named| named.get() == port) {
-            true => Ok(()),
-            false => Err(PeerError::Port { port }),
-        }
     }
 }
 

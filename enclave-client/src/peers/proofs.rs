@@ -18,10 +18,11 @@ use tracing::info;
 
 use super::{PeerError, Proven};
 
-/// The peers that proved themselves, by key: those that were dialled and those that called.
+/// The peers that proved themselves to one site, by key.
 ///
 /// A key is held by one enclave alone, so what it proved on one connection holds for
-/// all its connections with this enclave, as long as the lease runs.
+/// all its connections with this site, as long as the lease runs: that lease was agreed
+/// for this site, and the other side keeps the same one.
 #[derive(Debug, Default)]
 pub struct Proofs {
     held: Mutex<HashMap<KeyThumbprint, Arc<Proof>>>,
@@ -58,21 +59,22 @@ impl Proofs {
     pub fn hold(&self, key: KeyThumbprint, proven: &Proven) -> Result<Arc<Proof>, PeerError> {
         let until = proven.since + proven.lease.duration();
         let mut held = self.lock();
-        if let Some(known) = held.get(&key).filter(|known| known.lives(Instant::now())) {
-            if known.says(proven) {
-                known.extend(until);
-                return Ok(known.clone());
-            }
-            known.end.cancel();
+        let now = Instant::now();
+        if let Some(known) = held.get(&key).filter(|known| known.lives(now) && known.says(proven)) {
+            known.extend(until);
+            return Ok(known.clone());
         }
         if held.len() >= Self::LIMIT {
-            held.retain(|_, proof| proof.lives(Instant::now()));
+            held.retain(|_, proof| proof.lives_or_ends(now));
         }
         if held.len() >= Self::LIMIT && !held.contains_key(&key) {
             return Err(PeerError::Full { limit: Self::LIMIT });
         }
         let proof = Arc::new(Proof::new(key, proven, until));
-        held.insert(key, proof.clone());
+        // The one before may be over and not ended yet: its channels rest on nothing.
+        if let Some(before) = held.insert(key, proof.clone()) {
+            before.end.cancel();
+        }
         drop(held);
         self.sooner.notify_one();
         Ok(proof)
@@ -93,7 +95,7 @@ impl Proofs {
     }
 
     /// Ends each proof when its lease lapses; returns when `stop` is cancelled.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+    pub async fn run(&self, stop: &CancellationToken) {
         let lapses = async {
             loop {
                 let next = self.lapse(Instant::now());
@@ -109,14 +111,7 @@ impl Proofs {
     /// Ends what has lapsed at `now`; when to look again.
     fn lapse(&self, now: Instant) -> Instant {
         let mut held = self.lock();
-        held.retain(|key, proof| {
-            let lives = proof.lives(now);
-            if !lives && !proof.end.is_cancelled() {
-                info!(code = "peer-lapsed", peer = %key, module = %proof.module_id, "a peer did not prove itself again in time");
-                proof.end.cancel();
-            }
-            lives
-        });
+        held.retain(|_, proof| proof.lives_or_ends(now));
         held.values().map(|proof| proof.until()).min().unwrap_or(now + IDLE)
     }
 
@@ -172,6 +167,17 @@ impl Proof {
     /// Whether it holds.
     pub fn lives(&self, now: Instant) -> bool {
         !self.end.is_cancelled() && now < self.until()
+    }
+
+    /// Whether it holds; one whose time is over is ended by the question.
+    fn lives_or_ends(&self, now: Instant) -> bool {
+        let lives = self.lives(now);
+        if !lives && !self.end.is_cancelled() {
+            let (peer, module) = (self.key, &self.module_id);
+            info!(code = "peer-lapsed", %peer, %module, "a peer did not prove itself again in time");
+            self.end.cancel();
+        }
+        lives
     }
 
     /// Counts a channel that rests on it, as long as what is given back lives. `None` when it does not hold any more.
@@ -239,7 +245,7 @@ mod tests {
     use countersign_protocol::Lease;
     use countersign_verifier::{Pcr, PcrIndex, UnixMillis};
 
-    use super::*;
+    use super::{super::SignedTime, *};
 
     fn proven(byte: u8) -> Proven {
         let mut pcrs = PcrSet::EMPTY;
@@ -249,7 +255,7 @@ mod tests {
             module_id: "i-1-enc1".to_owned(),
             root: "aws",
             measurement: "m".to_owned(),
-            at: UnixMillis::from_millis(0),
+            at: SignedTime { at: UnixMillis::from_millis(0), came: Instant::now() },
             lease: Lease::MIN,
             since: Instant::now(),
         }
@@ -263,7 +269,8 @@ mod tests {
     async fn a_proof_lapses_at_its_time_and_not_before() {
         let proofs = Arc::new(Proofs::default());
         let stop = CancellationToken::new();
-        tokio::spawn(proofs.clone().run(stop.clone()));
+        let (running, until) = (proofs.clone(), stop.clone());
+        tokio::spawn(async move { running.run(&until).await });
         let started = Instant::now();
         let first = proofs.hold(key(1), &proven(1)).unwrap();
         tokio::time::advance(Duration::from_secs(20)).await;
@@ -290,6 +297,22 @@ mod tests {
         assert!(proofs.get(&key(1)).is_some());
         proofs.forget(&second);
         assert!(proofs.get(&key(1)).is_none());
+    }
+
+    /// Proved again when its time is over and nobody has looked yet: what rested on it is cut all the same.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_replaced_or_swept_out_is_ended() {
+        let proofs = Proofs::default();
+        let replaced = proofs.hold(key(0), &proven(1)).unwrap();
+        let swept = proofs.hold(key(1), &proven(1)).unwrap();
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert!(!replaced.end().is_cancelled() && !swept.end().is_cancelled());
+        let anew = proofs.hold(key(0), &proven(1)).unwrap();
+        assert!(replaced.end().is_cancelled() && !anew.end().is_cancelled());
+        for number in 2..=Proofs::LIMIT {
+            proofs.hold(key(number), &proven(1)).unwrap();
+        }
+        assert!(swept.end().is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    IdentityError, Inbound, InboundLimits, NsmTime, Outbound, Own, PeerIdentity, Proofs, Site,
+    IdentityError, Inbound, InboundLimits, NsmTime, Outbound, Own, PeerIdentity, Place, Site,
     config::{CONFIG_KEY, ConfigSource, ConfigWatch, Verifiers},
 };
 use crate::{
@@ -27,17 +27,16 @@ use crate::{
     transport::Listen,
 };
 
-/// What is common to all peers: this enclave's key, the proofs, the roots.
+/// What is common to all peers: this enclave's key, the time, the roots.
 pub struct Service {
     own: Own,
-    proofs: Arc<Proofs>,
     verifiers: Verifiers,
     /// Where ConfigMaps are mounted.
     config_maps: Arc<Path>,
 }
 
 impl Service {
-    /// Makes the key, asks the NSM for the time, and begins to let proofs lapse.
+    /// Makes the key and asks the NSM for the time.
     ///
     /// # Errors
     /// [`PeersStartError`].
@@ -49,21 +48,19 @@ impl Service {
     ) -> Result<Self, PeersStartError> {
         let identity = PeerIdentity::generate().map_err(PeersStartError::Identity)?;
         let own = Own { identity, device, time: Arc::new(NsmTime::default()), stop: stop.clone() };
-        let proofs = Arc::new(Proofs::default());
-        tokio::spawn(proofs.clone().run(stop.clone()));
         // Before anything else: no configuration counts without the time.
         if let Err(why) = own.time.ask(&own.device, &own.identity).await {
             warn!(code = why.code(), "the NSM does not tell the time yet: {}", chain(&why));
         }
         tokio::spawn(keep_time(own.clone()));
-        Ok(Self { own, proofs, verifiers, config_maps: config_maps.into() })
+        Ok(Self { own, verifiers, config_maps: config_maps.into() })
     }
 
     /// The ways to the peers of `outboundConnections`, each through `way`.
     pub fn outbound(&self, entries: &[PeerEntry], way: &Weak<Egress>) -> HashMap<Destination, Arc<Outbound>> {
         let route = |entry: &PeerEntry| {
             let PeerEntry { destination, source, interval } = entry;
-            let site = self.site(destination.to_string(), source, *interval);
+            let site = self.site(Place::Destination(destination.clone()), source, *interval);
             let route = Outbound::new(destination.clone(), site, self.own.clone(), way.clone());
             (destination.clone(), route)
         };
@@ -82,19 +79,19 @@ impl Service {
             let failed = |why| PeersStartError::Listen { at: at.clone(), why };
             let listener = at.bind().await.map_err(failed)?;
             info!(code = "peer-listens", "peers are taken at {at}, for 127.0.0.1:{application_port}");
-            let site = self.site(format!("peers {listen_port}"), source, *interval);
+            let site = self.site(Place::Port(listen_port.get()), source, *interval);
             let inbound = Inbound::new(*application_port, site, self.own.clone(), limits.clone());
             tokio::spawn(inbound.serve(listener));
         }
         Ok(())
     }
 
-    fn site(&self, name: String, source: &PeerSource, interval: Interval) -> Arc<Site> {
+    fn site(&self, place: Place, source: &PeerSource, interval: Interval) -> Arc<Site> {
         let path = self.config_maps.join(&source.config_map).join(CONFIG_KEY);
         let source = ConfigSource { path, pin: source.pin.clone() };
         let (mut watch, standing) = ConfigWatch::new(source, self.verifiers.clone(), self.own.time.clone());
         watch.look();
-        let site = Site::new(name, interval, standing, self.proofs.clone());
+        let site = Site::new(place, interval, standing);
         tokio::spawn(watch.run(self.own.stop.clone()));
         tokio::spawn(site.clone().run(self.own.stop.clone()));
         site

@@ -6,23 +6,38 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use countersign_protocol::{Interval, KeyThumbprint, Lease};
+use countersign_protocol::{Destination, Interval, KeyThumbprint, Lease};
 use countersign_verifier::{PcrSet, UnixMillis, Verifier};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::{InUse, Judge, PeerError, Proof, Proofs, ProtocolFault, Proven, config::Standing};
+use super::{
+    InUse, Judge, PeerError, Proof, Proofs, ProtocolFault, Proven,
+    config::{Standing, Trusted},
+};
 use crate::attest::chain;
 
-/// A destination or a port, with the configuration of the peers behind it.
+/// A destination or a port, with the configuration of the peers behind it and what they proved there.
+///
+/// What was proved at one site is nothing to another: a lease is agreed between a destination of one enclave and a port
+/// of another, by the intervals of both, and both keep the same one for as long.
 pub struct Site {
-    name: String,
+    place: Place,
     interval: Interval,
     standing: watch::Receiver<Standing>,
-    proofs: Arc<Proofs>,
+    proofs: Proofs,
     /// For each key that is served here: what its channels are cut by.
     grants: Mutex<HashMap<KeyThumbprint, Grant>>,
+}
+
+/// Where peers meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A port of ours at which they call.
+    Port(u16),
+    /// Where one is called, if its configuration names the port.
+    Destination(Destination),
 }
 
 struct Grant {
@@ -40,19 +55,15 @@ pub struct Permit {
 }
 
 impl Site {
-    /// A site; `name` is for the log.
-    pub fn new(
-        name: String,
-        interval: Interval,
-        standing: watch::Receiver<Standing>,
-        proofs: Arc<Proofs>,
-    ) -> Arc<Self> {
-        Arc::new(Self { name, interval, standing, proofs, grants: Mutex::default() })
+    /// A site that nobody has proved anything to.
+    pub fn new(place: Place, interval: Interval, standing: watch::Receiver<Standing>) -> Arc<Self> {
+        let (proofs, grants) = (Proofs::default(), Mutex::default());
+        Arc::new(Self { place, interval, standing, proofs, grants })
     }
 
-    /// For the log.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// How often a peer proves itself again at least.
@@ -60,22 +71,9 @@ impl Site {
         self.interval
     }
 
-    /// Keeps what a round proved.
-    ///
-    /// # Errors
-    /// [`PeerError::Full`].
-    pub fn hold(&self, key: KeyThumbprint, proven: &Proven) -> Result<Arc<Proof>, PeerError> {
-        self.proofs.hold(key, proven)
-    }
-
-    /// Ends a proof before its time.
-    pub fn forget(&self, proof: &Arc<Proof>) {
-        self.proofs.forget(proof);
-    }
-
-    /// The proof that a key holds, whether or not it may be served here.
-    pub fn proof(&self, key: &KeyThumbprint) -> Option<Arc<Proof>> {
-        self.proofs.get(key)
+    /// The keys that hold a proof here, whether or not they may be served.
+    pub fn proofs(&self) -> &Proofs {
+        &self.proofs
     }
 
     /// Lets a channel rest on a proof, if the configuration that is in force names what was proved.
@@ -94,7 +92,7 @@ impl Site {
     /// here, or finds the grant.
     ///
     /// # Errors
-    /// [`PeerError::Config`], [`PeerError::Refused`], [`PeerError::OtherRoot`].
+    /// As [`Site::in_force`], [`PeerError::Refused`], [`PeerError::OtherRoot`].
     pub fn cut(&self, proof: &Arc<Proof>) -> Result<CancellationToken, PeerError> {
         let mut grants = self.lock();
         self.judge(proof)?;
@@ -107,7 +105,7 @@ impl Site {
         Ok(grant.cut.clone())
     }
 
-    /// Judges every grant again each time that the configuration changes.
+    /// Lets proofs lapse, and judges every grant again each time that the configuration changes, until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut standing = self.standing.clone();
         let judging = async {
@@ -115,7 +113,16 @@ impl Site {
                 self.judge_again();
             }
         };
-        stop.run_until_cancelled(judging).await;
+        tokio::join!(self.proofs.run(&stop), stop.run_until_cancelled(judging));
+    }
+
+    /// A line in the log for a connection that has begun to prove.
+    pub(super) fn tell_proved(&self, key: &KeyThumbprint, proven: &Proven) {
+        let Proven { measurement, module_id: module, lease, .. } = proven;
+        info!(
+            code = "peer-proved", site = %self.place, peer = %key, %module, %measurement, lease = lease.as_secs(),
+            "both sides proved what they are"
+        );
     }
 
     /// Cuts the channels of whoever the configuration no longer names.
@@ -125,7 +132,7 @@ impl Site {
             Ok(()) => true,
             Err(why) => {
                 warn!(
-                    code = why.code(), site = %self.name, peer = %key, module = %grant.proof.module_id(),
+                    code = why.code(), site = %self.place, peer = %key, module = %grant.proof.module_id(),
                     "channels are cut: {}", chain(&why)
                 );
                 grant.cut.cancel();
@@ -134,7 +141,12 @@ impl Site {
         });
     }
 
-    pub(super) fn judge(&self, proof: &Proof) -> Result<(), PeerError> {
+    /// What the other end is told whose proof does not hold here any more.
+    pub(super) fn why_not(&self, proof: &Proof) -> PeerError {
+        self.judge(proof).err().unwrap_or_else(|| ProtocolFault::UnknownKey.into())
+    }
+
+    fn judge(&self, proof: &Proof) -> Result<(), PeerError> {
         let trusted = self.in_force()?;
         if trusted.verifier().anchor().name() != proof.root() {
             return Err(PeerError::OtherRoot);
@@ -142,12 +154,19 @@ impl Site {
         trusted.appraise(proof.pcrs()).map(drop)
     }
 
-    /// The configuration in force.
+    /// The configuration in force, if it names this place.
     ///
     /// # Errors
-    /// [`PeerError::Config`]: why there is none.
-    pub fn in_force(&self) -> Result<Arc<super::config::Trusted>, PeerError> {
-        self.standing.borrow().clone().map_err(PeerError::Config)
+    /// [`PeerError::Config`]: why there is none. [`PeerError::Port`].
+    pub fn in_force(&self) -> Result<Arc<Trusted>, PeerError> {
+        let trusted = self.standing.borrow().clone().map_err(PeerError::Config)?;
+        if let Place::Destination(destination) = &self.place {
+            let port = destination.port();
+            if !trusted.config().fields().ports.iter().any(|named| named.get() == port) {
+                return Err(PeerError::Port { port });
+            }
+        }
+        Ok(trusted)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<KeyThumbprint, Grant>> {
@@ -169,8 +188,17 @@ impl Judge for Site {
     }
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(port) => write!(f, "peers {port}"),
+            Self::Destination(destination) => destination.fmt(f),
+        }
+    }
+}
+
 impl fmt::Debug for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Site").field("place", &self.place).finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    process::Command,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -9,16 +10,21 @@ use std::{
 use countersign_enclave::{
     egress::Connection,
     peers::{
-        NsmTime, PeerIdentity,
+        NsmTime, PeerIdentity, SignedTime,
         config::{ConfigSource, ConfigText, ConfigWatch, Pin, Standing},
     },
 };
 use countersign_protocol::peer::{PeerConfig, Serial, Validity};
 use countersign_simulator::Module;
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex},
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use crate::{
-    rig::{Callee, Caller, Directory, Signer, World, config, now_ms},
+    party::Party,
+    rig::{Callee, Caller, Directory, PATIENCE, Signer, World, config, now_ms},
     road::Road,
 };
 
@@ -125,9 +131,89 @@ async fn its_time_is_judged_by_the_nsm_and_ends_while_nobody_touches_the_file() 
     tokio::time::advance(Duration::from_secs(20)).await;
     assert_eq!(watched.look(), Err("peer-config-ended"));
     // The NSM's word counts, not what the monotonic clock has made of it.
-    watched.time.note(countersign_verifier::UnixMillis::from_millis(now * 1000));
+    let at = countersign_verifier::UnixMillis::from_millis(now * 1000);
+    watched.time.note(SignedTime { at, came: Instant::now() });
     assert_eq!(watched.look(), Ok(Serial(3)));
 }
+
+/// A roll-out is prepared: what is signed for later waits for its time beside what counts now.
+#[tokio::test]
+async fn one_that_does_not_count_yet_leaves_the_one_before_in_force_until_its_time() {
+    let mut watched = Watched::new("", |world| world.signer.pin()).await;
+    let now = now_ms() / 1000;
+    let from = |serial, from| {
+        let mut fields = worker(serial).fields().clone();
+        fields.validity = Validity::new(from, now + 3600).unwrap();
+        PeerConfig::new(fields).unwrap()
+    };
+    let first = watched.world.signer.sign(from(1, now - 600));
+    let second = watched.world.signer.sign(from(2, now + 600));
+    tokio::time::pause();
+    assert_eq!(watched.put(&first), Ok(Serial(1)));
+    assert_eq!(watched.put(&second), Ok(Serial(1)));
+    // Taken back before its time, and put there again.
+    assert_eq!(watched.put(&first), Ok(Serial(1)));
+    assert_eq!(watched.put(&second), Ok(Serial(1)));
+    tokio::time::advance(Duration::from_secs(598)).await;
+    assert_eq!(watched.look(), Ok(Serial(1)));
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert_eq!(watched.look(), Ok(Serial(2)));
+    // From now on it is the least that counts.
+    assert_eq!(watched.put(&first), Ok(Serial(2)));
+}
+
+/// Whoever can write a ConfigMap can put a pipe there, which nobody ever writes to.
+#[tokio::test]
+async fn a_pipe_in_the_files_place_is_not_waited_for() {
+    let mut watched = Watched::new("", |world| world.signer.pin()).await;
+    let file = watched.directory.file();
+    fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let looked = tokio::task::spawn_blocking(move || (watched.look(), watched));
+    let looked = timeout(PATIENCE / 10, looked).await;
+    // Whoever does wait for a writer gets one, so that the test ends.
+    drop(fs::OpenOptions::new().read(true).write(true).open(&file));
+    let (looked, _watched) = looked.expect("no wait for a writer").unwrap();
+    assert_eq!(looked, Err("peer-config-missing"));
+}
+
+/// The other side holds back what it sends: our time is still that of our document.
+#[tokio::test]
+async fn a_peer_that_delays_does_not_set_the_clock_back() {
+    let world = World::new();
+    let (driver, worker) = (Module::from_image("driver"), Module::from_image("worker"));
+    let one = Party::new(&world, driver.clone(), config(1, &[&worker], &[]));
+    let other = Party::new(&world, worker, config(1, &[&driver], &[]));
+    let ((near, from_near), (to_far, far)) = (duplex(65_536), duplex(65_536));
+    tokio::time::pause();
+    tokio::spawn(async move { other.take(far).await.map(drop) });
+    tokio::spawn(delay(from_near, to_far));
+    let proven = one.dial(near).await.unwrap();
+    let time = NsmTime::default();
+    time.note(proven.at);
+    // Its challenge let us make our document; its proof and its acceptance came later.
+    let elapsed = proven.at.later(Instant::now()).since(proven.at.at);
+    assert!((2 * DELAY..3 * DELAY).contains(&elapsed), "{elapsed:?}");
+    assert_eq!(time.now_secs(), Some((proven.at.at.as_millis() + elapsed.as_millis() as u64) / 1000));
+}
+
+/// Each piece from the far end comes later.
+async fn delay(near: DuplexStream, far: DuplexStream) {
+    let ((mut near_read, mut near_write), (mut far_read, mut far_write)) =
+        (tokio::io::split(near), tokio::io::split(far));
+    let later = async {
+        let mut piece = vec![0; 65_536];
+        while let Ok(read @ 1..) = far_read.read(&mut piece).await {
+            tokio::time::sleep(DELAY).await;
+            if near_write.write_all(&piece[..read]).await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::join!(copy(&mut near_read, &mut far_write), later);
+}
+
+const DELAY: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 async fn without_a_time_nothing_counts() {

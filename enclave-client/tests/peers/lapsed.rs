@@ -7,6 +7,7 @@ use countersign_enclave::{
     relay::{Early, End, relay},
     transport::Stream,
 };
+use countersign_protocol::Interval;
 use countersign_simulator::Module;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    rig::{Callee, Caller, PATIENCE, World, config},
+    rig::{Callee, Caller, Counters, PATIENCE, World, config},
     road::Road,
 };
 
@@ -80,6 +81,61 @@ async fn proofs_are_renewed_under_a_transfer_that_goes_on() {
     assert!(matches!(carried.await.unwrap(), End::Finished | End::Near(_)));
 }
 
+#[tokio::test]
+async fn a_callers_nsm_that_fails_once_cuts_nobody() {
+    an_nsm_fails_once(|talk| &talk.caller.nsm).await;
+}
+
+#[tokio::test]
+async fn a_callees_nsm_that_fails_once_cuts_nobody() {
+    an_nsm_fails_once(|talk| &talk.callee.nsm).await;
+}
+
+/// In the middle of a transfer: that is no decision about anybody.
+async fn an_nsm_fails_once(nsm: impl Fn(&Talk) -> &Counters) {
+    let world = World::new();
+    let talk = Talk::start(&world).await;
+    let (mut near, mut far, carried) = talk.transfer().await;
+    tokio::time::pause();
+    let failures = &nsm(&talk).failures;
+    failures.store(1, Ordering::SeqCst);
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(90) {
+        say(&mut near, &mut far).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    assert_eq!(failures.load(Ordering::SeqCst), 0);
+    assert!(!carried.is_finished());
+}
+
+/// The way to the proving connection dies and nobody is told; a new connection would get through.
+#[tokio::test]
+async fn a_proving_connection_that_goes_silent_is_replaced_before_the_lease_is_over() {
+    let world = World::new();
+    let talk = Talk::start(&world).await;
+    let (_near, _far, carried) = talk.transfer().await;
+    tokio::time::pause();
+    talk.road.silence();
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    assert!(!carried.is_finished());
+}
+
+/// What rested on the old PCRs is cut; what comes next rests on the new ones and is kept proved.
+#[tokio::test]
+async fn a_peer_that_extends_a_pcr_is_served_by_what_it_proves_now() {
+    let world = World::new();
+    let talk = Talk::start(&world).await;
+    let (_near, _far, carried) = talk.transfer().await;
+    tokio::time::pause();
+    let (_, worker) = modules();
+    *talk.callee.nsm.next.lock().unwrap() = Some(world.nsm(worker.with_pcr(16, [7; 48]).unwrap()));
+    assert!(matches!(carried.await.unwrap(), End::Cut));
+    for _ in 0..4 {
+        assert_carries(&mut talk.caller.open().await.unwrap(), &talk.callee).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+}
+
 /// The connection that proves is silent, and so is every new one: at the end of the lease the bytes stop.
 #[tokio::test]
 async fn a_lease_that_lapses_cuts_a_transfer_on_both_sides() {
@@ -141,6 +197,49 @@ async fn the_caller_cuts_as_well() {
     assert_eq!(talk.caller.refused().await, "pcr-mismatch");
 }
 
+/// Whoever is named again after it was not is proved anew, and served.
+#[tokio::test]
+async fn a_peer_that_is_named_again_is_served_again() {
+    let world = World::new();
+    let talk = Talk::start(&world).await;
+    let (_near, _far, carried) = talk.transfer().await;
+    let (_, worker) = modules();
+    let next = Module::from_image("next release");
+    let naming =
+        |serial, module: &Module| world.signer.sign(config(serial, &[module], &[talk.road.address.port()]));
+    talk.caller.config_maps.put(&naming(2, &next));
+    assert!(matches!(timeout(PATIENCE, carried).await.expect("cut in time").unwrap(), End::Cut));
+    // The callee has heard of it when it has closed the connection that proves.
+    let told = timeout(PATIENCE, async {
+        while talk.road.open() > 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    told.await.unwrap();
+    talk.caller.config_maps.put(&naming(3, &worker));
+    let opened = timeout(PATIENCE, async {
+        loop {
+            match talk.caller.open().await {
+                Ok(opened) => return opened,
+                Err(why) => assert_eq!(why.code(), "pcr-mismatch"),
+            }
+        }
+    });
+    assert_carries(&mut opened.await.unwrap(), &talk.callee).await;
+}
+
+/// The port is no longer among those at which the peer may be called.
+#[tokio::test]
+async fn a_port_that_is_taken_out_is_cut_in_the_middle_of_a_transfer() {
+    let world = World::new();
+    let talk = Talk::start(&world).await;
+    let (_near, _far, carried) = talk.transfer().await;
+    let (_, worker) = modules();
+    talk.caller.config_maps.put(&world.signer.sign(config(2, &[&worker], &[1])));
+    assert!(matches!(timeout(PATIENCE, carried).await.expect("cut in time").unwrap(), End::Cut));
+    assert_eq!(talk.caller.refused().await, "peer-port");
+}
+
 /// Old and new overlap: a serial that names both cuts nobody.
 #[tokio::test]
 async fn a_roll_out_with_both_releases_cuts_nobody() {
@@ -181,10 +280,37 @@ async fn both_sides_may_start_at_once() {
     let (up, down) = tokio::join!(from_one.open(), from_other.open());
     let (mut up, mut down) = (up.unwrap(), down.unwrap());
     for (near, callee) in [(&mut up, &other), (&mut down, &one)] {
-        let (mut far, _) = callee.application.accept().await.unwrap();
-        near.write_all(b"hi").await.unwrap();
-        let mut said = [0; 2];
-        far.read_exact(&mut said).await.unwrap();
-        assert_eq!(&said, b"hi");
+        assert_carries(near, callee).await;
     }
+}
+
+/// One of two enclaves that may call each other has called, and needs the other no more: that ends nothing of what the
+/// other may do.
+#[tokio::test]
+async fn a_peer_that_called_and_left_is_reached() {
+    let world = World::new();
+    let (driver, worker) = modules();
+    let any = |ports: &[u16]| config(1, &[&driver, &worker], ports);
+    let nowhere = std::path::PathBuf::from("/nonexistent");
+    let (to_one, to_other) = (Road::to(nowhere.clone()).await, Road::to(nowhere).await);
+    let ports = [to_one.address.port(), to_other.address.port()];
+    let one = Callee::every(&world, driver.clone(), any(&ports), Interval::MAX).await;
+    let other = Callee::every(&world, worker.clone(), any(&ports), Interval::MAX).await;
+    to_one.divert(one.socket.clone());
+    to_other.divert(other.socket.clone());
+    let from_one = Caller::every(&one.service, &to_other, world.signer.pin(), Interval::MAX);
+    let from_other = Caller::every(&other.service, &to_one, world.signer.pin(), Interval::MAX);
+    assert_carries(&mut from_other.open().await.unwrap(), &one).await;
+    tokio::time::pause();
+    // Past the first renewal, at which the other finds that it has no use for it, and before the lease is over.
+    tokio::time::sleep(Duration::from_secs(340)).await;
+    assert_carries(&mut from_one.open().await.unwrap(), &other).await;
+}
+
+async fn assert_carries(near: &mut Connection, callee: &Callee) {
+    let (mut far, _) = timeout(PATIENCE, callee.application.accept()).await.unwrap().unwrap();
+    near.write_all(b"hi").await.unwrap();
+    let mut said = [0; 2];
+    timeout(PATIENCE, far.read_exact(&mut said)).await.unwrap().unwrap();
+    assert_eq!(&said, b"hi");
 }

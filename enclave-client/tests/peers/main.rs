@@ -2,6 +2,7 @@
 #![cfg(feature = "simulator")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
+mod apart;
 mod attacks;
 mod carried;
 mod configured;

@@ -3,13 +3,16 @@
 use countersign_enclave::{
     device::Device,
     key::EnclaveKey,
-    peers::{Judge, PeerError, PeerIdentity, Proven, config::Trusted, round},
+    peers::{Judge, PeerError, PeerIdentity, Proven, Secured, config::Trusted, round},
 };
-use countersign_protocol::{Lease, peer::PeerConfig};
+use countersign_protocol::{
+    Lease,
+    peer::{Opening, PeerConfig},
+};
 use countersign_simulator::Module;
 use countersign_verifier::{PcrSet, UnixMillis, Verifier};
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::rig::World;
 
@@ -19,6 +22,7 @@ pub struct Party {
     pub identity: PeerIdentity,
     device: Device,
     trusted: Trusted,
+    lease: Lease,
 }
 
 impl Party {
@@ -31,7 +35,18 @@ impl Party {
         let text = world.signer.sign(peers);
         let trusted = Trusted::new(text.as_bytes(), &world.signer.pin(), None, &world.verifiers()).unwrap();
         let identity = PeerIdentity::of(&key).unwrap();
-        Self { key, identity, device: world.device(module).0, trusted }
+        Self { key, identity, device: world.device(module).0, trusted, lease: Lease::MIN }
+    }
+
+    pub fn granting(self, lease: Lease) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// Proves itself at a port; what was proved, and the connection that did.
+    pub async fn prove<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> (Proven, Secured<S>) {
+        let mut link = self.identity.connect(stream).await.unwrap();
+        link.stream.write_all(&[Opening::Prove.byte()]).await.unwrap();
+        (round(&mut link, &self.device, self).await.unwrap(), link)
     }
 
     pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Result<Proven, PeerError> {
@@ -51,6 +66,6 @@ impl Judge for Party {
     }
 
     fn appraise(&self, pcrs: &PcrSet, _: UnixMillis) -> Result<(String, Lease), PeerError> {
-        Ok((self.trusted.appraise(pcrs)?.to_owned(), Lease::MIN))
+        Ok((self.trusted.appraise(pcrs)?.to_owned(), self.lease))
     }
 }

@@ -6,7 +6,7 @@ use std::{
     num::NonZeroU16,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -58,8 +58,12 @@ impl World {
 
     pub fn device(&self, module: Module) -> (Device, Arc<Counters>) {
         let counters = Arc::new(Counters::default());
-        let nsm = SoftwareNsm::new(&self.root, module);
+        let nsm = self.nsm(module).into();
         (Device::new(Simulated { nsm, counters: counters.clone() }), counters)
+    }
+
+    pub fn nsm(&self, module: Module) -> SoftwareNsm {
+        SoftwareNsm::new(&self.root, module)
     }
 }
 
@@ -69,10 +73,14 @@ pub struct Counters {
     pub documents: AtomicUsize,
     /// How far its clock is off, in milliseconds.
     pub off_ms: AtomicI64,
+    /// How many of the next requests it does not answer.
+    pub failures: AtomicUsize,
+    /// What takes its place at the next request: an enclave can extend a PCR while it runs.
+    pub next: Mutex<Option<SoftwareNsm>>,
 }
 
 struct Simulated {
-    nsm: SoftwareNsm,
+    nsm: Mutex<SoftwareNsm>,
     counters: Arc<Counters>,
 }
 
@@ -84,9 +92,17 @@ impl Attestor for Simulated {
             user_data: Some(user_data),
             nonce: Some(nonce),
         };
+        let failing = |left: usize| left.checked_sub(1);
+        if self.counters.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, failing).is_ok() {
+            return Err(DeviceError::Gone);
+        }
+        let mut nsm = self.nsm.lock().unwrap();
+        if let Some(next) = self.counters.next.lock().unwrap().take() {
+            *nsm = next;
+        }
         self.counters.documents.fetch_add(1, Ordering::SeqCst);
         let now = now_ms().checked_add_signed(self.counters.off_ms.load(Ordering::SeqCst)).unwrap();
-        Ok(self.nsm.attest(now, &request).unwrap())
+        Ok(nsm.attest(now, &request).unwrap())
     }
 }
 
@@ -146,34 +162,40 @@ pub struct Callee {
     pub nsm: Arc<Counters>,
     pub config_maps: Directory,
     pub service: Service,
+    pin: Pin,
     _stop: DropGuard,
-    _sockets: Directory,
+    sockets: Directory,
 }
 
 impl Callee {
     /// Lets in whoever `callers` names.
     pub async fn start(world: &World, module: Module, callers: PeerConfig) -> Self {
-        let (device, nsm) = world.device(module);
-        Self::with(world, device, nsm, callers).await
+        Self::every(world, module, callers, Interval::MIN).await
     }
 
-    pub async fn with(world: &World, device: Device, nsm: Arc<Counters>, callers: PeerConfig) -> Self {
+    pub async fn every(world: &World, module: Module, callers: PeerConfig, interval: Interval) -> Self {
+        let (device, nsm) = world.device(module);
         let config_maps = Directory::new();
         config_maps.put(&world.signer.sign(callers));
         let application = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = NonZeroU16::new(application.local_addr().unwrap().port()).unwrap();
         let stop = CancellationToken::new();
         let service = Service::start(device, world.verifiers(), &config_maps.0, &stop).await.unwrap();
-        let sockets = Directory::new();
-        let entry = PeerPort {
-            listen_port: port,
-            application_port: port,
-            source: source(world.signer.pin()),
-            interval: Interval::MIN,
-        };
-        service.listen(&[entry], &IngressListen::UnixDirectory(sockets.0.clone())).await.unwrap();
-        let socket = sockets.0.join(format!("{port}.sock"));
-        Self { socket, application, nsm, config_maps, service, _stop: stop.drop_guard(), _sockets: sockets }
+        let (pin, sockets) = (world.signer.pin(), Directory::new());
+        let socket = PathBuf::new();
+        let _stop = stop.drop_guard();
+        let mut callee = Self { socket, application, nsm, config_maps, service, pin, _stop, sockets };
+        callee.socket = callee.port(port, interval).await;
+        callee
+    }
+
+    /// One more port in front of the same application, for the same callers.
+    pub async fn port(&self, listen_port: NonZeroU16, interval: Interval) -> PathBuf {
+        let application_port = NonZeroU16::new(self.application.local_addr().unwrap().port()).unwrap();
+        let entry = PeerPort { listen_port, application_port, source: source(self.pin.clone()), interval };
+        let directory = IngressListen::UnixDirectory(self.sockets.0.clone());
+        self.service.listen(&[entry], &directory).await.unwrap();
+        self.sockets.0.join(format!("{listen_port}.sock"))
     }
 }
 
@@ -205,9 +227,12 @@ impl Caller {
 
     /// One more way out of an enclave that is there already.
     pub fn of(service: &Service, road: &Road, pin: Pin) -> Self {
+        Self::every(service, road, pin, Interval::MIN)
+    }
+
+    pub fn every(service: &Service, road: &Road, pin: Pin, interval: Interval) -> Self {
         let destination: Destination = road.address.to_string().parse().unwrap();
-        let entry =
-            PeerEntry { destination: destination.clone(), source: source(pin), interval: Interval::MIN };
+        let entry = PeerEntry { destination: destination.clone(), source: source(pin), interval };
         let rule = Rule {
             action: Action::Allow,
             target: countersign_protocol::egress::Target::Network(road.address.ip().into()),

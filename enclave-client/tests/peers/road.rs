@@ -20,6 +20,7 @@ pub struct Road {
     pub address: SocketAddr,
     to: Arc<Mutex<PathBuf>>,
     taken: Arc<AtomicUsize>,
+    carrying: Arc<AtomicUsize>,
     open: Arc<Mutex<CancellationToken>>,
 }
 
@@ -28,14 +29,25 @@ impl Road {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let to = Arc::new(Mutex::new(socket));
-        let taken = Arc::new(AtomicUsize::new(0));
+        let (taken, carrying): (Arc<AtomicUsize>, Arc<AtomicUsize>) = Default::default();
         let open = Arc::new(Mutex::new(CancellationToken::new()));
-        let road = Self { address, to: to.clone(), taken: taken.clone(), open: open.clone() };
+        let road = Self {
+            address,
+            to: to.clone(),
+            taken: taken.clone(),
+            carrying: carrying.clone(),
+            open: open.clone(),
+        };
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 taken.fetch_add(1, Ordering::SeqCst);
                 let (to, open) = (to.lock().unwrap().clone(), open.lock().unwrap().clone());
-                tokio::spawn(carry(near, to, open));
+                let carrying = carrying.clone();
+                carrying.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    carry(near, to, open).await;
+                    carrying.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         road
@@ -51,9 +63,19 @@ impl Road {
         self.open.lock().unwrap().cancel();
     }
 
+    /// From now on nothing comes through on the connections that are open; new ones are carried.
+    pub fn silence(&self) {
+        std::mem::take(&mut *self.open.lock().unwrap()).cancel();
+    }
+
     /// How many connections were taken.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::SeqCst)
+    }
+
+    /// How many of them are open.
+    pub fn open(&self) -> usize {
+        self.carrying.load(Ordering::SeqCst)
     }
 }
 

@@ -2,7 +2,7 @@ use std::{fmt, num::NonZeroU16, str::FromStr};
 
 use minicbor::Encoder;
 
-use super::{PeerConfigError, PeerMeasurement};
+use super::{PeerConfigError, PeerMeasurement, error::beginning};
 
 /// Who a peer may be: what a peer's configuration file says, whoever wrote it.
 ///
@@ -69,7 +69,7 @@ impl PeerConfig {
         let PeerConfigFields { name, serial: _, root: _, validity: _, measurements, ports, image } = &fields;
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if !(1..=Self::MAX_NAME).contains(&name.len()) || !name.bytes().all(allowed) {
-            return Err(PeerConfigError::Name { name: name.clone() });
+            return Err(PeerConfigError::Name { name: beginning(name) });
         }
         if !(1..=Self::MAX_MEASUREMENTS).contains(&measurements.len()) {
             return Err(PeerConfigError::Measurements { count: measurements.len() });
@@ -176,7 +176,7 @@ impl FromStr for TrustRoot {
         [Self::Aws, Self::AwsUsGov]
             .into_iter()
             .find(|root| root.as_str() == text)
-            .ok_or_else(|| PeerConfigError::Root { root: text.to_owned() })
+            .ok_or_else(|| PeerConfigError::Root { root: beginning(text) })
     }
 }
 

@@ -7,12 +7,12 @@ use super::{PeerConfig, PeerMeasurement};
 pub enum PeerConfigError {
     /// Its name.
     Name {
-        /// What stands there.
+        /// What stands there, or how it begins.
         name: String,
     },
     /// The word for the root.
     Root {
-        /// What stands there.
+        /// What stands there, or how it begins.
         root: String,
     },
     /// It ends before it begins, or after the year 9999.
@@ -29,7 +29,7 @@ pub enum PeerConfigError {
     },
     /// A name that people could not tell from others.
     MeasurementName {
-        /// What stands there.
+        /// What stands there, or how it begins.
         name: String,
     },
     /// Two of one name.
@@ -68,6 +68,11 @@ pub enum PeerConfigError {
     },
     /// The name of the image.
     Image,
+}
+
+/// As much of a text that nobody signed as an error needs: it goes to the log.
+pub(super) fn beginning(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 impl fmt::Display for PeerConfigError {

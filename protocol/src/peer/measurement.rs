@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::PeerConfigError;
+use super::{PeerConfigError, error::beginning};
 
 /// One set of PCRs that a peer may have: 0, 1 and 2, and any others.
 ///
@@ -30,7 +30,7 @@ impl PeerMeasurement {
     ) -> Result<Self, PeerConfigError> {
         let name = name.into();
         if name.is_empty() || name.len() > Self::MAX_NAME || name.chars().any(char::is_control) {
-            return Err(PeerConfigError::MeasurementName { name });
+            return Err(PeerConfigError::MeasurementName { name: beginning(&name) });
         }
         if let Some(index) = (0..=2).find(|index| !pcrs.contains_key(index)) {
             return Err(PeerConfigError::PcrMissing { measurement: name, index });

@@ -2,8 +2,8 @@ use std::{fmt, str::FromStr};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey};
 
-use super::PeerConfig;
-use crate::KeyThumbprint;
+use super::{PeerConfig, error::beginning};
+use crate::{KeyThumbprint, p256_point};
 
 /// How a peer configuration is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +41,9 @@ impl SignerKey {
     pub fn from_spki(der: &[u8]) -> Result<Self, SignerKeyError> {
         let thumbprint = KeyThumbprint::of_spki(der);
         let of = |algorithm, raw: &[u8]| Self { algorithm, raw: raw.to_vec(), thumbprint };
-        match (der.strip_prefix(ED25519_START), der.strip_prefix(P256_START)) {
+        match (der.strip_prefix(ED25519_START), p256_point(der)) {
             (Some(key), _) if key.len() == 32 => Ok(of(SignatureAlgorithm::Ed25519, key)),
-            // The start ends with the 04 of an uncompressed point, which belongs to it.
-            (_, Some(point)) if point.len() == 64 => {
-                Ok(of(SignatureAlgorithm::EcdsaP256Sha256, &[&[4], point].concat()))
-            }
+            (_, Some(point)) => Ok(of(SignatureAlgorithm::EcdsaP256Sha256, point)),
             _ => Err(SignerKeyError),
         }
     }
@@ -109,7 +106,7 @@ impl FromStr for SignatureAlgorithm {
         [Self::Ed25519, Self::EcdsaP256Sha256]
             .into_iter()
             .find(|algorithm| algorithm.to_string() == text)
-            .ok_or_else(|| SignatureError::UnknownAlgorithm { actual: text.to_owned() })
+            .ok_or_else(|| SignatureError::UnknownAlgorithm { actual: beginning(text) })
     }
 }
 
@@ -165,10 +162,6 @@ impl std::error::Error for SignatureError {}
 
 /// `SEQUENCE { SEQUENCE { OID 1.3.101.112 }, BIT STRING` and the key (RFC 8410 section 4).
 const ED25519_START: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
-
-/// `SEQUENCE { SEQUENCE { OID id-ecPublicKey, OID prime256v1 }, BIT STRING 04` and the point (RFC 5480 section 2).
-const P256_START: &[u8] =
-    b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00\x04";
 
 #[cfg(test)]
 mod tests {

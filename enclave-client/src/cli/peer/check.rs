@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cli::{EXIT_USAGE, Output},
-    peers::config::Trusted,
+    peers::config::{Trusted, timestamp},
 };
 
 #[derive(Debug, Args)]
@@ -64,7 +64,7 @@ fn lines(trusted: &Trusted) -> Vec<String> {
         format!("ok: {}, serial {}", fields.name, fields.serial),
         format!("sha256: {}", hex::encode(trusted.sha256())),
         format!("root: {}", fields.root.as_str()),
-        format!("valid: {} to {}", moment(fields.validity.from()), moment(fields.validity.until())),
+        format!("valid: {} to {}", timestamp(fields.validity.from()), timestamp(fields.validity.until())),
         format!("ports: {}", if ports.is_empty() { "none".to_owned() } else { ports.join(", ") }),
     ];
     lines.extend(fields.image.iter().map(|image| format!("image: {image}")));
@@ -94,16 +94,12 @@ fn describe(trusted: &Trusted) -> Value {
         "serial": fields.serial.0,
         "sha256": hex::encode(trusted.sha256()),
         "root": fields.root.as_str(),
-        "valid_from": moment(fields.validity.from()),
-        "valid_until": moment(fields.validity.until()),
+        "valid_from": timestamp(fields.validity.from()),
+        "valid_until": timestamp(fields.validity.until()),
         "ports": fields.ports.iter().map(|port| port.get()).collect::<Vec<_>>(),
         "image": fields.image,
         "measurements": measurements,
     })
-}
-
-fn moment(seconds: u64) -> String {
-    countersign_verifier::UnixMillis::from_millis(seconds.saturating_mul(1000)).to_string()
 }
 
 const EXAMPLES: &str = "\

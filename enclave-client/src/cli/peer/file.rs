@@ -1,7 +1,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use clap::Args;
@@ -9,6 +8,7 @@ use countersign_verifier::UnixMillis;
 
 use crate::{
     attest::chain,
+    device::system_ms,
     peers::config::{Pin, Trusted, Verifiers, find_in_config_map, is_config_map},
 };
 
@@ -90,6 +90,5 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failed> {
 }
 
 pub(super) fn now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMillis::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    UnixMillis::from_millis(system_ms())
 }

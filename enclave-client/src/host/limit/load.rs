@@ -1,12 +1,13 @@
 use std::{
     fmt,
-    fs::{self, File, Metadata},
-    io::{self, Read},
+    fs::{self, Metadata},
+    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use super::{FileMistake, OuterLimit, RuleSet, parse};
+use crate::regular_file::read_at_most;
 
 /// Reads every rule set of files and directories: of a directory each `.yaml`,
 /// `.yml` and `.json` in it, by name, and nothing deeper or hidden. So a mounted
@@ -85,21 +86,15 @@ fn is_rule_file(path: &Path) -> bool {
 }
 
 fn read(path: &Path) -> Result<Vec<RuleSet>, FileError> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(FileError::Read)?;
-    // A pipe would be waited for.
-    if !file.metadata().map_err(FileError::Read)?.is_file() {
-        return Err(FileError::Read(io::Error::other("not a regular file")));
-    }
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(FileError::Read)?;
-    if bytes.len() as u64 > MAX_FILE {
+    let bytes = read_at_most(path, MAX_FILE + 1).map_err(FileError::Read)?;
+    if bytes.len() > MAX_FILE {
         return Err(FileError::Read(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
     }
     let text = String::from_utf8(bytes).map_err(|_| FileError::NotText)?;
     parse(&text, &path.display().to_string()).map_err(FileError::Mistakes)
 }
 
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE: usize = 1 << 20;
 
 /// Of one directory.
 const MAX_FILES: usize = 1000;

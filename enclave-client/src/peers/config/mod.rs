@@ -14,6 +14,7 @@ mod watch;
 
 pub use refusal::ConfigRefusal;
 pub use sign::{ConfigSigner, SignerError};
+pub(crate) use text::timestamp;
 pub use text::{ConfigText, ConfigTextError, config_map, find_in_config_map, is_config_map};
 pub use trusted::{Pin, PinError, Trusted, Verifiers};
 pub use watch::{ConfigSource, ConfigWatch, Standing};

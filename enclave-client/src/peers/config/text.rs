@@ -30,7 +30,7 @@ impl ConfigText {
     pub fn parse(bytes: &[u8]) -> Result<Self, ConfigTextError> {
         let file: File = yaml(bytes)?;
         if file.version != VERSION {
-            return Err(ConfigTextError::Version { actual: file.version });
+            return Err(ConfigTextError::Version { actual: beginning(&file.version) });
         }
         let measurements = file.measurements.into_iter().map(measurement).collect::<Result<_, _>>()?;
         let config = PeerConfig::new(PeerConfigFields {
@@ -153,15 +153,15 @@ fn yaml<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, ConfigTextErr
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let plain = error.without_snippet().to_string();
-        let reason = plain.lines().next().unwrap_or("not YAML").chars().filter(|c| !c.is_control()).collect();
-        ConfigTextError::Yaml { reason }
+        let reason = plain.lines().next().unwrap_or("not YAML").chars().filter(|c| !c.is_control());
+        ConfigTextError::Yaml { reason: reason.take(MAX_REASON).collect() }
     })
 }
 
 fn measurement(raw: Measurement) -> Result<PeerMeasurement, ConfigTextError> {
     let mut pcrs = BTreeMap::new();
     for (key, value) in raw.pcrs {
-        let wrong = || ConfigTextError::Pcr { measurement: raw.name.clone(), key: key.clone() };
+        let wrong = || ConfigTextError::Pcr { measurement: beginning(&raw.name), key: beginning(&key) };
         let digits = key.strip_prefix("PCR").ok_or_else(wrong)?;
         let index: u8 = digits.parse().map_err(|_| wrong())?;
         if index.to_string() != digits {
@@ -184,15 +184,20 @@ fn signature(raw: Signature) -> Result<ConfigSignature, ConfigTextError> {
 }
 
 fn moment(text: &str) -> Result<u64, ConfigTextError> {
-    let wrong = || ConfigTextError::Moment { text: text.chars().take(64).collect() };
+    let wrong = || ConfigTextError::Moment { text: beginning(text) };
     let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong())?;
     u64::try_from(moment.unix_timestamp()).map_err(|_| wrong())
 }
 
 /// RFC 3339, in UTC. A [`Validity`] ends before the year 10000, so there is always one.
-fn timestamp(seconds: u64) -> String {
+pub(crate) fn timestamp(seconds: u64) -> String {
     let moment = i64::try_from(seconds).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
     moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
+/// As much of a text that nobody has vouched for as an error needs: it goes to the log.
+fn beginning(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 /// A JSON string is a YAML one as well.
@@ -204,6 +209,9 @@ const VERSION: &str = "v1";
 
 /// A mapping in a list in a mapping, with room.
 const MAX_DEPTH: usize = 8;
+
+/// Of the reader's words, which can hold some of the file, in characters.
+const MAX_REASON: usize = 256;
 
 /// Why text is no peer configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,6 +348,22 @@ mod tests {
         let error = ConfigText::parse(written.replace(from, "validFrom: yesterday").as_bytes());
         assert_eq!(error, Err(ConfigTextError::Moment { text: "yesterday".to_owned() }));
         assert_eq!(ConfigText::parse(b"\xff"), Err(ConfigTextError::NotText));
+        // What nobody signed does not fill the log.
+        let endless = "x".repeat(100_000);
+        for (from, to) in [
+            ("version: v1".to_owned(), format!("version: {endless}")),
+            ("name: \"spark-worker\"".to_owned(), format!("name: {endless}")),
+            ("- name: \"no\"".to_owned(), format!("- name: {endless}")),
+            ("root: aws-us-gov".to_owned(), format!("root: {endless}")),
+            ("PCR1:".to_owned(), format!("PCR{endless}:")),
+            ("algorithm: ed25519".to_owned(), format!("algorithm: {endless}")),
+            ("serial: 7".to_owned(), format!("serial: {endless}")),
+            ("serial: 7".to_owned(), format!("serial: 7\n{endless}: 1")),
+        ] {
+            assert!(written.contains(&from), "{from}");
+            let error = ConfigText::parse(written.replacen(&from, &to, 1).as_bytes()).unwrap_err();
+            assert!(error.to_string().len() < 400, "{from}: {} bytes", error.to_string().len());
+        }
         let long = vec![b' '; MAX_CONFIG + 1];
         assert_eq!(ConfigText::parse(&long), Err(ConfigTextError::TooLong { len: MAX_CONFIG + 1 }));
     }

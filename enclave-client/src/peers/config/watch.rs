@@ -1,10 +1,4 @@
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -14,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{ConfigRefusal, MAX_CONFIG, Pin, Trusted, Verifiers};
-use crate::{attest::chain, peers::NsmTime};
+use crate::{attest::chain, peers::NsmTime, regular_file::read_at_most};
 
 /// Where a peer's configuration is, and what is believed of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +29,8 @@ pub struct ConfigWatch {
     time: Arc<NsmTime>,
     /// The last good one, also when its time is over: its serial is the least that counts.
     accepted: Option<Arc<Trusted>>,
+    /// The last good one, as long as it does not count yet.
+    coming: Option<Arc<Trusted>>,
     /// What the file held when it was last looked at, so that it is judged once.
     seen: Option<Vec<u8>>,
     /// The last complaint, which is not repeated every second.
@@ -50,8 +46,8 @@ impl ConfigWatch {
         time: Arc<NsmTime>,
     ) -> (Self, watch::Receiver<Standing>) {
         let (standing, receiver) = watch::channel(Err(Arc::new(ConfigRefusal::NotRead)));
-        let watch = Self { source, verifiers, time, accepted: None, seen: None, complaint: None, standing };
-        (watch, receiver)
+        let (accepted, coming, seen, complaint) = (None, None, None, None);
+        (Self { source, verifiers, time, accepted, coming, seen, complaint, standing }, receiver)
     }
 
     /// Looks at the file every second until `stop`.
@@ -75,16 +71,17 @@ impl ConfigWatch {
         self
     }
 
-    /// Reads the file again. One that is wrong leaves the one before in force, as long as that one's time lasts: a
-    /// bad file must not end what a good one allowed, and a good one must not outlive itself.
+    /// Reads the file again. One that is wrong, or for later, leaves the one before in force, as long as that one's time
+    /// lasts: a bad file must not end what a good one allowed, and a good one must not outlive itself.
     pub fn look(&mut self) {
-        match read_bounded(&self.source.path) {
+        // One byte more than there may be, so that it is seen.
+        match read_at_most(&self.source.path, MAX_CONFIG + 1) {
             Ok(bytes) if self.seen.as_ref() == Some(&bytes) => {}
             Ok(bytes) => {
                 let read = Trusted::new(&bytes, &self.source.pin, self.accepted.as_deref(), &self.verifiers);
                 self.seen = Some(bytes);
                 match read {
-                    Ok(trusted) => self.accept(trusted),
+                    Ok(trusted) => self.take(trusted),
                     Err(why) => self.complain(why),
                 }
             }
@@ -96,7 +93,8 @@ impl ConfigWatch {
         self.judge_time();
     }
 
-    fn accept(&mut self, trusted: Trusted) {
+    /// It is accepted when its time has come; one whose time is over is, too: its serial counts.
+    fn take(&mut self, trusted: Trusted) {
         self.complaint = None;
         info!(
             code = "peer-config-read",
@@ -105,21 +103,27 @@ impl ConfigWatch {
             measurements = trusted.config().fields().measurements.len(),
             "{} is covered by {}", self.source.path.display(), self.source.pin
         );
-        self.accepted = Some(Arc::new(trusted));
+        if let (Some(_), Err(why @ ConfigRefusal::NotYet { .. })) = (&self.accepted, self.counts(&trusted)) {
+            self.complain(why);
+        }
+        self.coming = Some(Arc::new(trusted));
     }
 
     fn judge_time(&mut self) {
-        let Some(accepted) = self.accepted.clone() else { return };
-        let in_time = match self.time.now_secs() {
-            Some(now) => accepted.counts_at(now),
-            None => Err(ConfigRefusal::NoTime),
+        let later = |coming: &Arc<Trusted>| match self.counts(coming) {
+            Err(ConfigRefusal::NotYet { .. } | ConfigRefusal::NoTime) => true,
+            Ok(()) | Err(_) => false,
         };
-        match in_time {
+        if !self.coming.as_ref().is_none_or(later) {
+            self.accepted = self.coming.take();
+        }
+        let Some(judged) = self.accepted.clone().or_else(|| self.coming.clone()) else { return };
+        match self.counts(&judged) {
             Ok(()) => {
                 self.standing.send_if_modified(|standing| {
-                    let same = standing.as_ref().is_ok_and(|in_force| Arc::ptr_eq(in_force, &accepted));
+                    let same = standing.as_ref().is_ok_and(|in_force| Arc::ptr_eq(in_force, &judged));
                     if !same {
-                        *standing = Ok(accepted);
+                        *standing = Ok(judged);
                     }
                     !same
                 });
@@ -132,6 +136,11 @@ impl ConfigWatch {
                 }
             }
         }
+    }
+
+    fn counts(&self, trusted: &Trusted) -> Result<(), ConfigRefusal> {
+        let now = self.time.now_secs().ok_or(ConfigRefusal::NoTime)?;
+        trusted.counts_at(now)
     }
 
     fn complain(&mut self, why: ConfigRefusal) {
@@ -151,17 +160,6 @@ impl ConfigWatch {
         }
         self.complaint = Some(complaint);
     }
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    // A pipe would be waited for.
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_CONFIG as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 const EVERY: Duration = Duration::from_secs(1);

@@ -76,6 +76,16 @@ impl ApiError {
         self
     }
 
+    /// The HTTP status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whether it says nothing of the request: the same may be answered in a while.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+    }
+
     /// The stable code.
     pub(super) fn code(&self) -> &'static str {
         self.code

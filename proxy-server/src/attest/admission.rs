@@ -359,7 +359,8 @@ impl Admitter {
                 Refused::new(ProblemCode::SessionEnded, "somebody ended the session: attest again"),
             ),
             error => {
-                Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error).into()
+                Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error)
+                    .into()
             }
         })?;
         Ok(issued.into_iter().map(|certificate| certificate.to_vec()).collect())
@@ -452,11 +453,7 @@ struct Admitted {
 }
 
 /// Whether a newer policy admits what an older one did, and allows it no less.
-fn still_admits(
-    latest: &Policy,
-    evidence: &Evidence<'_>,
-    admitting: &Admitting,
-) -> Result<(), Unfinished> {
+fn still_admits(latest: &Policy, evidence: &Evidence<'_>, admitting: &Admitting) -> Result<(), Unfinished> {
     let gone = EndReason::MeasurementRevoked;
     let now = appraise(latest, evidence).map_err(|refused| match refused.code() == gone.as_str() {
         true => Unfinished::over(gone, refused),

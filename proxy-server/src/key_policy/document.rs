@@ -114,7 +114,9 @@ impl Statement {
         };
         let resources = match (fields.get("Resource"), fields.get("NotResource")) {
             (None, None) => Resources::Nothing,
-            (Some(resource), None) if texts(resource, &number, "Resource")?.iter().any(|text| text == "*") => {
+            (Some(resource), None)
+                if texts(resource, &number, "Resource")?.iter().any(|text| text == "*") =>
+            {
                 Resources::ThisKey
             }
             _ => Resources::Unsure,

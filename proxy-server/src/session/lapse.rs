@@ -52,8 +52,11 @@ impl Sessions {
                 () = sleep_until(until) => {}
             }
             let due = self.take_due(Instant::now());
-            let noticed: Vec<_> =
-                due.iter().filter(|due| due.session.state().is_noticed()).map(|due| due.session.id()).collect();
+            let noticed: Vec<_> = due
+                .iter()
+                .filter(|due| due.session.state().is_noticed())
+                .map(|due| due.session.id())
+                .collect();
             if !noticed.is_empty() {
                 // What is not known by then lapses: a lease is a promise of an end.
                 let _ = timeout(LAST_LOOK, last_look.look(&noticed)).await;

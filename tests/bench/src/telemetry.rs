@@ -161,7 +161,11 @@ fn serve(mut stream: &TcpStream, heard: &AtomicU64) -> Option<()> {
         }
         let read = std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).ok()?;
         heard.fetch_add(read, Ordering::Relaxed);
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n").ok()?;
+        stream
+            .write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n",
+            )
+            .ok()?;
     }
 }
 

@@ -1,10 +1,6 @@
 use std::{collections::VecDeque, io, sync::Arc};
 
-use axum::{
-    body::Bytes,
-    extract::State,
-    response::Response,
-};
+use axum::{body::Bytes, extract::State, response::Response};
 use countersign_protocol::Epoch;
 use http::{HeaderValue, header};
 use tokio::sync::OwnedSemaphorePermit;

@@ -123,8 +123,12 @@ impl Stream {
                 },
                 _ = self.checks.tick() => {
                     // Whoever's token was revoked hears no more.
-                    if self.login.again(&self.api).await.is_err() {
-                        return Some(self.bye("your credentials are worth nothing any more"));
+                    match self.login.again(&self.api).await {
+                        Ok(_) => {}
+                        Err(error) if error.is_passing() => {
+                            return Some(self.bye("your credentials cannot be judged now: come back"));
+                        }
+                        Err(_) => return Some(self.bye("your credentials are worth nothing any more")),
                     }
                 }
                 () = self.login.closing() => return Some(self.bye("the proxy stops")),

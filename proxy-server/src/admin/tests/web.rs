@@ -108,6 +108,17 @@ async fn a_sign_in_takes_a_token_of_ours_from_our_own_page() {
 }
 
 #[tokio::test]
+async fn a_store_that_does_not_answer_signs_nobody_out() {
+    let rig = Rig::start("web-store").await;
+    let browser = Browser::signed_in(&rig, &rig.admin().await).await;
+    rig.store.sql_for_tests("ALTER TABLE token RENAME TO hidden").await;
+    let page = browser.get("/ui/").await.expect(StatusCode::SERVICE_UNAVAILABLE);
+    assert!(page.headers.get("set-cookie").is_none() && text(&page).contains("still signed in"), "{page:?}");
+    rig.store.sql_for_tests("ALTER TABLE hidden RENAME TO token").await;
+    browser.get("/ui/").await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_login_ends_with_its_token_and_by_signing_out() {
     let rig = Rig::start("web-over").await;
     let (token, record) = rig.token_made("short", "viewer", "*").await;
@@ -223,7 +234,9 @@ async fn a_longer_validity_is_shown_to_whoever_approves_it() {
     let list = "/v1/workloads/payments/measurements";
     rig.call(Call::post(list).with(&author).json(&body)).await.expect(StatusCode::CREATED);
     let one = "/v1/workloads/payments/measurements/v1";
-    let approve = Call::post("/v1/workloads/payments/measurements/v1/approvals").with(&third).header("if-match", "\"1\"");
+    let approve = Call::post("/v1/workloads/payments/measurements/v1/approvals")
+        .with(&third)
+        .header("if-match", "\"1\"");
     rig.call(approve).await.expect(StatusCode::OK);
     let approver = Browser::signed_in(&rig, &third).await;
     let overview = approver.get("/ui/").await.expect(StatusCode::OK);

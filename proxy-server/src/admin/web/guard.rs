@@ -6,11 +6,12 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use http::{HeaderMap, StatusCode, header, request::Parts};
+use maud::html;
 use tokio::time::Instant;
 
 use super::{
     ask::Asker,
-    html,
+    html, layout,
     logins::{Activity, Csrf, Logins},
     pending::Pending,
 };
@@ -63,10 +64,7 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
 /// Finds the cookie's login, and judges its credentials as the API would: a token
 /// that was revoked is worth nothing from the next request on.
 pub(super) async fn signed_in(State(page): State<Page>, mut request: Request, next: Next) -> Response {
-    let activity = match request.headers().contains_key(LIVE) {
-        true => Activity::Page,
-        false => Activity::Person,
-    };
+    let activity = activity(&request);
     // What is needed of the request, apart: its body cannot be waited beside.
     let extensions = request.extensions();
     let connection = extensions.get::<Peer>().cloned().zip(extensions.get::<RequestId>().cloned());
@@ -77,8 +75,19 @@ pub(super) async fn signed_in(State(page): State<Page>, mut request: Request, ne
             request.extensions_mut().insert(visitor);
             next.run(request).await
         }
-        Err(reason) if activity == Activity::Page => (StatusCode::UNAUTHORIZED, reason).into_response(),
-        Err(_) => {
+        Err(Closed::ForNow(error)) if activity == Activity::Page => {
+            (error.status(), "not now").into_response()
+        }
+        Err(Closed::ForNow(error)) => {
+            let body = html! {
+                p { "Your credentials cannot be judged at this moment (" code { (error.code()) } "). You are still signed in: try again." }
+            };
+            html::page(error.status(), layout::outside("Not now", body))
+        }
+        Err(Closed::SignedOut(reason)) if activity == Activity::Page => {
+            (StatusCode::UNAUTHORIZED, reason).into_response()
+        }
+        Err(Closed::SignedOut(_)) => {
             let mut response = Redirect::to("/ui/sign-in").into_response();
             // Whoever follows a link on another site has a cookie that the browser kept to itself: it stays.
             if brought {
@@ -89,19 +98,30 @@ pub(super) async fn signed_in(State(page): State<Page>, mut request: Request, ne
     }
 }
 
+/// Why nobody is let in.
+enum Closed {
+    SignedOut(&'static str),
+    /// The store or the provider does not answer, which says nothing of the login.
+    ForNow(ApiError),
+}
+
 async fn visitor(
     page: &Page,
     cookie: Option<String>,
     connection: Option<(Peer, RequestId)>,
     activity: Activity,
-) -> Result<Visitor, &'static str> {
-    let cookie = cookie.ok_or("not signed in")?;
-    let found = page.logins.find(&cookie, activity).ok_or("signed out")?;
-    let (peer, RequestId(id)) = connection.ok_or("a request came without its connection")?;
+) -> Result<Visitor, Closed> {
+    let cookie = cookie.ok_or(Closed::SignedOut("not signed in"))?;
+    let found = page.logins.find(&cookie, activity).ok_or(Closed::SignedOut("signed out"))?;
+    let connection = connection.ok_or(Closed::SignedOut("a request came without its connection"));
+    let (peer, RequestId(id)) = connection?;
     let login = Login::over(found.credentials, &peer);
     let principal = login.again(&page.api).await.map_err(|error| {
         tracing::debug!(code = error.code(), request_id = id, "a page's credentials are worth nothing now");
-        "credentials are worth nothing any more"
+        match error.is_passing() {
+            true => Closed::ForNow(error),
+            false => Closed::SignedOut("credentials are worth nothing any more"),
+        }
     })?;
     Ok(Visitor {
         principal: Arc::new(principal),
@@ -111,6 +131,12 @@ async fn visitor(
         until: found.until,
         cookie,
     })
+}
+
+/// A browser opens the stream of events again by itself, and takes no header of ours along.
+fn activity(request: &Request) -> Activity {
+    let by_itself = request.headers().contains_key(LIVE) || request.uri().path() == LIVE_PATH;
+    if by_itself { Activity::Page } else { Activity::Person }
 }
 
 /// The one cookie of this name. Two of them are none: somebody else set one.
@@ -129,11 +155,29 @@ pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 /// Sent by the page's own script: such a request keeps nobody signed in.
 const LIVE: &str = "x-countersign-live";
 
+/// Where the stream of events is.
+pub(super) const LIVE_PATH: &str = "/ui/live";
+
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn what_a_page_asks_by_itself_keeps_nobody_signed_in() {
+        let asked = |path: &str, header: Option<&str>| {
+            let mut request = Request::builder().uri(path);
+            if let Some(name) = header {
+                request = request.header(name, "1");
+            }
+            activity(&request.body(Body::empty()).unwrap())
+        };
+        assert_eq!(asked("/ui/", None), Activity::Person);
+        assert_eq!(asked("/ui/", Some(LIVE)), Activity::Page);
+        assert_eq!(asked("/ui/live", None), Activity::Page);
+    }
 
     #[test]
     fn a_cookie_is_ours_when_there_is_one_of_the_name() {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     admin::{
-        identity::{Credentials, NoRandomness},
+        identity::{Credentials, NoRandomness, Subject},
         secret::{known_by as key, secret},
     },
     store::UnixMs,
@@ -24,6 +24,7 @@ pub(super) struct Logins(Mutex<HashMap<[u8; 32], Login>>);
 /// One browser that is signed in.
 struct Login {
     credentials: Credentials,
+    subject: Subject,
     csrf: Zeroizing<String>,
     used: Instant,
     /// When it is over, whatever is done.
@@ -66,21 +67,30 @@ pub(super) enum Activity {
 
 impl Logins {
     /// Signs in, and gives the cookie's value. No login outlives the provider's
-    /// word that it stands for. When there are too many, who was idle for longest goes.
+    /// word that it stands for. When there are too many, who was idle for longest goes:
+    /// of the same person if that one has many.
     ///
     /// # Errors
     /// The system gives no random bytes.
-    pub(super) fn begin(&self, credentials: Credentials) -> Result<Zeroizing<String>, NoRandomness> {
+    pub(super) fn begin(
+        &self,
+        subject: &Subject,
+        credentials: Credentials,
+    ) -> Result<Zeroizing<String>, NoRandomness> {
         let (id, csrf) = (secret()?, secret()?);
         let now = Instant::now();
         let mut logins = self.held();
         logins.retain(|_, login| login.lives(now));
-        if logins.len() >= MOST
-            && let Some(idle) = logins.iter().min_by_key(|(_, login)| login.used).map(|(key, _)| *key)
-        {
-            logins.remove(&idle);
+        let own = logins.values().filter(|login| login.subject == *subject).count();
+        if own >= MOST_OF_ONE || logins.len() >= MOST {
+            let may_go = |login: &Login| own < MOST_OF_ONE || login.subject == *subject;
+            let going = logins.iter().filter(|(_, login)| may_go(login));
+            if let Some(idle) = going.min_by_key(|(_, login)| login.used).map(|(key, _)| *key) {
+                logins.remove(&idle);
+            }
         }
-        logins.insert(key(&id), Login { used: now, until: now + longest(&credentials), credentials, csrf });
+        let (subject, until) = (subject.clone(), now + longest(&credentials));
+        logins.insert(key(&id), Login { credentials, subject, csrf, used: now, until });
         Ok(id)
     }
 
@@ -135,6 +145,9 @@ pub(super) const LONGEST: Duration = Duration::from_secs(10 * 3600);
 /// Browsers that are signed in at once.
 const MOST: usize = 1024;
 
+/// Those of one person: whoever signs in over and over signs out nobody else.
+const MOST_OF_ONE: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue, header};
@@ -147,6 +160,10 @@ mod tests {
         Credentials::find(&headers, None).unwrap()
     }
 
+    fn person(name: &str) -> Subject {
+        Subject::local(name)
+    }
+
     fn lives(logins: &Logins, id: &str, activity: Activity) -> bool {
         logins.find(id, activity).is_some()
     }
@@ -154,14 +171,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_login_ends_by_idleness_by_its_age_and_by_hand() {
         let logins = Logins::default();
-        let id = logins.begin(credentials()).unwrap();
+        let id = logins.begin(&person("ann"), credentials()).unwrap();
         assert!(!lives(&logins, "another", Activity::Person));
         tokio::time::advance(IDLE - Duration::from_secs(1)).await;
         assert!(lives(&logins, &id, Activity::Page));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(!lives(&logins, &id, Activity::Person), "the page's own requests keep nobody signed in");
 
-        let id = logins.begin(credentials()).unwrap();
+        let id = logins.begin(&person("ann"), credentials()).unwrap();
         for _ in 0..21 {
             tokio::time::advance(IDLE - Duration::from_secs(1)).await;
             if !lives(&logins, &id, Activity::Person) {
@@ -170,7 +187,7 @@ mod tests {
         }
         assert!(!lives(&logins, &id, Activity::Person), "a day's end is a day's end");
 
-        let id = logins.begin(credentials()).unwrap();
+        let id = logins.begin(&person("ann"), credentials()).unwrap();
         logins.end(&id);
         assert!(!lives(&logins, &id, Activity::Person));
     }
@@ -178,15 +195,29 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_idlest_gives_way() {
         let logins = Logins::default();
-        let first = logins.begin(credentials()).unwrap();
-        let second = logins.begin(credentials()).unwrap();
+        let first = logins.begin(&person("ann"), credentials()).unwrap();
+        let second = logins.begin(&person("ann"), credentials()).unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(lives(&logins, &first, Activity::Person));
-        for _ in 0..MOST - 1 {
-            logins.begin(credentials()).unwrap();
+        for number in 0..MOST - 1 {
+            logins.begin(&person(&number.to_string()), credentials()).unwrap();
         }
         assert!(lives(&logins, &first, Activity::Page));
         assert!(!lives(&logins, &second, Activity::Page));
         assert_eq!(logins.held().len(), MOST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_signs_in_over_and_over_signs_out_nobody_else() {
+        let logins = Logins::default();
+        let other = logins.begin(&person("other"), credentials()).unwrap();
+        let first = logins.begin(&person("one"), credentials()).unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for _ in 0..2 * MOST {
+            logins.begin(&person("one"), credentials()).unwrap();
+        }
+        assert!(lives(&logins, &other, Activity::Page));
+        assert!(!lives(&logins, &first, Activity::Page));
+        assert_eq!(logins.held().len(), MOST_OF_ONE + 1);
     }
 }

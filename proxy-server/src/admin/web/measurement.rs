@@ -115,7 +115,8 @@ pub(super) async fn withdraw(
     Form { who, fields }: Form,
 ) -> Response {
     let said = |outcome: &Value| {
-        let rest = if outcome["revision"].is_null() { "Nothing of it is left." } else { "What was in force stays." };
+        let rest =
+            if outcome["revision"].is_null() { "Nothing of it is left." } else { "What was in force stays." };
         format!("Taken back. {rest}")
     };
     decide(&page, &who, &names, fields.text("revision"), Question::delete, said).await

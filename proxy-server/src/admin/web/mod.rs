@@ -50,7 +50,7 @@ pub(super) fn pages(api: Router, state: &Api) -> Router<Api> {
     let page = Page::new(Asker::new(api), state);
     let closed = Router::new()
         .route("/ui/", get(overview::show))
-        .route("/ui/live", get(ask::live))
+        .route(guard::LIVE_PATH, get(ask::live))
         .route("/ui/sessions", get(sessions::list))
         .route("/ui/sessions/{session}", get(sessions::show))
         .route("/ui/sessions/{session}/end", post(sessions::end))

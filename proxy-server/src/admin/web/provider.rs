@@ -16,7 +16,7 @@ use crate::{
     admin::{
         access::{Login, Peer},
         extract::RequestId,
-        identity::{AuthError, ClientNetwork, Credentials, RedirectAnswer, SignInAttempt},
+        identity::{AuthError, ClientNetwork, Credentials, RedirectAnswer, SignInAttempt, Subject},
     },
     store::UnixMs,
 };
@@ -72,7 +72,7 @@ pub(super) async fn callback(
 ) -> Response {
     let fields = fields.map(|Query(fields)| fields).unwrap_or_default();
     let mut response = match finish(&page, &peer, &headers, fields).await {
-        Ok(credentials) => signed_in(&page, credentials),
+        Ok((subject, credentials)) => signed_in(&page, &subject, credentials),
         Err(trouble) => refused(&page, &request_id, trouble),
     };
     response.headers_mut().append(header::SET_COOKIE, html::SIGN_IN.gone());
@@ -84,7 +84,7 @@ async fn finish(
     peer: &Peer,
     headers: &HeaderMap,
     fields: Vec<(String, String)>,
-) -> Result<Credentials, Trouble> {
+) -> Result<(Subject, Credentials), Trouble> {
     let answer = RedirectAnswer::read(fields).map_err(|bad| {
         tracing::debug!(reason = %bad, "no answer of a provider");
         Trouble::NotOurs
@@ -98,15 +98,15 @@ async fn finish(
     let redeemed = page.api.authenticator.signed_in(attempt, answer, client, UnixMs::now()).await;
     let credentials = redeemed.map_err(Trouble::Auth)?;
     let login = Login::over(credentials.clone(), peer);
-    login.judged(&page.api).await.map_err(Trouble::Auth)?;
-    Ok(credentials)
+    let principal = login.judged(&page.api).await.map_err(Trouble::Auth)?;
+    Ok((principal.subject().clone(), credentials))
 }
 
 /// Not a redirect: the browser came from the provider's site, and would keep a
 /// `SameSite=Strict` cookie to itself. The page that goes on from here is ours.
 /// Where to is never asked of the request.
-fn signed_in(page: &Page, credentials: Credentials) -> Response {
-    let cookie = page.logins.begin(credentials).ok().and_then(|id| html::LOGIN.set(&id));
+fn signed_in(page: &Page, subject: &Subject, credentials: Credentials) -> Response {
+    let cookie = page.logins.begin(subject, credentials).ok().and_then(|id| html::LOGIN.set(&id));
     let Some(cookie) = cookie else {
         return again(page, StatusCode::INTERNAL_SERVER_ERROR, NO_RANDOMNESS);
     };

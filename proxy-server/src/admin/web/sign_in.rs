@@ -43,16 +43,19 @@ pub(super) async fn sign_in(
         );
     };
     let login = Login::over(credentials.clone(), &peer);
-    if let Err(error) = login.again(&page.api).await {
-        tracing::debug!(code = error.code(), request_id, "sign-in refused");
-        let answer = crate::admin::problem::render(error.into_response(), &request_id);
-        return again(
-            &page,
-            answer.status(),
-            "this token is worth nothing here, or too many were tried from your address",
-        );
-    }
-    let cookie = page.logins.begin(credentials).ok().and_then(|id| html::LOGIN.set(&id));
+    let principal = match login.again(&page.api).await {
+        Ok(principal) => principal,
+        Err(error) => {
+            tracing::debug!(code = error.code(), request_id, "sign-in refused");
+            let answer = crate::admin::problem::render(error.into_response(), &request_id);
+            return again(
+                &page,
+                answer.status(),
+                "this token is worth nothing here, or too many were tried from your address",
+            );
+        }
+    };
+    let cookie = page.logins.begin(principal.subject(), credentials).ok().and_then(|id| html::LOGIN.set(&id));
     let Some(cookie) = cookie else {
         return again(&page, StatusCode::INTERNAL_SERVER_ERROR, NO_RANDOMNESS);
     };

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    document::{Condition, Effect, Principals, Statement},
+    document::{Condition, Statement},
     operators::Operator,
 };
 
@@ -43,9 +43,10 @@ impl Bounds {
     /// What is left by a statement that denies everybody whatever has none of its values, if it is one: then no
     /// statement that allows gives more.
     pub(super) fn left_by(statement: &Statement) -> Option<Self> {
-        let denies = statement.effect == Effect::Deny && statement.principals == Principals::Anybody;
         // Several conditions must hold together before it denies: then each alone is no bound.
-        let ([Condition { operator, key, values }], true) = (&statement.conditions[..], denies) else {
+        let ([Condition { operator, key, values }], true) =
+            (&statement.conditions[..], statement.denies_everybody())
+        else {
             return None;
         };
         let values = match operator {

@@ -18,6 +18,7 @@ pub(super) struct Statement {
     pub(super) effect: Effect,
     pub(super) principals: Principals,
     pub(super) actions: Actions,
+    pub(super) resources: Resources,
     pub(super) conditions: Vec<Condition>,
 }
 
@@ -29,8 +30,10 @@ pub(super) enum Effect {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Principals {
-    /// `*`, however it is written.
+    /// `"*"`, or `*` among those of `AWS`.
     Anybody,
+    /// `*` of another kind: every service, or everybody of some federation.
+    AnyOfAKind,
     Named,
     /// `NotPrincipal`.
     AllBut,
@@ -41,6 +44,17 @@ pub(super) enum Actions {
     These(Vec<String>),
     /// `NotAction`.
     AllBut(Vec<String>),
+}
+
+/// Whether a statement is about the key whose policy it stands in (KMS developer guide, "Creating a key policy").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resources {
+    /// `*`, which in a key's policy is this key.
+    ThisKey,
+    /// ARNs and patterns, or `NotResource`: it may be about this key, or about none.
+    Unsure,
+    /// No such element. KMS takes the statement, and it has no effect.
+    Nothing,
 }
 
 /// One key of one operator: all conditions of a statement must hold, one value of each is enough.
@@ -88,6 +102,7 @@ impl Statement {
         };
         let principals = match (fields.get("Principal"), fields.get("NotPrincipal")) {
             (Some(principal), None) if is_anybody(principal) => Principals::Anybody,
+            (Some(principal), None) if has_star(principal) => Principals::AnyOfAKind,
             (Some(_), None) => Principals::Named,
             (None, Some(_)) => Principals::AllBut,
             _ => return Err(bad(&number, "expected either a Principal or a NotPrincipal")),
@@ -97,11 +112,32 @@ impl Statement {
             (None, Some(actions)) => Actions::AllBut(texts(actions, &number, "NotAction")?),
             _ => return Err(bad(&number, "expected either an Action or a NotAction")),
         };
+        let resources = match (fields.get("Resource"), fields.get("NotResource")) {
+            (None, None) => Resources::Nothing,
+            (Some(resource), None)
+                if texts(resource, &number, "Resource")?.iter().any(|text| text == "*") =>
+            {
+                Resources::ThisKey
+            }
+            _ => Resources::Unsure,
+        };
         let conditions = match fields.get("Condition") {
             None => Vec::new(),
             Some(condition) => conditions(condition, &number)?,
         };
-        Ok(Self { name, effect, principals, actions, conditions })
+        Ok(Self { name, effect, principals, actions, resources, conditions })
+    }
+
+    /// Whether it certainly denies everybody this key, as far as its conditions hold.
+    pub(super) fn denies_everybody(&self) -> bool {
+        self.effect == Effect::Deny
+            && self.principals == Principals::Anybody
+            && self.resources == Resources::ThisKey
+    }
+
+    /// Whether it may allow somebody this key.
+    pub(super) fn may_allow(&self) -> bool {
+        self.effect == Effect::Allow && self.resources != Resources::Nothing
     }
 
     /// Whether it speaks of this operation.
@@ -133,9 +169,17 @@ fn conditions(condition: &Value, number: &str) -> Result<Vec<Condition>, BadKeyP
 /// `"*"`, `{"AWS": "*"}`, `{"AWS": ["*", …]}`.
 fn is_anybody(principal: &Value) -> bool {
     match principal {
+        Value::Object(kinds) => kinds.get("AWS").is_some_and(has_star),
+        other => has_star(other),
+    }
+}
+
+/// `*`, wherever it is.
+fn has_star(principal: &Value) -> bool {
+    match principal {
         Value::String(text) => text == "*",
-        Value::Array(list) => list.iter().any(is_anybody),
-        Value::Object(kinds) => kinds.values().any(is_anybody),
+        Value::Array(list) => list.iter().any(has_star),
+        Value::Object(kinds) => kinds.values().any(has_star),
         _ => false,
     }
 }

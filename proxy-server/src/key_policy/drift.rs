@@ -1,7 +1,7 @@
 use super::{
     Fault, Finding, Known, OPERATIONS, Standing,
     bounds::Bounds,
-    document::{Actions, Effect, KeyPolicy, Principals, Statement},
+    document::{Actions, KeyPolicy, Principals, Statement},
 };
 
 /// In what a key's policy differs from the measurements: first what is too wide, in the order of the statements, then
@@ -41,17 +41,12 @@ impl Judge<'_> {
     fn operation(&mut self, policy: &KeyPolicy, operation: &'static str) {
         let about: Vec<&Statement> =
             policy.statements.iter().filter(|statement| statement.covers(operation)).collect();
-        let denied = |statement: &&&Statement| {
-            statement.effect == Effect::Deny
-                && statement.principals == Principals::Anybody
-                && statement.conditions.is_empty()
-        };
         // Nobody may, whatever allows it.
-        if about.iter().any(|statement| denied(&statement)) {
+        if about.iter().any(|statement| statement.denies_everybody() && statement.conditions.is_empty()) {
             return;
         }
         let guards: Vec<Bounds> = about.iter().filter_map(|statement| Bounds::left_by(statement)).collect();
-        for statement in about.into_iter().filter(|statement| statement.effect == Effect::Allow) {
+        for statement in about.into_iter().filter(|statement| statement.may_allow()) {
             self.allowed(statement, operation, &guards);
         }
     }
@@ -59,7 +54,7 @@ impl Judge<'_> {
     fn allowed(&mut self, statement: &Statement, operation: &'static str, guards: &[Bounds]) {
         let mut faults = Vec::new();
         match statement.principals {
-            Principals::Anybody => faults.push(Fault::AnyPrincipal),
+            Principals::Anybody | Principals::AnyOfAKind => faults.push(Fault::AnyPrincipal),
             Principals::AllBut => faults.push(Fault::NotPrincipal),
             Principals::Named => {}
         }

@@ -320,6 +320,57 @@ fn a_guard_bounds_every_statement() {
     );
 }
 
+/// KMS takes a statement without a Resource, and it has no effect. One that denies only counts where it certainly denies
+/// everybody this key; one that allows counts as soon as it may.
+#[test]
+fn what_has_no_effect_denies_nobody_and_allows_nobody() {
+    let other = "arn:aws:kms:eu-central-1:111122223333:key/other";
+    let open = honest(|s| s["Condition"] = json!({}));
+    let both = json!({ "StringNotEquals": { IMAGE: [hex("a1"), hex("a2")] } });
+    let deny = |element: Option<(&str, Value)>, principal: Value, condition: Option<&Value>| {
+        let mut deny = json!({ "Sid": "D", "Effect": "Deny", "Principal": principal, "Action": "kms:*" });
+        deny.as_object_mut().unwrap().extend(element.map(|(name, value)| (name.to_owned(), value)));
+        deny.as_object_mut().unwrap().extend(condition.map(|value| ("Condition".to_owned(), value.clone())));
+        deny
+    };
+    let missing = ["S no-condition", "missing payments/1.0", "missing payments/2.0"];
+    for condition in [None, Some(&both)] {
+        for (element, principal) in [
+            (None, json!("*")),
+            (Some(("Resource", json!(other))), json!("*")),
+            (Some(("Resource", json!([]))), json!("*")),
+            (Some(("NotResource", json!("*"))), json!("*")),
+            (Some(("NotResource", json!(other))), json!("*")),
+            (Some(("Resource", json!("*"))), json!({ "Service": "*" })),
+            (Some(("Resource", json!("*"))), json!({ "Federated": ["*"] })),
+        ] {
+            let statements = json!([open, deny(element, principal, condition)]);
+            assert_eq!(found(&world(), statements.clone()), missing, "{statements:#}");
+        }
+        let all = if condition.is_none() { &missing[1..] } else { &[] };
+        for principal in [json!("*"), json!({ "AWS": ["*"], "Service": "kms.amazonaws.com" })] {
+            let named = Some(("Resource", json!([other, "*"])));
+            let statements = json!([open, deny(named, principal, condition)]);
+            assert_eq!(found(&world(), statements.clone()), all, "{statements:#}");
+        }
+    }
+    let without = |condition: Value| {
+        let mut statement = with(condition);
+        statement.as_object_mut().unwrap().remove("Resource");
+        statement
+    };
+    let image = json!({ "StringEquals": { IMAGE: [hex("a1"), hex("a2")] } });
+    assert_eq!(found(&world(), without(image)), &missing[1..], "nobody is allowed by it");
+    assert_eq!(found(&world(), without(json!({}))), &missing[1..]);
+    let elsewhere = honest(|s| {
+        s["Resource"] = json!(other);
+        s["Condition"] = json!({});
+    });
+    assert_eq!(found(&world(), elsewhere), missing, "it may be this key");
+    let service = honest(|s| s["Principal"] = json!({ "Service": "*" }));
+    assert_eq!(found(&world(), service), ["S any-principal"]);
+}
+
 #[test]
 fn findings_name_their_operations_and_statements_without_a_sid_their_number() {
     let unnamed = honest(|s| {

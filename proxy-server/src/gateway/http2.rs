@@ -157,7 +157,7 @@ fn stream(
                 record.ended(&shared.metrics, &end, traffic).await;
             }
             Err(refusal) => {
-                shared.refused(id, who.as_ref().as_ref().ok(), &refusal);
+                shared.refused(id, (*who).as_ref().ok(), &refusal);
                 answer(respond, &refusal, id);
             }
         }

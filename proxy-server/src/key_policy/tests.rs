@@ -347,7 +347,7 @@ fn what_has_no_effect_denies_nobody_and_allows_nobody() {
             let statements = json!([open, deny(element, principal, condition)]);
             assert_eq!(found(&world(), statements.clone()), missing, "{statements:#}");
         }
-        let all = (condition.is_none()).then_some(&missing[1..]).unwrap_or_default();
+        let all = if condition.is_none() { &missing[1..] } else { &[] };
         for principal in [json!("*"), json!({ "AWS": ["*"], "Service": "kms.amazonaws.com" })] {
             let named = Some(("Resource", json!([other, "*"])));
             let statements = json!([open, deny(named, principal, condition)]);

@@ -15,28 +15,35 @@ pub(super) async fn prune_loop(
     retention: AuditRetention,
     shutdown: CancellationToken,
 ) {
-    let prune = || store.prune(retention, UnixMs::now());
-    // What is broken off is rolled back, and dropped the next time.
-    shutdown.run_until_cancelled(prune_for_ever(prune)).await;
+    prune_until(&shutdown, || store.prune(retention, UnixMs::now())).await;
 }
 
-async fn prune_for_ever<'a>(prune: impl Fn() -> Answer<'a, u64>) {
+/// What is broken off is rolled back, and dropped by whoever prunes next.
+async fn prune_until<'a>(shutdown: &CancellationToken, prune: impl Fn() -> Answer<'a, u64>) {
+    shutdown.run_until_cancelled(prune_for_ever(&prune)).await;
+}
+
+async fn prune_for_ever<'a>(prune: &impl Fn() -> Answer<'a, u64>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        // As long as there is much to drop, but never so that admissions wait for it.
-        for _ in 0..ROUNDS {
-            match prune().await {
-                Ok(0) => break,
-                Ok(rows) => tracing::debug!(rows, "old rows dropped"),
-                Err(error) => {
-                    tracing::warn!(code = "prune-failed", error = %Chain(&error), "old rows were not dropped");
-                    break;
-                }
+        prune_rounds(prune).await;
+    }
+}
+
+/// As long as there is much to drop, but never so that admissions wait for it.
+async fn prune_rounds<'a>(prune: &impl Fn() -> Answer<'a, u64>) {
+    for _ in 0..ROUNDS {
+        match prune().await {
+            Ok(0) => return,
+            Ok(rows) => tracing::debug!(rows, "old rows dropped"),
+            Err(error) => {
+                tracing::warn!(code = "prune-failed", error = %Chain(&error), "old rows were not dropped");
+                return;
             }
-            sleep(PAUSE).await;
         }
+        sleep(PAUSE).await;
     }
 }
 
@@ -77,7 +84,7 @@ mod tests {
             asked.notified().await;
             shutdown.cancel();
         };
-        tokio::join!(shutdown.run_until_cancelled(prune_for_ever(prune)), stop);
+        tokio::join!(prune_until(&shutdown, prune), stop);
     }
 
     /// Nor does one that always has more to drop.
@@ -93,7 +100,7 @@ mod tests {
             asked.notified().await;
             shutdown.cancel();
         };
-        tokio::join!(shutdown.run_until_cancelled(prune_for_ever(prune)), stop);
+        tokio::join!(prune_until(&shutdown, prune), stop);
         assert!(began.elapsed() < PAUSE, "it stopped between two rounds");
     }
 }

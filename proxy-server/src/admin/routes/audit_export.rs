@@ -12,7 +12,7 @@ use crate::{
         extract::{Caller, NoParams, Params},
         identity::Permission,
         problem::ApiError,
-        produced::{Pieces, produced},
+        produced::{NotTaken, Pieces, produced},
         state::{Api, Shared},
     },
     audit::{AuditPublicKey, ChainName, Checkpoint, ExportHeader, ExportWriter, Head, Purpose},
@@ -96,9 +96,10 @@ impl Export {
     async fn run(mut self, pieces: Pieces) {
         loop {
             match self.more().await {
-                Ok(Some(bytes)) if pieces.give(bytes).await.is_ok() => {}
-                // Nobody takes it.
-                Ok(Some(_)) => return,
+                Ok(Some(bytes)) => match pieces.give(bytes).await {
+                    Ok(()) => {}
+                    Err(NotTaken) => return,
+                },
                 Ok(None) => break,
                 Err(error) => {
                     // The answer has begun: all that is left is to break it off, before `end`.

@@ -13,7 +13,6 @@ use crate::{
         extract::{Body, Caller, IdempotencyHeader, IdempotencyKey, Params, mode},
         identity::Permission,
         model::{Cut, Noun, Outcome, Revocation, RevocationOutcome, RevocationShape, Target, Text},
-        problem::ApiError,
         state::{Api, Terms},
     },
     store::{Mode, Precondition, ReplicaRow, Store, UnixMs},

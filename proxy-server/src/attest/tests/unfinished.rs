@@ -68,15 +68,16 @@ async fn rules_that_narrow_while_an_enclave_waits_hold_for_it() {
 }
 
 /// What the audit is told of ends.
-fn ends(fixture: &Fixture) -> Arc<Mutex<Vec<(SessionId, EndReason)>>> {
-    let told = Arc::default();
+fn ends(fixture: &Fixture) -> Told {
+    let told = Told::default();
     let heard = Arc::clone(&told);
     fixture.sessions.witness_ends(move |ends| {
-        let mut heard: std::sync::MutexGuard<'_, Vec<_>> = heard.lock().unwrap();
-        heard.extend(ends.into_iter().map(|end| (end.id, end.reason)));
+        heard.lock().unwrap().extend(ends.into_iter().map(|end| (end.id, end.reason)));
     });
     told
 }
+
+type Told = Arc<Mutex<Vec<(SessionId, EndReason)>>>;
 
 fn refusal(answer: Result<Grant, Problem>) -> String {
     answer.unwrap_err().code.into_owned()

@@ -107,6 +107,17 @@ impl SqlStore {
         found
     }
 
+    /// Returns when every connection to PostgreSQL is back in its pool.
+    pub(crate) async fn resting_for_tests(&self) {
+        for pool in [&self.policy, &self.journal, &self.reader, &self.poll] {
+            while let Pool::Postgres(pool) = pool
+                && pool.num_idle() < pool.size() as usize
+            {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
     /// What no code of ours would do to the database.
     pub(crate) async fn sql_for_tests(&self, sql: &'static str) {
         self.policy.execute(sql, &[]).await.unwrap();

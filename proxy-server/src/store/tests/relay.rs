@@ -70,7 +70,8 @@ async fn carry(near: TcpStream, far: UnixStream, mut say: watch::Receiver<Fate>)
         () = back => return,
         Ok(()) = say.changed() => {}
     }
-    if let Fate::HangUp = *say.borrow() {
+    let fate = *say.borrow();
+    if let Fate::HangUp = fate {
         drop((near_reads, near_writes));
         // The server may go on: its answers are taken, and nobody hears them.
         let mut unheard = Vec::new();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::json;
+use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
 
 use super::rig::{Call, Reply, Rig, Setup, pcrs};
 
@@ -111,10 +112,12 @@ async fn a_sign_in_takes_a_token_of_ours_from_our_own_page() {
 async fn a_store_that_does_not_answer_signs_nobody_out() {
     let rig = Rig::start("web-store").await;
     let browser = Browser::signed_in(&rig, &rig.admin().await).await;
-    rig.store.sql_for_tests("ALTER TABLE token RENAME TO hidden").await;
+    let file = SqliteConnectOptions::new().filename(rig.directory.join("countersign.db"));
+    let mut database = file.connect().await.unwrap();
+    database.execute("ALTER TABLE token RENAME TO hidden").await.unwrap();
     let page = browser.get("/ui/").await.expect(StatusCode::SERVICE_UNAVAILABLE);
     assert!(page.headers.get("set-cookie").is_none() && text(&page).contains("still signed in"), "{page:?}");
-    rig.store.sql_for_tests("ALTER TABLE hidden RENAME TO token").await;
+    database.execute("ALTER TABLE hidden RENAME TO token").await.unwrap();
     browser.get("/ui/").await.expect(StatusCode::OK);
 }
 

@@ -133,7 +133,7 @@ async fn what_allows_waits_for_somebody_else() {
     let added = machine.say_with(&add, json.as_bytes()).await.good();
     assert_eq!(added, "added payments/3.0; it waits: 0 of 1 approval so far\n");
     let waiting = ["measurement", "list", "--waiting", "--output", "json"];
-    let waits = way.say(&waiting).await.json();
+    let waits = server.say(&waiting).await.json();
     assert_eq!(waits["items"][0]["name"], "3.0", "{waits}");
     assert_eq!(waits["items"].as_array().unwrap().len(), 1, "{waits}");
     let approve = ["measurement", "approve", "payments/3.0"];

@@ -303,6 +303,7 @@ fn warn_of_few_descriptors(config: &Config) {
     }
 }
 
+#[allow(clippy::too_many_arguments)]
 fn gateway(
     config: &Config,
     ca: &SessionCa,

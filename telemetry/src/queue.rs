@@ -81,3 +81,39 @@ impl<T> std::fmt::Debug for Queue<T> {
         write!(f, "Queue({})", self.waiting().items.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_bounds_hold_and_what_is_newest_goes() {
+        let dropped = Arc::new(AtomicU64::new(0));
+        let bounds = Bounds { most: 4, weight: 10, batch: 3 };
+        let queue = Queue::new(bounds, Arc::clone(&dropped));
+        (1..=6).for_each(|item| queue.push(item, 1));
+        assert_eq!((queue.take(), queue.take(), queue.take()), (vec![1, 2, 3], vec![4], vec![]));
+        assert_eq!(dropped.load(Ordering::Relaxed), 2);
+
+        queue.push(7, 11);
+        queue.push(8, 6);
+        queue.push(9, 5);
+        queue.push(10, 4);
+        assert_eq!(queue.take(), [8, 10], "what is too heavy alone, and with the others");
+        assert_eq!(dropped.load(Ordering::Relaxed), 4);
+        queue.push(11, 10);
+        assert_eq!(queue.take(), [11], "what was taken weighs nothing any more");
+    }
+
+    #[tokio::test]
+    async fn a_whole_batch_wakes_whoever_waits() {
+        let queue = Queue::new(Bounds { most: 4, weight: 10, batch: 2 }, Arc::default());
+        queue.push(1, 1);
+        let mut waiting = std::pin::pin!(queue.batch_waits());
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx))).await;
+        assert!(polled.is_pending());
+        queue.push(2, 1);
+        waiting.await;
+        queue.batch_waits().await;
+    }
+}

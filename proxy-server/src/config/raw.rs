@@ -136,7 +136,10 @@ pub(super) struct RawCertificate {
 #[derive(Debug, Default)]
 #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "a build without OTLP refuses the whole table"))]
 pub(super) struct RawTelemetry {
-    #[cfg_attr(feature = "otlp", allow(dead_code, reason = "only who refuses the table says where it stands"))]
+    #[cfg_attr(
+        feature = "otlp",
+        allow(dead_code, reason = "only who refuses the table says where it stands")
+    )]
     pub(super) span: Range<usize>,
     pub(super) endpoint: Text,
     pub(super) headers_file: Text,

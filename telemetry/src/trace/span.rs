@@ -212,3 +212,57 @@ impl Finished {
         size_of::<Self>() + attributes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Ratio,
+        queue::{Bounds, Queue},
+    };
+
+    fn recorded(act: impl FnOnce(&Tracer)) -> Vec<Finished> {
+        let bounds = Bounds { most: 10, weight: 1 << 20, batch: 10 };
+        let queue = Arc::new(Queue::new(bounds, Arc::default()));
+        act(&Tracer::recording(Ratio::ALL, Arc::clone(&queue)));
+        queue.take()
+    }
+
+    #[test]
+    fn a_name_is_said_once_and_names_and_texts_are_bounded() {
+        const NAMES: [&str; 33] = {
+            let mut names = [""; 33];
+            let mut at = 0;
+            while at < 33 {
+                names[at] = "abcdefghijklmnopqrstuvwxyzABCDEFG".split_at(at + 1).0;
+                at += 1;
+            }
+            names
+        };
+        let spans = recorded(|tracer| {
+            let mut span = tracer.span("x", Kind::Internal, None);
+            NAMES.into_iter().for_each(|name| span.set(name, 1_u64));
+            span.set(NAMES[0], "\u{e9}".repeat(1000));
+            span.end(Status::Ok);
+        });
+        let [span] = spans.as_slice() else { panic!("{spans:?}") };
+        assert_eq!((span.attributes.len(), span.dropped_attributes), (Span::MOST_ATTRIBUTES, 1));
+        assert_eq!(span.attributes[0], (NAMES[0], Value::from("\u{e9}".repeat(512))));
+        assert_eq!(span.status, Status::Ok);
+        assert!(span.ended >= span.began);
+    }
+
+    #[test]
+    fn what_is_dropped_is_over_and_told_once() {
+        let spans = recorded(|tracer| {
+            let outer = tracer.span("outer", Kind::Server, None);
+            drop(outer.child(tracer, "inner", Kind::Client));
+            outer.fail("denied");
+        });
+        let [inner, outer] = spans.as_slice() else { panic!("{spans:?}") };
+        assert_eq!((inner.status.clone(), inner.parent), (Status::Unset, Some(outer.context.span_id())));
+        assert_eq!(outer.parent, None);
+        assert_eq!(outer.status, Status::Error("denied".into()));
+        assert_eq!(outer.attributes, [(names::ERROR_TYPE, Value::from("denied"))]);
+    }
+}

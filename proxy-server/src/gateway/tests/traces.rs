@@ -10,10 +10,12 @@ use h2::client::SendRequest;
 use http::{Method, Request};
 use opentelemetry_proto::tonic::{
     common::v1::any_value::Value,
+    logs::v1::LogRecord,
     trace::v1::{Span, span::SpanKind, status::StatusCode},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::layer::SubscriberExt;
 
 use super::rig::{Answer, Client, Rig, answer, destination};
 use crate::session::EndReason;
@@ -151,6 +153,27 @@ async fn what_the_client_does_not_record_is_not_recorded_here() {
             let span = only(&collector).await;
             assert_eq!(hex(&span.trace_id), TRACE);
         }
+    }
+}
+
+#[tokio::test]
+async fn lines_of_a_decision_name_the_trace() {
+    let (listener, target) = destination().await;
+    let (collector, address) = Collector::start().await;
+    let otlp = Otlp::new(settings(&format!("http://{address}"))).unwrap();
+    // The port itself records nothing: the client's context is enough.
+    let _logged = tracing::subscriber::set_default(tracing_subscriber::registry().with(otlp.layer()));
+    tokio::spawn(otlp.run(TcpConnect, (), CancellationToken::new()));
+    let rig = Rig::new(&[&target]).await;
+    let mut client = rig.connect(&rig.enclave(60), b"http/1.1").await.unwrap();
+    let headers = format!("traceparent: {PARENT}\r\n");
+    assert_eq!(ask(&mut client, "b.test:443", &headers).await.code(), "destination-denied");
+    assert_eq!(ask(&mut client, &target, &headers).await, Answer::Open);
+    drop((client, listener.accept().await.unwrap()));
+    for code in ["destination-denied", "tunnel-opened"] {
+        let coded = |log: &&LogRecord| attribute(&log.attributes, "code") == Some(&text(code));
+        let line = collector.until(|told| told.logs.iter().find(coded).cloned()).await;
+        assert_eq!((hex(&line.trace_id).as_str(), hex(&line.span_id).as_str()), (TRACE, "00f067aa0ba902b7"));
     }
 }
 

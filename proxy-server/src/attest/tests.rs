@@ -5,4 +5,6 @@ mod checks;
 mod client;
 mod fixture;
 mod limits;
+#[cfg(feature = "otlp")]
+mod traces;
 mod unfinished;

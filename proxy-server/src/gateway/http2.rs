@@ -6,6 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use countersign_protocol::wire;
+use countersign_telemetry::{Span, TraceContext};
 use h2::{
     Ping, PingPong, Reason, RecvStream,
     server::{Builder, Connection, SendResponse},
@@ -15,11 +16,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::{
     Shared,
+    handshake::HttpVersion,
     identity::Stranger,
     open::{Opened, open},
     refusal::{Refusal, RequestId},
     stream::{ResetSwitch, TlsStream},
     tunnel::{CLIENT_FAILED, Flow, Record, StreamTunnel},
+    tunnel_span::asked,
 };
 use crate::session::{Session, SessionWatch};
 
@@ -135,7 +138,8 @@ fn stream(
     let head = Box::new(head);
     async move {
         let id = RequestId::next();
-        let opening = Box::pin(opening(&shared, &who, head));
+        let mut span = Span::none();
+        let opening = Box::pin(opening(&shared, &who, head, &mut span));
         let opened = tokio::select! {
             opened = opening => opened,
             // The client lost interest.
@@ -146,7 +150,7 @@ fn stream(
                 let Ok(to_client) = respond.send_response(Response::new(()), false) else {
                     return shared.metrics.ended(CLIENT_FAILED);
                 };
-                let record = Record::opened(id, permit.session().id(), destination);
+                let record = Record::opened(id, permit.session().id(), destination, span);
                 // In a block of its own, so that the wait behind it does not make each stream's task larger.
                 let (end, traffic) = {
                     let flow = Flow::new(Arc::clone(&shared.metrics));
@@ -157,7 +161,7 @@ fn stream(
                 record.ended(&shared.metrics, &end, traffic).await;
             }
             Err(refusal) => {
-                shared.refused(id, (*who).as_ref().ok(), &refusal);
+                shared.refused(id, (*who).as_ref().ok(), &refusal, span);
                 answer(respond, &refusal, id);
             }
         }
@@ -168,10 +172,12 @@ async fn opening(
     shared: &Shared,
     who: &Result<Arc<Session>, Stranger>,
     head: Box<Parts>,
+    span: &mut Span,
 ) -> Result<Opened, Refusal> {
     let target = connect_target(&head)?;
+    *span = asked(&shared.tracer, trace(&head).as_ref(), HttpVersion::Two);
     let session = who.as_ref().map_err(|stranger| Refusal::from(*stranger))?;
-    open(shared, session, target).await
+    open(shared, session, target, span).await
 }
 
 /// RFC 9113 section 8.5: ":method" is CONNECT, ":authority" the target, and
@@ -189,6 +195,12 @@ fn connect_target(head: &Parts) -> Result<&str, Refusal> {
         return Err(Refusal::Request("CONNECT has no body"));
     }
     uri.authority().map(|authority| authority.as_str()).ok_or(Refusal::Request("request has no target"))
+}
+
+/// The trace that the client says it is part of. Nothing is decided by it.
+fn trace(head: &Parts) -> Option<TraceContext> {
+    let values = head.headers.get_all(TraceContext::HEADER);
+    TraceContext::of_headers(values.iter().map(header::HeaderValue::as_bytes))
 }
 
 fn answer(mut respond: SendResponse<Bytes>, refusal: &Refusal, id: RequestId) {

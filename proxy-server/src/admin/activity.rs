@@ -1,7 +1,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -16,37 +16,43 @@ pub(super) struct Activity(Arc<Mutex<State>>);
 
 struct State {
     under_way: u32,
-    since: Instant,
+    /// When a request came, a piece of an answer was taken, or an answer was over.
+    moved: Instant,
     idle: Duration,
+    stuck: Duration,
 }
 
 /// One request under way, until it is dropped.
 pub(super) struct UnderWay(Activity);
 
 impl Activity {
-    /// A connection that may be idle for so long.
-    pub(super) fn new(idle: Duration) -> Self {
-        Self(Arc::new(Mutex::new(State { under_way: 0, since: Instant::now(), idle })))
+    /// A connection that may be idle for so long, and stand still for as long as `stuck` while
+    /// answers are under way: over HTTP/2 whoever opens no window keeps his answers for ever.
+    pub(super) fn new(idle: Duration, stuck: Duration) -> Self {
+        Self(Arc::new(Mutex::new(State { under_way: 0, moved: Instant::now(), idle, stuck })))
     }
 
     /// One more request.
     pub(super) fn request(&self) -> UnderWay {
-        self.state().under_way += 1;
+        let mut state = self.state();
+        state.under_way += 1;
+        state.moved = Instant::now();
+        drop(state);
         UnderWay(self.clone())
     }
 
-    /// Waits until the connection was idle for too long.
+    /// Waits until nothing moved on the connection for too long.
     pub(super) async fn idle_too_long(&self) {
         loop {
-            let until = {
-                let state = self.state();
-                match state.under_way {
-                    0 if state.since.elapsed() >= state.idle => return,
-                    0 => state.since + state.idle,
-                    _ => Instant::now() + state.idle,
-                }
+            let (until, again) = {
+                let State { under_way, moved, idle, stuck } = *self.state();
+                (moved + if under_way == 0 { idle } else { stuck }, Instant::now() + idle)
             };
-            sleep_until(until).await;
+            if until <= Instant::now() {
+                return;
+            }
+            // An answer that ends meanwhile leaves less time.
+            sleep_until(until.min(again)).await;
         }
     }
 
@@ -59,19 +65,19 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.under_way -= 1;
-        state.since = Instant::now();
+        state.moved = Instant::now();
     }
 }
 
 /// A body that counts as a request under way until its end.
 pub(super) struct Counted<B> {
     body: B,
-    _under_way: UnderWay,
+    under_way: UnderWay,
 }
 
 impl<B> Counted<B> {
     pub(super) fn new(body: B, under_way: UnderWay) -> Self {
-        Self { body, _under_way: under_way }
+        Self { body, under_way }
     }
 }
 
@@ -83,7 +89,9 @@ impl<B: Body<Data: Buf> + Unpin> Body for Counted<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.under_way.0.state().moved = Instant::now();
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -97,21 +105,36 @@ impl<B: Body<Data: Buf> + Unpin> Body for Counted<B> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Full};
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_is_idle_only_without_a_request() {
-        let activity = Activity::new(Duration::from_secs(30));
-        let request = activity.request();
+    async fn a_connection_is_idle_when_nothing_moves() {
+        let activity = Activity::new(Duration::from_secs(30), Duration::from_secs(50));
         let started = Instant::now();
         let over = tokio::spawn({
             let activity = activity.clone();
             async move { activity.idle_too_long().await }
         });
-        tokio::time::sleep(Duration::from_secs(95)).await;
-        assert!(!over.is_finished(), "an answer is under way");
-        drop(request);
+        let request = activity.request();
+        let mut answer = Counted::new(Full::new(Bytes::from_static(b"piece")), request);
+        tokio::time::sleep(Duration::from_secs(45)).await;
+        answer.frame().await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_secs(45)).await;
+        assert!(!over.is_finished(), "a piece of its answer was taken");
+        drop(answer);
         over.await.unwrap();
-        assert_eq!(started.elapsed().as_secs(), 125);
+        assert_eq!(started.elapsed().as_secs(), 120);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_does_not_keep_its_connection() {
+        let activity = Activity::new(Duration::from_secs(30), Duration::from_secs(50));
+        let started = Instant::now();
+        let _answer = Counted::new(Full::new(Bytes::from_static(b"piece")), activity.request());
+        activity.idle_too_long().await;
+        assert_eq!(started.elapsed().as_secs(), 50);
     }
 }

@@ -17,6 +17,8 @@ pub struct AdminConfig {
     pub exports: u32,
     /// A connection that asks nothing for so long is closed.
     pub idle: Duration,
+    /// An answer of which nothing is taken for so long is given up.
+    pub stalled: Duration,
     /// Until the head of an answer is ready. `wait` of a revocation counts in it.
     pub deadline: Duration,
     /// Who verifies client certificates ([`super::identity::client_verifier`]); `None` asks for none.
@@ -36,6 +38,7 @@ impl Default for AdminConfig {
             listeners: 64,
             exports: 8,
             idle: Duration::from_secs(30),
+            stalled: Duration::from_secs(20),
             deadline: Duration::from_secs(20),
             client_certificates: None,
             origins: Vec::new(),

@@ -27,6 +27,7 @@ mod lingering;
 mod machine;
 mod model;
 mod problem;
+mod produced;
 mod router;
 mod routes;
 mod server;

@@ -53,6 +53,7 @@ impl AdminApi {
     /// Serves until told to stop; then lets the requests under way finish.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let Self { acceptor, router, config } = self;
+        let config = Arc::new(config);
         let connections = Arc::new(Semaphore::new(config.connections as usize));
         let handshakes = Handshakes::new(config.handshakes as usize);
         let lines = Arc::new(Sampler::new(LINES_PER_SECOND));
@@ -68,7 +69,7 @@ impl AdminApi {
                             handshakes: Arc::clone(&handshakes),
                             lines: Arc::clone(&lines),
                             shutdown: shutdown.clone(),
-                            idle: config.idle,
+                            config: Arc::clone(&config),
                             address,
                         };
                         tasks.spawn(knock.answer(tcp, place));
@@ -91,7 +92,7 @@ struct Knock {
     handshakes: Arc<Handshakes>,
     lines: Arc<Sampler>,
     shutdown: CancellationToken,
-    idle: Duration,
+    config: Arc<AdminConfig>,
     address: SocketAddr,
 }
 
@@ -127,11 +128,12 @@ impl Knock {
         let certificate =
             session.peer_certificates().and_then(<[_]>::first).map(|der| der.clone().into_owned());
         let peer = Peer { address: self.address, certificate, closing: self.shutdown.clone() };
-        let activity = Activity::new(self.idle);
+        let AdminConfig { idle, stalled, deadline, .. } = *self.config;
+        let activity = Activity::new(idle, idle + deadline);
         let service =
             service_fn(|request| answer(self.router.clone(), peer.clone(), activity.clone(), request));
         let builder = builder(two);
-        let io = TokioIo::new(Stalling::new(tls, STALLED));
+        let io = TokioIo::new(Stalling::new(tls, stalled));
         let mut serving = Box::pin(builder.serve_connection(io, service));
         let mut closing = false;
         loop {
@@ -158,7 +160,7 @@ async fn answer(
     let under_way = activity.request();
     request.extensions_mut().insert(peer);
     let response = router.call(request).await?;
-    // An answer is under way until its last byte was taken.
+    // An answer is under way until its last piece was taken.
     Ok(response.map(|body| Counted::new(body, under_way)))
 }
 
@@ -195,9 +197,6 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// A bearer token (12 KiB), and some kilobytes of other headers.
 const MAX_HEAD: usize = 32 * 1024;
-
-/// Whoever takes no byte of an answer for so long is not there.
-const STALLED: Duration = Duration::from_secs(20);
 
 /// How long requests under way may take once the port closes.
 const GOODBYE: Duration = Duration::from_secs(5);

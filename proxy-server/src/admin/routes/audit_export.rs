@@ -1,14 +1,8 @@
 use std::{collections::VecDeque, io, sync::Arc};
 
-use axum::{
-    body::{Body, Bytes},
-    extract::State,
-    response::Response,
-};
+use axum::{body::Bytes, extract::State, response::Response};
 use countersign_protocol::Epoch;
 use http::{HeaderValue, header};
-use http_body_util::StreamBody;
-use hyper::body::Frame;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
@@ -18,6 +12,7 @@ use crate::{
         extract::{Caller, NoParams, Params},
         identity::Permission,
         problem::ApiError,
+        produced::{NotTaken, Pieces, produced},
         state::{Api, Shared},
     },
     audit::{AuditPublicKey, ChainName, Checkpoint, ExportHeader, ExportWriter, Head, Purpose},
@@ -43,19 +38,20 @@ pub(in crate::admin) async fn export(
         let detail = "too many exports are under way: try again";
         return Err(ApiError::new(Code::Overloaded, detail).retry_after(1));
     };
+    let patience = api.config.stalled;
     let export = Export::begin(api, place).await?;
-    let mut response = Response::new(Body::new(StreamBody::new(export.into_frames())));
+    let mut response = Response::new(produced(patience, |pieces| export.run(pieces)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
     let name = HeaderValue::from_static("attachment; filename=\"countersign-audit.jsonl\"");
     response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
     Ok(response)
 }
 
-/// An export under way: what is written is sent before more is read, so it
+/// An export under way: what is written is taken before more is read, so it
 /// takes no more memory than one batch of rows, however long the audit is.
 struct Export {
     api: Arc<Shared>,
-    /// Given back with the last byte, or when nobody takes it.
+    /// Given back with the last piece, or when nobody takes the next one.
     _place: OwnedSemaphorePermit,
     /// `None` once it is finished.
     writer: Option<ExportWriter<Vec<u8>>>,
@@ -97,19 +93,23 @@ impl Export {
         Ok(Self { api, _place: place, writer: Some(writer), chains, current: None })
     }
 
-    fn into_frames(self) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, io::Error>> {
-        futures_util::stream::unfold(self, |mut export| async move {
-            match export.more().await {
-                Ok(Some(bytes)) => Some((Ok(Frame::data(bytes)), export)),
-                Ok(None) => None,
+    async fn run(mut self, pieces: Pieces) {
+        loop {
+            match self.more().await {
+                Ok(Some(bytes)) => match pieces.give(bytes).await {
+                    Ok(()) => {}
+                    Err(NotTaken) => return,
+                },
+                Ok(None) => break,
                 Err(error) => {
                     // The answer has begun: all that is left is to break it off, before `end`.
                     tracing::error!(code = "audit-export-failed", error = %Chain(&error), "an export of the audit was broken off");
-                    export.writer = None;
-                    Some((Err(error), export))
+                    return;
                 }
             }
-        })
+        }
+        drop(self);
+        pieces.end().await;
     }
 
     /// The next piece; `None` at the end.

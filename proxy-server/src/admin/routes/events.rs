@@ -1,13 +1,11 @@
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     extract::State,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header};
-use http_body_util::StreamBody;
-use hyper::body::Frame;
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use utoipa::ToSchema;
@@ -22,6 +20,7 @@ use crate::{
         identity::Permission,
         model::{AuditEntry, ReplicaState},
         problem::ApiError,
+        produced::{Pieces, produced},
         state::{Api, Shared},
     },
     store::Visible,
@@ -58,6 +57,7 @@ pub(in crate::admin) async fn listen(
     if matches!(resumed, Resumed::Resync) {
         first.push(event("resync", Some(&now), &Resync { reason: "what you missed is not kept" }));
     }
+    let patience = api.config.stalled;
     let stream = Stream {
         listener,
         visible,
@@ -68,7 +68,7 @@ pub(in crate::admin) async fn listen(
         checks: interval_at(Instant::now() + CHECKED_EVERY, CHECKED_EVERY),
         over: false,
     };
-    let mut response = Response::new(Body::new(StreamBody::new(stream.into_frames())));
+    let mut response = Response::new(produced(patience, |pieces| stream.run(pieces)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     Ok(response.into_response())
 }
@@ -86,13 +86,21 @@ struct Stream {
 }
 
 impl Stream {
-    fn into_frames(mut self) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, Infallible>> {
+    async fn run(mut self, pieces: Pieces) {
         self.heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        futures_util::stream::unfold(self, |mut stream| async move {
-            let bytes = stream.next().await?;
-            Some((Ok(Frame::data(bytes)), stream))
-        })
+        loop {
+            let next = tokio::select! {
+                next = self.next() => next,
+                () = pieces.abandoned() => return,
+            };
+            let Some(bytes) = next else { break };
+            if pieces.give(bytes).await.is_err() {
+                return;
+            }
+        }
+        drop(self);
+        pieces.end().await;
     }
 
     async fn next(&mut self) -> Option<Bytes> {

@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use super::rig::{Call, Rig, Setup};
 use crate::admin::AdminConfig;
@@ -61,6 +66,49 @@ async fn a_head_that_never_ends_is_no_request() {
     });
     rig.call(Call::get("/healthz")).await.expect(StatusCode::OK);
     assert!(sending.await.unwrap() > 0);
+}
+
+/// HTTP/2 lets a reader leave his window shut. The connection's place is given back all the same.
+#[tokio::test]
+async fn a_reader_who_takes_no_answer_does_not_keep_his_connection() {
+    let short = Duration::from_secs(1);
+    let config = AdminConfig { idle: short, deadline: short, connections: 1, ..AdminConfig::default() };
+    let rig = Rig::with("shut-window", setup(config)).await;
+    let mut shut = rig.shut_window().await;
+    let _answer = shut.send_request(Call::get("/healthz").request_of_two()).await.unwrap();
+    // The one connection there may be is his, until he has taken nothing for long enough.
+    let call = rig.call(Call::get("/healthz"));
+    timeout(Duration::from_secs(20), call).await.expect("his place").expect(StatusCode::OK);
+}
+
+/// Nor does he keep the place of a listener, or of an export.
+#[tokio::test]
+async fn a_reader_who_takes_no_answer_keeps_no_place() {
+    let config = AdminConfig {
+        stalled: Duration::from_millis(200),
+        listeners: 1,
+        exports: 1,
+        ..AdminConfig::default()
+    };
+    let rig = Rig::with("shut-places", setup(config)).await;
+    let admin = rig.admin().await;
+    let mut shut = rig.shut_window().await;
+    for (path, refused) in [("/v1/events", 429), ("/v1/audit/export", 503)] {
+        let call = || Call::get(path).with(&admin);
+        let _answer = shut.send_request(call().request_of_two()).await.unwrap();
+        let place = async {
+            loop {
+                let stream = rig.connect(rig.tls()).await.unwrap();
+                let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+                tokio::spawn(connection);
+                match sender.send_request(call().request()).await.unwrap().status().as_u16() {
+                    200 => break,
+                    status => assert_eq!(status, refused),
+                }
+            }
+        };
+        timeout(Duration::from_secs(20), place).await.expect("his place");
+    }
 }
 
 #[tokio::test]

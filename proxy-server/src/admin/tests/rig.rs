@@ -5,8 +5,8 @@ use countersign_simulator::SimulatedRoot;
 use countersign_verifier::TrustAnchor;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -193,6 +193,18 @@ impl Rig {
         String::from_utf8(piece.to_vec()).unwrap()
     }
 
+    /// A reader who opens no window: he may ask, and takes no byte of an answer's body.
+    pub(super) async fn shut_window(&self) -> http2::SendRequest<Full<bytes::Bytes>> {
+        let mut config = self.tls();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = self.connect(config).await.unwrap();
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let builder = builder.initial_stream_window_size(0);
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
     /// So many sessions of `payments/v1`, in the store with their audit rows, and in the process.
     pub(super) async fn fill(&self, count: u32) {
         let mut workload = Workload::clone(&*self.policy.workload(&"payments".parse().unwrap()).unwrap());
@@ -317,6 +329,13 @@ impl Call {
 
     pub(super) fn delete(path: &str) -> Self {
         Self::new(Method::DELETE, path)
+    }
+
+    /// As HTTP/2 has it: the host is in the address.
+    pub(super) fn request_of_two(mut self) -> Request<Full<bytes::Bytes>> {
+        self.headers.retain(|(name, _)| name != "host");
+        self.path = format!("https://localhost{}", self.path);
+        self.request()
     }
 
     /// With a bearer token.

@@ -15,7 +15,9 @@ use super::{
     SqlStore,
     change::lock::{PolicyChange, chain},
     connection::{Failure, Pool, Row, Transaction},
-    postgres_append, sqlite_append,
+    postgres_append,
+    postgres_held::Held,
+    sqlite_append,
 };
 use crate::audit::{ChainName, Head};
 use crate::store::{Appended, AuditEvent, Batch, SessionRow, StoreError, UnixMs};
@@ -109,7 +111,7 @@ impl SqlStore {
     async fn write_at_once(&self, draft: &Draft) -> Result<Guarded, sqlx::Error> {
         match &self.journal {
             Pool::Sqlite(pool) => sqlite_append::at_once(pool, draft).await,
-            Pool::Postgres(pool) => postgres_append::write(&mut *pool.acquire().await?, draft).await,
+            Pool::Postgres(pool) => postgres_append::write(Held::of(pool).await?.get()?, draft).await,
         }
     }
 
@@ -138,7 +140,7 @@ impl SqlStore {
         *own = own.unsure(found, draft.to);
         let written = match &mut transaction {
             Transaction::Sqlite(own) => sqlite_append::write(own, &draft).await?,
-            Transaction::Postgres(own) => postgres_append::write(own, &draft).await?,
+            Transaction::Postgres(own) => postgres_append::write(own.get()?, &draft).await?,
         };
         if written == Guarded::Refused {
             return Err(self.forked(found, found).into());

@@ -8,6 +8,7 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
+use super::postgres_held::Held;
 pub(super) use super::{
     failure::Failure,
     value::{Row, Value},
@@ -23,7 +24,7 @@ pub(super) enum Pool {
 /// Rolled back when it is dropped without [`Transaction::commit`].
 pub(super) enum Transaction {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Held),
 }
 
 impl Pool {
@@ -32,7 +33,7 @@ impl Pool {
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => begin(pool, "BEGIN").await?,
+            Self::Postgres(pool) => Transaction::Postgres(Held::begin(pool, "BEGIN").await?),
         })
     }
 
@@ -40,7 +41,7 @@ impl Pool {
     pub(super) async fn begin_reading(&self) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin().await?),
-            Self::Postgres(pool) => begin(pool, SNAPSHOT).await?,
+            Self::Postgres(pool) => Transaction::Postgres(Held::begin(pool, SNAPSHOT).await?),
         })
     }
 
@@ -48,7 +49,9 @@ impl Pool {
     pub(super) async fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(pool) => on_sqlite(sql, values).execute(pool).await?.rows_affected(),
-            Self::Postgres(pool) => on_postgres(sql, values).execute(pool).await?.rows_affected(),
+            Self::Postgres(pool) => {
+                on_postgres(sql, values).execute(Held::of(pool).await?.get()?).await?.rows_affected()
+            }
         })
     }
 
@@ -60,7 +63,9 @@ impl Pool {
     ) -> Result<Vec<Row>, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(pool) => sqlite_rows(on_sqlite(sql, values).fetch_all(pool).await?),
-            Self::Postgres(pool) => postgres_rows(on_postgres(sql, values).fetch_all(pool).await?),
+            Self::Postgres(pool) => {
+                postgres_rows(on_postgres(sql, values).fetch_all(Held::of(pool).await?.get()?).await?)
+            }
         })
     }
 
@@ -72,7 +77,10 @@ impl Pool {
     ) -> Result<Option<Row>, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(pool) => on_sqlite(sql, values).fetch_optional(pool).await?.map(Row::Sqlite),
-            Self::Postgres(pool) => on_postgres(sql, values).fetch_optional(pool).await?.map(Row::Postgres),
+            Self::Postgres(pool) => {
+                let mut held = Held::of(pool).await?;
+                on_postgres(sql, values).fetch_optional(held.get()?).await?.map(Row::Postgres)
+            }
         })
     }
 }
@@ -112,7 +120,7 @@ impl Transaction {
     ) -> Result<u64, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(own) => on_sqlite(sql, values).execute(&mut **own).await?.rows_affected(),
-            Self::Postgres(own) => on_postgres(sql, values).execute(&mut **own).await?.rows_affected(),
+            Self::Postgres(own) => on_postgres(sql, values).execute(own.get()?).await?.rows_affected(),
         })
     }
 
@@ -124,7 +132,7 @@ impl Transaction {
     ) -> Result<Vec<Row>, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(own) => sqlite_rows(on_sqlite(sql, values).fetch_all(&mut **own).await?),
-            Self::Postgres(own) => postgres_rows(on_postgres(sql, values).fetch_all(&mut **own).await?),
+            Self::Postgres(own) => postgres_rows(on_postgres(sql, values).fetch_all(own.get()?).await?),
         })
     }
 
@@ -137,7 +145,7 @@ impl Transaction {
         Ok(match self {
             Self::Sqlite(own) => on_sqlite(sql, values).fetch_optional(&mut **own).await?.map(Row::Sqlite),
             Self::Postgres(own) => {
-                on_postgres(sql, values).fetch_optional(&mut **own).await?.map(Row::Postgres)
+                on_postgres(sql, values).fetch_optional(own.get()?).await?.map(Row::Postgres)
             }
         })
     }
@@ -150,16 +158,6 @@ impl Transaction {
     ) -> Result<Row, sqlx::Error> {
         self.fetch_optional(sql, values).await?.ok_or(sqlx::Error::RowNotFound)
     }
-}
-
-/// In a task of its own, which ends whoever waits: sqlx 0.9 does not count a transaction whose
-/// BEGIN was answered to nobody, and the connection goes back to its pool inside of it. What is
-/// written there next is not committed, and what is read is as old as that transaction.
-async fn begin(pool: &PgPool, statement: &'static str) -> Result<Transaction, sqlx::Error> {
-    let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
-    // Only a runtime that stops ends the task before its time.
-    Ok(Transaction::Postgres(begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?))
 }
 
 fn on_sqlite(sql: &'static str, values: &[Value<'_>]) -> Query<'static, Sqlite, SqliteArguments> {

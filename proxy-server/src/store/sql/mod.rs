@@ -8,7 +8,7 @@
 //!   prune     what is no longer kept
 //!   backup    a copy of SQLite's file; pg_dump makes PostgreSQL's
 //!   connection    the same SQL for both
-//!   sqlite, postgres (and …_append)   what differs: pools, durability, hints, the bulk statement
+//!   sqlite, postgres (and …_append, …_held)   what differs: pools, durability, hints, the bulk statement
 //! ```
 
 mod append;
@@ -24,6 +24,7 @@ mod policy;
 mod postgres;
 mod postgres_address;
 mod postgres_append;
+mod postgres_held;
 mod postgres_hints;
 mod prune;
 mod replicas;
@@ -104,6 +105,17 @@ impl SqlStore {
             found.push(ask.fetch_one(&mut **connection).await.unwrap());
         }
         found
+    }
+
+    /// Returns when every connection to PostgreSQL is back in its pool.
+    pub(crate) async fn resting_for_tests(&self) {
+        for pool in [&self.policy, &self.journal, &self.reader, &self.poll] {
+            while let Pool::Postgres(pool) = pool
+                && pool.num_idle() < pool.size() as usize
+            {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// What no code of ours would do to the database.

@@ -38,7 +38,7 @@ pub(super) async fn open(url: &str, hints: Hints, missing: Missing) -> Result<Po
         Hints::Off => None,
         Hints::Listen => {
             let (bump, hints) = watch::channel(0);
-            tokio::spawn(postgres_hints::listen(pool(1).connect_lazy_with(bounded.clone()), bump));
+            tokio::spawn(postgres_hints::listen(pool(1), bounded.clone(), bump));
             Some(hints)
         }
     };

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::{Executor, PgPool, postgres::PgListener};
+use sqlx::{
+    Executor,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -14,17 +17,17 @@ use super::change::lock::CHANNEL;
 /// on every new connection, since what was said while there was none is lost.
 ///
 /// Ends when nobody holds the other end.
-pub(super) async fn listen(pool: PgPool, hints: watch::Sender<u64>) {
+pub(super) async fn listen(pool: PgPoolOptions, server: PgConnectOptions, hints: watch::Sender<u64>) {
     tokio::select! {
         () = hints.closed() => {}
-        () = for_ever(&pool, &hints) => {}
+        () = for_ever(&pool, &server, &hints) => {}
     }
 }
 
-async fn for_ever(pool: &PgPool, hints: &watch::Sender<u64>) {
+async fn for_ever(pool: &PgPoolOptions, server: &PgConnectOptions, hints: &watch::Sender<u64>) {
     let mut pause = SHORTEST;
     loop {
-        match connection(pool, hints).await {
+        match connection(pool, server, hints).await {
             // It worked for a while.
             Ok(()) => pause = SHORTEST,
             Err(error) => {
@@ -37,8 +40,16 @@ async fn for_ever(pool: &PgPool, hints: &watch::Sender<u64>) {
 }
 
 /// Listens as long as one connection lasts. An error when there was none to begin with.
-async fn connection(pool: &PgPool, hints: &watch::Sender<u64>) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
+///
+/// Each in a pool of its own: a listener that is dropped takes leave of the server first, and where
+/// the path is silent it does so as long as TCP waits. That must not keep the next one waiting.
+async fn connection(
+    pool: &PgPoolOptions,
+    server: &PgConnectOptions,
+    hints: &watch::Sender<u64>,
+) -> Result<(), sqlx::Error> {
+    let pool = pool.clone().connect_lazy_with(server.clone());
+    let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen(CHANNEL).await?;
     bump(hints);
     loop {

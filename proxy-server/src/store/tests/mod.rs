@@ -8,9 +8,11 @@ mod lists;
 mod make;
 mod postgres_only;
 mod races;
+mod relay;
 mod restored;
 mod seed;
 mod sessions;
+mod silence;
 
 use database::Database;
 

@@ -137,6 +137,8 @@ pub(in crate::admin) struct RevocationOutcome {
     pub(in crate::admin) outcome: Outcome,
     /// Every live replica had cut when this was answered. False when nobody waited for it.
     pub(in crate::admin) acknowledged: bool,
+    /// The store did not say who has cut when it was asked last. It is revoked all the same.
+    pub(in crate::admin) unheard: bool,
     /// Live replicas that enforce the policy, with every tunnel cut that it does not allow.
     pub(in crate::admin) cut: Vec<Cut>,
     /// Replicas that have not said so yet.

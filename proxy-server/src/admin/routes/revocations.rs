@@ -4,7 +4,7 @@ use axum::{Json, extract::State, response::IntoResponse};
 use countersign_protocol::Epoch;
 use http::StatusCode;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use utoipa::IntoParams;
 
 use crate::{
@@ -13,10 +13,9 @@ use crate::{
         extract::{Body, Caller, IdempotencyHeader, IdempotencyKey, Params, mode},
         identity::Permission,
         model::{Cut, Noun, Outcome, Revocation, RevocationOutcome, RevocationShape, Target, Text},
-        problem::ApiError,
-        state::{Api, Shared, Terms},
+        state::{Api, Terms},
     },
-    store::{Mode, Precondition, ReplicaRow, UnixMs},
+    store::{Mode, Precondition, ReplicaRow, Store, UnixMs},
 };
 
 /// How to revoke.
@@ -90,11 +89,15 @@ pub(in crate::admin) async fn revoke(
         (Mode::Commit, Some(Text(Wait(wait)))) => wait,
         _ => Duration::ZERO,
     };
-    let heard = wait_for(&api, changed.committed.epoch, asked).await?;
+    let heard = wait_for(api.store.as_ref(), changed.committed.epoch, asked).await;
     let status = if mode == Mode::Commit { StatusCode::CREATED } else { StatusCode::OK };
     let answer = RevocationOutcome {
         outcome: Outcome::new(changed, mode, Noun::Revocation),
-        acknowledged: mode == Mode::Commit && heard.laggards.is_empty() && !heard.cut.is_empty(),
+        acknowledged: mode == Mode::Commit
+            && !heard.unheard
+            && heard.laggards.is_empty()
+            && !heard.cut.is_empty(),
+        unheard: heard.unheard,
         cut: heard.cut,
         laggards: heard.laggards,
     };
@@ -102,7 +105,10 @@ pub(in crate::admin) async fn revoke(
 }
 
 /// Who has said what.
+#[derive(Default)]
 struct Heard {
+    /// The store did not say it when it was asked last: the rest is what it said before.
+    unheard: bool,
     cut: Vec<Cut>,
     laggards: Vec<Cut>,
 }
@@ -110,26 +116,50 @@ struct Heard {
 /// Asks until every replica that lived at the start, and every one that lives
 /// now, enforces `epoch`, or the time is over. A replica that went silent
 /// meanwhile stays a laggard: nobody knows what it does.
-async fn wait_for(api: &Shared, epoch: Epoch, wait: Duration) -> Result<Heard, ApiError> {
+///
+/// What it waits for is committed: a store that does not answer any more is no reason to say that it failed.
+async fn wait_for(store: &dyn Store, epoch: Epoch, wait: Duration) -> Heard {
     let until = Instant::now() + wait;
     let mut seen_alive = std::collections::BTreeSet::new();
+    let mut heard = Heard::default();
     loop {
         let now = UnixMs::now();
-        let replicas = api.store.replicas(now).await?;
-        seen_alive.extend(replicas.iter().filter(|replica| replica.is_live(now)).map(|replica| replica.id));
-        // Whoever said that it stops has cut everything.
-        let counts = |replica: &&ReplicaRow| seen_alive.contains(&replica.id) && replica.stopped.is_none();
-        let (cut, laggards): (Vec<_>, Vec<_>) =
-            replicas.iter().filter(counts).partition(|replica| replica.epoch >= epoch);
-        if laggards.is_empty() || Instant::now() >= until {
-            let told = |replicas: Vec<&ReplicaRow>| replicas.into_iter().map(Cut::from).collect();
-            return Ok(Heard { cut: told(cut), laggards: told(laggards) });
+        heard.unheard = match timeout(ANSWER, store.replicas(now)).await {
+            Ok(Ok(replicas)) => {
+                seen_alive
+                    .extend(replicas.iter().filter(|replica| replica.is_live(now)).map(|replica| replica.id));
+                // Whoever said that it stops has cut everything.
+                let counts =
+                    |replica: &&ReplicaRow| seen_alive.contains(&replica.id) && replica.stopped.is_none();
+                let (cut, laggards): (Vec<_>, Vec<_>) =
+                    replicas.iter().filter(counts).partition(|replica| replica.epoch >= epoch);
+                let told = |replicas: Vec<&ReplicaRow>| replicas.into_iter().map(Cut::from).collect();
+                (heard.cut, heard.laggards) = (told(cut), told(laggards));
+                false
+            }
+            Ok(Err(_)) | Err(_) => true,
+        };
+        if !heard.unheard && heard.laggards.is_empty() {
+            return heard;
+        }
+        if Instant::now() >= until {
+            if heard.unheard {
+                tracing::warn!(
+                    code = "replicas-unheard",
+                    epoch = epoch.0,
+                    "it is committed, and the store does not say who has cut"
+                );
+            }
+            return heard;
         }
         sleep(ASKED_EVERY).await;
     }
 }
 
 const ASKED_EVERY: Duration = Duration::from_millis(25);
+
+/// How long the store may take to say who has cut. With the change and the longest wait it is within a request's time.
+const ANSWER: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

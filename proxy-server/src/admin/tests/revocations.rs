@@ -4,7 +4,9 @@ use countersign_protocol::Epoch;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::rig::{Call, Rig};
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+
+use super::rig::{Call, Rig, pcrs};
 use crate::store::{Load, ReplicaRow, UnixMs};
 
 /// A replica as it says of itself, with tunnels of `payments/v1`.
@@ -104,4 +106,40 @@ async fn a_replica_that_does_not_say_so_is_named() {
         (names(&replicas.body["items"]).len(), &replicas.body["items"][0]["state"]),
         (2, &json!("live"))
     );
+}
+
+/// It is committed: that the store then says nothing more is no reason to answer that it failed.
+#[tokio::test]
+async fn a_revocation_stands_whatever_the_store_says_of_replicas() {
+    let rig = Rig::start("unheard").await;
+    let admin = rig.admin().await;
+    rig.workload(&admin, "payments", 1).await;
+    let before = rig.store.committed().await.unwrap().epoch.0;
+    rig.store.heartbeat(&replica(1, before + 1)).await.unwrap();
+    // From the change's own audit row on, nobody can read what the replicas said.
+    let file = SqliteConnectOptions::new().filename(rig.directory.join("countersign.db"));
+    let broken = "CREATE TRIGGER broken AFTER INSERT ON audit BEGIN UPDATE replica SET load = 'none'; END";
+    sqlx::query(broken).execute(&mut file.connect().await.unwrap()).await.unwrap();
+    for (path, name) in [("/v1/revocations", "v1"), ("/v1/revocations?wait=1ms", "v2")] {
+        if name == "v2" {
+            let body = json!({ "name": name, "pcrs": pcrs(2) });
+            rig.call(Call::post("/v1/workloads/payments/measurements").with(&admin).json(&body))
+                .await
+                .expect(StatusCode::CREATED);
+            rig.store.heartbeat(&replica(1, before + 3)).await.unwrap();
+        }
+        let body = json!({ "workload": "payments", "measurement": name });
+        let reply = rig.call(Call::post(path).with(&admin).json(&body)).await.expect(StatusCode::CREATED);
+        assert_eq!(
+            (&reply.body["acknowledged"], &reply.body["unheard"]),
+            (&json!(false), &json!(true)),
+            "{}",
+            reply.body
+        );
+        let shown = rig
+            .call(Call::get(&format!("/v1/workloads/payments/measurements/{name}")).with(&admin))
+            .await
+            .expect(StatusCode::OK);
+        assert_eq!(shown.body["state"], "revoked", "{}", shown.body);
+    }
 }

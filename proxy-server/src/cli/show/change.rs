@@ -40,6 +40,8 @@ pub(in crate::cli) struct RevocationOutcome {
     #[serde(default)]
     acknowledged: bool,
     #[serde(default)]
+    unheard: bool,
+    #[serde(default)]
     cut: Vec<Replica>,
     #[serde(default)]
     laggards: Vec<Replica>,
@@ -94,6 +96,10 @@ pub(in crate::cli) fn revoked(
         Output::Table => print(&revocation.lines(said, waited))?,
     };
     // Without a wait nobody expects that they have cut already.
+    if waited.is_some() && revocation.unheard {
+        note("it is revoked, and the store does not say who has cut; look: countersign-proxy replica list");
+        return Ok(ExitCode::from(1));
+    }
     let late = waited.filter(|_| !revocation.laggards.is_empty());
     let Some(waited) = late else { return Ok(ExitCode::SUCCESS) };
     let names: Vec<_> = revocation.laggards.iter().map(|replica| replica.name.as_str()).collect();
@@ -147,7 +153,7 @@ impl Outcome {
 
 impl RevocationOutcome {
     fn lines(&self, said: &Said, waited: Option<&str>) -> String {
-        let Self { outcome, acknowledged, cut, laggards } = self;
+        let Self { outcome, acknowledged, unheard, cut, laggards } = self;
         let Said { done, what, .. } = said;
         if outcome.dry_run {
             return format!("{}\n", outcome.line(said));
@@ -173,7 +179,7 @@ impl RevocationOutcome {
                 let heard = at.short();
                 text += &format!("  LAGGARD   {}: enforced epoch {epoch} at {heard}\n", super::visible(name));
             }
-            if cut.is_empty() && laggards.is_empty() {
+            if cut.is_empty() && laggards.is_empty() && !unheard {
                 text += "  no replica is live: there is nothing to cut\n";
             }
         }
@@ -242,6 +248,18 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("412 tunnels to cut"), "{text}");
+    }
+
+    #[test]
+    fn what_nobody_could_ask_for_is_not_called_nothing() {
+        let value = json!({
+            "outcome": outcome(false, 3, 412, &["a"]), "acknowledged": false, "unheard": true, "cut": [], "laggards": [],
+        });
+        let text = serde_json::from_value::<RevocationOutcome>(value).unwrap().lines(&said(), Some("1s"));
+        assert_eq!(
+            text,
+            "revoked payments/v1.2 in epoch 8: 3 sessions to end, 412 tunnels to cut on 1 replica\n"
+        );
     }
 
     #[test]

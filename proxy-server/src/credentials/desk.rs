@@ -57,8 +57,8 @@ struct Inner {
     slots: Mutex<HashMap<SessionId, Arc<Slot>>>,
     /// Calls of STS under way.
     calls: Semaphore,
-    /// Askers that wait for one.
-    waiting: Semaphore,
+    /// Askers, each until what was done for it is over.
+    waiting: Arc<Semaphore>,
     lines: Sampler,
     rows: Sampler,
 }
@@ -70,7 +70,7 @@ impl Desk {
             parts,
             slots: Mutex::default(),
             calls: Semaphore::new(AT_ONCE),
-            waiting: Semaphore::new(QUEUE),
+            waiting: Arc::new(Semaphore::new(QUEUE)),
             lines: Sampler::new(LINES_PER_SECOND),
             rows: Sampler::new(ROWS_PER_SECOND),
         }))
@@ -120,10 +120,14 @@ impl Desk {
     ) -> Result<Arc<Issued>, Refused> {
         let full =
             |_| Refused::new(ProblemCode::Overloaded, "too many enclaves ask for credentials: try again");
-        let _place = self.0.waiting.try_acquire().map_err(full)?;
+        let place = Arc::clone(&self.0.waiting).try_acquire_owned().map_err(full)?;
         let inner = Arc::clone(&self.0);
         let request_id = request_id.to_owned();
-        let asking = tokio::spawn(async move { inner.ask(&slot, &session, &assumption, &request_id).await });
+        let asking = tokio::spawn(async move {
+            // Whoever hangs up leaves work behind: its place is free when that is done.
+            let _place = place;
+            inner.ask(&slot, &session, &assumption, &request_id).await
+        });
         match timeout(PATIENCE, asking).await {
             Ok(Ok(asked)) => asked,
             Ok(Err(error)) => Err(Refused::because(ProblemCode::Internal, "try again", error)),
@@ -277,7 +281,7 @@ impl fmt::Debug for Desk {
 /// Calls of STS at a time: a call takes some 50 ms, and an account may make 600 a second.
 const AT_ONCE: usize = 16;
 
-/// Askers at a time; more are told to try again.
+/// Askers at a time, those that hung up too; more are told to try again.
 const QUEUE: usize = 1024;
 
 /// For an asker, all waiting included: less than the enclave's own patience, and less than the connection's.

@@ -1,11 +1,13 @@
 //! The desk over a real store and a real registry, with a stand-in for STS alone.
 
 use std::{
+    future::poll_fn,
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -101,6 +103,23 @@ async fn a_lease_that_is_over_is_over() {
     let long_ago = Instant::now().checked_sub(Duration::from_secs(31)).unwrap();
     let (key, session) = world.admit_at("payments", long_ago);
     assert_eq!(refused(world.desk.issue(&key, session, "r").await), (401, "lease-lapsed"));
+}
+
+/// Whoever hangs up leaves a task behind, which counts until it is over.
+#[tokio::test]
+async fn hanging_up_makes_no_room_for_more() {
+    let world = World::start("hung-up").await;
+    let (key, session) = world.admit("payments");
+    let mut left = 0;
+    let answer = loop {
+        let mut asking = Box::pin(world.desk.issue(&key, session, "r"));
+        match poll_fn(|cx| Poll::Ready(asking.as_mut().poll(cx))).await {
+            Poll::Pending => left += 1,
+            Poll::Ready(answer) => break answer,
+        }
+        assert!(left < 2000, "nobody counts those that hung up");
+    };
+    assert_eq!((refused(answer), left), ((503, "overloaded"), 1024));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{EndReason, Ended, Session, Sessions, record::Renewed};
+use super::{EndReason, Ended, Session, Sessions};
 
 /// Asked once more right before sessions lapse whose end is noticed, by a tunnel or
 /// by the audit: another replica may have renewed them a moment ago. What it finds it
@@ -52,8 +52,11 @@ impl Sessions {
                 () = sleep_until(until) => {}
             }
             let due = self.take_due(Instant::now());
-            let noticed: Vec<_> =
-                due.iter().filter(|due| due.is_noticed()).map(|due| due.session.id()).collect();
+            let noticed: Vec<_> = due
+                .iter()
+                .filter(|due| due.session.state().is_noticed())
+                .map(|due| due.session.id())
+                .collect();
             if !noticed.is_empty() {
                 // What is not known by then lapses: a lease is a promise of an end.
                 let _ = timeout(LAST_LOOK, last_look.look(&noticed)).await;
@@ -127,14 +130,6 @@ struct Due {
     session: Arc<Session>,
     /// When it was: a later end means that it was renewed.
     lapsed: Instant,
-}
-
-impl Due {
-    /// Tunnels would be cut, or this replica would tell the audit of an end that is none.
-    fn is_noticed(&self) -> bool {
-        let state = self.session.state();
-        state.is_watched() || state.renewed == Renewed::Here
-    }
 }
 
 /// How long a last look may take. Twice that and the wake-ups stay well below the

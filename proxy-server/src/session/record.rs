@@ -257,6 +257,12 @@ impl State {
     pub(super) fn is_watched(&self) -> bool {
         self.watchers.held() > 0
     }
+
+    /// Whether its lapse would be noticed: tunnels would be cut, or this replica would tell the
+    /// audit of it. A copy of a session that lives elsewhere runs out unnoticed.
+    pub(super) fn is_noticed(&self) -> bool {
+        self.is_watched() || self.renewed == Renewed::Here
+    }
 }
 
 impl fmt::Debug for Session {

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::Sessions;
-use crate::policy::Workload;
+use crate::policy::{Workload, WorkloadName};
 
 /// What a registry holds, counted.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,7 @@ impl Sessions {
     /// nobody waits for more than a table.
     pub fn census(&self) -> Census {
         let mut census = Census::default();
-        let mut places: HashMap<(String, Arc<str>), usize> = HashMap::new();
+        let mut places: HashMap<WorkloadName, HashMap<Arc<str>, usize>> = HashMap::new();
         self.registry().each(|session| {
             census.sessions += 1;
             let state = session.state();
@@ -41,21 +41,22 @@ impl Sessions {
                 return;
             }
             census.tunnels += tunnels;
-            let measurement = session.measurement();
-            let of = (state.workload.name.to_string(), Arc::clone(measurement));
-            let place = *places.entry(of).or_insert_with(|| {
-                census.holding.push(Holding {
-                    workload: Arc::clone(&state.workload),
-                    measurement: Arc::clone(measurement),
-                    sessions: 0,
-                    tunnels: 0,
-                });
-                census.holding.len() - 1
-            });
-            if let Some(holding) = census.holding.get_mut(place) {
+            let (workload, measurement) = (&state.workload, session.measurement());
+            // Names are copied once for each measurement, and not once for each session.
+            let place = places.get(&workload.name).and_then(|of| of.get(measurement)).copied();
+            if let Some(holding) = place.and_then(|place| census.holding.get_mut(place)) {
                 holding.sessions += 1;
                 holding.tunnels += tunnels;
+                return;
             }
+            let of = places.entry(workload.name.clone()).or_default();
+            of.insert(Arc::clone(measurement), census.holding.len());
+            census.holding.push(Holding {
+                workload: Arc::clone(workload),
+                measurement: Arc::clone(measurement),
+                sessions: 1,
+                tunnels,
+            });
         });
         census
     }

@@ -52,9 +52,7 @@ impl Watcher {
                 _ = ticks.tick() => {}
                 () = hinted(&mut hints) => {}
                 () = settled(&mut self.settling) => {
-                    if let Some(Settling { epoch, .. }) = self.settling.take() {
-                        self.handle.enforce(epoch);
-                    }
+                    self.enforce();
                     continue;
                 }
             }
@@ -154,12 +152,15 @@ impl Watcher {
         loop {
             select! {
                 () = sleep_until(until) => return,
-                () = settled(&mut self.settling) => {
-                    if let Some(Settling { epoch, .. }) = self.settling.take() {
-                        self.handle.enforce(epoch);
-                    }
-                }
+                () = settled(&mut self.settling) => self.enforce(),
             }
+        }
+    }
+
+    /// Everything is gone that the policy in force ended.
+    fn enforce(&mut self) {
+        if let Some(Settling { epoch, .. }) = self.settling.take() {
+            self.handle.enforce(epoch);
         }
     }
 

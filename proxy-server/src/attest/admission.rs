@@ -24,7 +24,7 @@ use crate::{
     ca::{ClientKey, SessionCa, SessionCertificate},
     config::DocumentWindow,
     log::{Chain, Sample, Sampler},
-    policy::{Admitting, Policy, PolicyHandle},
+    policy::{Admitting, Policy, PolicyHandle, is_narrower},
     refusal::Refused,
     replica::{Elsewhere, ReplicaId},
     session::{Admission, EndReason, Granted, Instance, Renewal, Sessions},
@@ -79,6 +79,11 @@ impl Admitter {
         let gate = Gate::new(parts.workers);
         let rate = InstanceRate::new(parts.attestations_per_instance);
         Self { parts, gate, rate, lines: Sampler::new(LINES_PER_SECOND), rows: Sampler::new(ROWS_PER_SECOND) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn gate(&self) -> Gate {
+        self.gate.clone()
     }
 
     /// A new nonce for this connection.
@@ -258,14 +263,14 @@ impl Admitter {
             self.finish(policy, evidence, attest.document, admitting, key, row, renewed, request_id).await;
         let certificates = match finished {
             Ok(certificates) => certificates,
-            Err(refused) => {
-                let reason = match refused.code() == ProblemCode::MeasurementRevoked.as_str() {
-                    true => EndReason::MeasurementRevoked,
-                    false => EndReason::EndedByAdmin,
-                };
+            Err(Unfinished { refused, over }) => {
                 // A session that was renewed keeps the lease it has now, at most one
                 // more: it was admitted by a row that stands. A new one never was.
-                if renewed == Renewal::New || reason == EndReason::MeasurementRevoked {
+                let over = match renewed {
+                    Renewal::New => Some(EndReason::NotRecorded),
+                    Renewal::Renewed => over,
+                };
+                if let Some(reason) = over {
                     self.parts.sessions.end(&id, reason);
                 }
                 return Err(refused);
@@ -307,12 +312,12 @@ impl Admitter {
         row: SessionRow,
         renewed: Renewal,
         request_id: &str,
-    ) -> Result<Vec<Vec<u8>>, Refused> {
+    ) -> Result<Vec<Vec<u8>>, Unfinished> {
         // The watcher first puts a policy in force and then ends sessions. Either it
         // saw this session, or the policy it put in force is seen here.
         let latest = self.parts.policy.current();
-        if !Arc::ptr_eq(policy, &latest) && appraise(&latest, evidence)?.epoch != admitting.epoch {
-            return Err(revoked("the measurement changed while the enclave attested"));
+        if !Arc::ptr_eq(policy, &latest) {
+            still_admits(&latest, evidence, admitting)?;
         }
         let wall =
             OffsetDateTime::from(SystemTime::UNIX_EPOCH + Duration::from_millis(row.lease_ends.as_millis()));
@@ -345,9 +350,17 @@ impl Admitter {
         };
         let recorded = self.parts.journal.record(event, row).await;
         recorded.map_err(|error| match error {
-            JournalError::Revoked => revoked("the measurement was revoked while the enclave attested"),
+            JournalError::Revoked => Unfinished::over(
+                EndReason::MeasurementRevoked,
+                revoked("the measurement was revoked while the enclave attested"),
+            ),
+            JournalError::Ended => Unfinished::over(
+                EndReason::EndedByAdmin,
+                Refused::new(ProblemCode::SessionEnded, "somebody ended the session: attest again"),
+            ),
             error => {
                 Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error)
+                    .into()
             }
         })?;
         Ok(issued.into_iter().map(|certificate| certificate.to_vec()).collect())
@@ -413,11 +426,50 @@ impl Admitter {
     }
 }
 
+/// Why an admission that stands in the registry is not answered.
+struct Unfinished {
+    refused: Refused,
+    /// Why the session is over even if it stood before.
+    over: Option<EndReason>,
+}
+
+impl Unfinished {
+    fn over(reason: EndReason, refused: Refused) -> Self {
+        Self { refused, over: Some(reason) }
+    }
+}
+
+impl From<Refused> for Unfinished {
+    fn from(refused: Refused) -> Self {
+        Self { refused, over: None }
+    }
+}
+
 struct Admitted {
     grant: Grant,
     workload: String,
     measurement: Arc<str>,
     renewed: Renewal,
+}
+
+/// Whether a newer policy admits what an older one did, and allows it no less.
+fn still_admits(latest: &Policy, evidence: &Evidence<'_>, admitting: &Admitting) -> Result<(), Unfinished> {
+    let gone = EndReason::MeasurementRevoked;
+    let now = appraise(latest, evidence).map_err(|refused| match refused.code() == gone.as_str() {
+        true => Unfinished::over(gone, refused),
+        false => refused.into(),
+    })?;
+    if now.epoch != admitting.epoch {
+        return Err(Unfinished::over(gone, revoked("the measurement changed while the enclave attested")));
+    }
+    if is_narrower(&admitting.workload, &now.workload) {
+        let detail = "the workload's rules changed while the enclave attested: attest again";
+        return Err(Unfinished::over(
+            EndReason::RulesChanged,
+            Refused::new(ProblemCode::SessionEnded, detail),
+        ));
+    }
+    Ok(())
 }
 
 fn sha256(document: &[u8]) -> [u8; 32] {

@@ -29,6 +29,12 @@ impl Gate {
         }
     }
 
+    /// How many wait for a turn.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        QUEUE - self.waiting.available_permits()
+    }
+
     /// Waits for a turn; holding it is the turn.
     pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Refused> {
         let full = || {

@@ -5,3 +5,4 @@ mod checks;
 mod client;
 mod fixture;
 mod limits;
+mod unfinished;

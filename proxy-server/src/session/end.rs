@@ -20,6 +20,8 @@ pub enum EndReason {
     MeasurementExpired,
     /// The store has not answered for so long that nobody knows what is allowed.
     StoreUnreachable,
+    /// Its admission was not recorded, so its enclave was never given it.
+    NotRecorded,
 }
 
 /// What an end took with it.
@@ -32,7 +34,7 @@ pub struct Ended {
 }
 
 impl EndReason {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::LeaseLapsed,
         Self::MeasurementRevoked,
         Self::WorkloadRemoved,
@@ -41,6 +43,7 @@ impl EndReason {
         Self::Draining,
         Self::MeasurementExpired,
         Self::StoreUnreachable,
+        Self::NotRecorded,
     ];
 
     /// The stable word in log and audit.
@@ -54,6 +57,7 @@ impl EndReason {
             Self::Draining => "draining",
             Self::MeasurementExpired => "measurement-expired",
             Self::StoreUnreachable => "store-unreachable",
+            Self::NotRecorded => "not-recorded",
         }
     }
 
@@ -86,6 +90,6 @@ mod tests {
             assert_eq!(EndReason::from_byte(reason as u8), Some(reason));
         }
         assert_eq!(EndReason::from_byte(0), None, "zero is a live session");
-        assert_eq!(EndReason::from_byte(9), None);
+        assert_eq!(EndReason::from_byte(10), None);
     }
 }

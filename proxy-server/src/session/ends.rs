@@ -35,7 +35,8 @@ impl Sessions {
     /// an end is told once where each of them knows who did; an end that reaches two
     /// of them before they know is told by both. Not told: a process that stops, whose
     /// sessions go on elsewhere or after its restart, and what becomes of them unless
-    /// another replica renews them first. The first witness stays.
+    /// another replica renews them first; and a session that its enclave was never given, since
+    /// its admission was not recorded. The first witness stays.
     pub fn witness_ends(&self, tell: impl Fn(Vec<SessionEnd>) + Send + Sync + 'static) {
         // Only the process that starts sets one; a second would be a mistake of no consequence.
         let _ = self.registry().witness.0.set(Box::new(tell));
@@ -46,7 +47,7 @@ impl Witness {
     /// The end of a session as it will be told; `None` when nobody is, or it is not ours to tell.
     pub(super) fn note(&self, session: &Session, reason: EndReason, tunnels: usize) -> Option<SessionEnd> {
         let ours = self.0.get().is_some()
-            && reason != EndReason::Draining
+            && !matches!(reason, EndReason::Draining | EndReason::NotRecorded)
             && session.state().renewed == Renewed::Here;
         ours.then(|| SessionEnd {
             id: session.id(),

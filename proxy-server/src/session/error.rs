@@ -77,7 +77,8 @@ impl RegisterError {
                 EndReason::WorkloadRemoved
                 | EndReason::RulesChanged
                 | EndReason::EndedByAdmin
-                | EndReason::MeasurementExpired,
+                | EndReason::MeasurementExpired
+                | EndReason::NotRecorded,
             ) => ProblemCode::SessionEnded,
             Self::TooManyTunnels { .. } => ProblemCode::TooManyTunnels,
         }

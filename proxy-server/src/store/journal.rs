@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use countersign_protocol::SessionId;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinHandle, yield_now},
@@ -135,10 +136,10 @@ async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>, metrics:
         });
         metrics.iter().for_each(|metrics| metrics.committed(began.elapsed()));
         for (session, done) in waiting {
+            let is_in = |ids: &[SessionId]| session.is_some_and(|id| ids.contains(&id));
             let outcome = match &outcome {
-                Ok(Appended { refused }) if session.is_some_and(|id| refused.contains(&id)) => {
-                    Err(JournalError::Revoked)
-                }
+                Ok(Appended { refused: _, ended }) if is_in(ended) => Err(JournalError::Ended),
+                Ok(Appended { refused, ended: _ }) if is_in(refused) => Err(JournalError::Revoked),
                 Ok(_) => Ok(()),
                 Err(error) => Err(*error),
             };
@@ -153,9 +154,10 @@ async fn write(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Entry>, metrics:
 pub enum JournalError {
     /// The store refused the batch.
     NotWritten,
-    /// The session was ended, or what admitted it was revoked, before the row was
-    /// committed: neither was written.
+    /// What admitted the session was revoked before the row was committed: neither was written.
     Revoked,
+    /// Somebody ended the session before the row was committed: neither was written.
+    Ended,
     /// The store did not answer in time.
     TooSlow,
     /// The writer is gone: the proxy stops.
@@ -167,6 +169,7 @@ impl fmt::Display for JournalError {
         f.write_str(match self {
             Self::NotWritten => "the audit row was not written",
             Self::Revoked => "what admitted the session was revoked meanwhile",
+            Self::Ended => "the session was ended meanwhile",
             Self::TooSlow => "the audit row was not written in time",
             Self::Stopped => "the audit writer has stopped",
         })

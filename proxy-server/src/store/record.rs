@@ -131,6 +131,8 @@ pub struct Batch {
 /// What became of a batch that was committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Appended {
-    /// Sessions that do not stand any more: nothing was written of them.
+    /// Sessions whose measurement or workload does not stand any more: nothing was written of them.
     pub refused: Vec<SessionId>,
+    /// Sessions that somebody ended: nor of them.
+    pub ended: Vec<SessionId>,
 }

@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    attest::{Admitter, AdmitterParts, AttestationPort, PortLimits},
+    attest::{Admitter, AdmitterParts, AttestationPort, PortLimits, gate::Gate},
     ca::{SessionCa, make_trial_certificate},
     config::{DocumentWindow, MeasurementSpec, MeasurementState, ServerIdentity, WorkloadSpec},
     policy::{Limits, Policy, PolicyHandle, Workload},
@@ -29,6 +29,7 @@ pub(super) struct Fixture {
     pub(super) store: SqlStore,
     pub(super) sessions: Sessions,
     pub(super) policy: PolicyHandle,
+    pub(super) gate: Gate,
     directory: PathBuf,
     stop: CancellationToken,
     /// Stands in for the watcher: keeps the policy fresh, however slow the machine is.
@@ -78,6 +79,7 @@ impl Fixture {
             workers: 1,
             metrics: metrics.attestation.clone(),
         });
+        let gate = admitter.gate();
         let limits = PortLimits { connections: 20, handshakes: 20, load_balancers: LoadBalancers::default() };
         let server_spki = identity.spki().to_vec();
         let port = AttestationPort::new(&identity, admitter, None, limits).unwrap();
@@ -93,7 +95,19 @@ impl Fixture {
                 tokio::time::sleep(PolicyHandle::STALE_AFTER / 8).await;
             }
         });
-        Self { address, root, anchor, server_spki, store, sessions, policy, directory, stop, store_answers }
+        Self {
+            address,
+            root,
+            anchor,
+            server_spki,
+            store,
+            sessions,
+            policy,
+            gate,
+            directory,
+            stop,
+            store_answers,
+        }
     }
 
     /// Kind, code and workload of every audit row.

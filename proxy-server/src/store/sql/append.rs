@@ -131,7 +131,8 @@ impl SqlStore {
         let (id, epoch) = (row.get(0)?, row.epoch(3)?);
         let found = self.recognise(own, &row)?;
         let refused = refused(&mut transaction, &sessions).await?;
-        let stands = |session: &SessionId| !refused.contains(session);
+        let ended = ended(&mut transaction, &sessions).await?;
+        let stands = |session: &SessionId| !refused.contains(session) && !ended.contains(session);
         let events = events
             .into_iter()
             .filter(|event| event.kind != "admission" || event.session.as_ref().is_none_or(stands));
@@ -147,9 +148,7 @@ impl SqlStore {
         }
         transaction.commit().await?;
         *own = OwnChain::At { id, head: draft.to };
-        let mut refused: Vec<SessionId> = refused.into_iter().collect();
-        refused.sort_unstable();
-        Ok(Appended { refused })
+        Ok(Appended { refused: sorted(refused), ended: sorted(ended) })
     }
 
     /// The head in the database, if it is one that this process left there.
@@ -220,8 +219,13 @@ fn last_of_each(mut sessions: Vec<SessionRow>) -> Vec<SessionRow> {
     sessions
 }
 
-/// Sessions that somebody ended, or whose measurement or workload is not what it
-/// was when they were admitted.
+fn sorted(sessions: HashSet<SessionId>) -> Vec<SessionId> {
+    let mut sessions: Vec<_> = sessions.into_iter().collect();
+    sessions.sort_unstable();
+    sessions
+}
+
+/// Sessions whose measurement or workload is not what it was when they were admitted.
 async fn refused(
     transaction: &mut Transaction,
     sessions: &[SessionRow],
@@ -243,15 +247,23 @@ async fn refused(
             refused.insert(session.id);
         }
     }
-    let ended = transaction.fetch_one("SELECT count(*) FROM ended_session", &[]).await?;
-    if ended.count(0)? > 0 {
+    Ok(refused)
+}
+
+/// Sessions that somebody ended.
+async fn ended(
+    transaction: &mut Transaction,
+    sessions: &[SessionRow],
+) -> Result<HashSet<SessionId>, Failure> {
+    let mut ended = HashSet::new();
+    if transaction.fetch_one("SELECT count(*) FROM ended_session", &[]).await?.count(0)? > 0 {
         for session in sessions {
             if transaction.fetch_optional(ENDED, &[session.id.as_bytes().into()]).await?.is_some() {
-                refused.insert(session.id);
+                ended.insert(session.id);
             }
         }
     }
-    Ok(refused)
+    Ok(ended)
 }
 
 /// Batches on their way that are remembered. Each took a caller's whole patience, which is longer

@@ -113,7 +113,7 @@ pub(super) async fn a_session_that_was_ended_does_not_come_back(database: Databa
     assert_eq!((ended.committed.epoch, ended.impact.sessions), (Epoch(2), 1));
     // A renewal by the old policy, and one by the new.
     for epoch in [1, 2] {
-        assert_eq!(here.append(batch(2, epoch)).await.unwrap().refused, [id], "epoch {epoch}");
+        assert_eq!(here.append(batch(2, epoch)).await.unwrap().ended, [id], "epoch {epoch}");
     }
     assert_eq!(here.sessions(UnixMs(0)).await.unwrap(), []);
     let expected = EndedSession { id, epoch: Epoch(2), reason: "lost laptop".into() };

@@ -74,6 +74,9 @@ impl SqlStore {
             let newest_policy = oldest.unwrap_or(Epoch(i64::MAX.cast_unsigned()));
             let draft = Draft::new(self.own_name, id, head, newest_policy, events, sessions);
             *own = OwnChain::Unsure { head, written: vec![draft.to] };
+            // Sessions alone do not move the chain: then its head says nothing of them.
+            let moved = (draft.to != head).then_some(draft.to);
+            let mut sent = None;
             match self.write_at_once(&draft).await {
                 Ok(Guarded::Written) => {
                     *own = OwnChain::At { id, head: draft.to };
@@ -82,19 +85,19 @@ impl SqlStore {
                 Ok(Guarded::Refused) => *own = OwnChain::At { id, head },
                 Err(error) => match self.settle(&mut own).await {
                     // It was written, and only the answer was lost.
-                    Ok(found) if found == draft.to => return Ok(Appended::default()),
+                    Ok(found) if moved == Some(found) => return Ok(Appended::default()),
                     // Nothing is written yet: a deadlock, or a connection that died. The database
                     // may still be at it, so the chain stays unsure until another batch has moved it.
-                    Ok(_) => {}
+                    Ok(_) => sent = moved,
                     Err(Failure::Other(forked)) => return Err(forked.into()),
                     Err(Failure::Database(_)) => return Err(error.into()),
                 },
             }
             let Draft { events, sessions, .. } = draft;
             let events = events.into_iter().map(|(_, event)| event).collect();
-            return self.look_and_append(&mut own, events, sessions).await;
+            return self.look_and_append(&mut own, events, sessions, sent).await;
         }
-        self.look_and_append(&mut own, events, sessions).await
+        self.look_and_append(&mut own, events, sessions, None).await
     }
 
     /// Finds out where the chain stands after a failure.
@@ -115,12 +118,15 @@ impl SqlStore {
         }
     }
 
-    /// Reads where the chain stands and which sessions do, and writes what may be.
+    /// Reads where the chain stands and which sessions do, and writes what may be. `sent` is where
+    /// the same batch leads that may still be on its way: whoever holds the chain's row is waited
+    /// for here, and that may be it.
     async fn look_and_append(
         &self,
         own: &mut OwnChain,
         events: Vec<AuditEvent>,
         sessions: Vec<SessionRow>,
+        sent: Option<Head>,
     ) -> Result<Appended, Failure> {
         if matches!(own, OwnChain::Unread) {
             self.make_own_chain().await?;
@@ -130,6 +136,10 @@ impl SqlStore {
         let row = transaction.fetch_one(lock, &[(&self.own_name.to_string()).into()]).await?;
         let (id, epoch) = (row.get(0)?, row.epoch(3)?);
         let found = self.recognise(own, &row)?;
+        if sent == Some(found) {
+            *own = OwnChain::At { id, head: found };
+            return Ok(Appended::default());
+        }
         let refused = refused(&mut transaction, &sessions).await?;
         let ended = ended(&mut transaction, &sessions).await?;
         let stands = |session: &SessionId| !refused.contains(session) && !ended.contains(session);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 use super::{
@@ -54,6 +55,38 @@ async fn a_statement_that_is_stuck_half_way_is_left_too() {
     assert_eq!(store.audit_for_tests().await.len(), 4);
 }
 
+/// A connection dies while the server still works on its batch. The batch is sent again and waits
+/// for its own first try, which is then found to have written it.
+#[tokio::test]
+async fn a_batch_that_waits_for_its_own_first_try_is_written_once() {
+    let Some(mut database) = Database::postgres("twice") else { return };
+    let StoreConfig::Postgres { url, .. } = database.config.clone() else { unreachable!() };
+    let relay = by_relay(&mut database).await;
+    let store = sessions::seeded(&database).await;
+    store.append(batch(1)).await.unwrap();
+    let mut holder = PgConnection::connect(&url).await.unwrap();
+    let mut watcher = PgConnection::connect(&url).await.unwrap();
+    let mut waiting = async |number: i64| {
+        while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut watcher).await.unwrap() < number {}
+    };
+    // As a policy change does, which stamps its epoch into every chain.
+    let mut change = holder.begin().await.unwrap();
+    sqlx::query("UPDATE audit_chain SET epoch = epoch").execute(&mut *change).await.unwrap();
+    let appending = {
+        let store = store.clone();
+        tokio::spawn(async move { store.append(batch(2)).await })
+    };
+    waiting(1).await;
+    relay.hang_up();
+    waiting(2).await;
+    change.commit().await.unwrap();
+    assert_eq!(appending.await.unwrap().unwrap(), Appended::default());
+    let rows = ["policy policy-seeded 1", "admission admitted 1", "admission admitted 1"];
+    assert_eq!(store.audit_for_tests().await, rows, "one row for each of two batches");
+    store.append(batch(3)).await.unwrap();
+    assert_eq!(store.audit_for_tests().await.len(), 4);
+}
+
 /// The database, by way of a relay from now on.
 async fn by_relay(database: &mut Database) -> Relay {
     let StoreConfig::Postgres { url, .. } = &database.config else { unreachable!() };
@@ -80,6 +113,10 @@ fn replica() -> ReplicaRow {
         stopped: None,
     }
 }
+
+/// Statements that wait for somebody's lock.
+const WAITING: &str = "
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 /// What a caller has, as the policy's watcher has it.
 const PATIENCE: Duration = Duration::from_secs(1);

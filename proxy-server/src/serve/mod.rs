@@ -89,16 +89,23 @@ pub async fn serve(
         drained.cancel();
         administration.wait().await;
     };
-    let outcome = tokio::select! {
+    let mut outcome = tokio::select! {
         () = ends => Stopped::Drained,
         () = signals.stop() => Stopped::AtOnce,
     };
     stopped.cancel();
     if outcome == Stopped::Drained {
         background.close();
-        background.wait().await;
-        // Rows of refusals may still be on their way; those of admissions are written.
-        let _ = timeout(LAST_ROWS, journal).await;
+        let last = async {
+            // What each of them still says to the store, it may say too late.
+            let _ = timeout(LAST_WORDS, background.wait()).await;
+            // Rows of refusals may still be on their way; those of admissions are written.
+            let _ = timeout(LAST_ROWS, journal).await;
+        };
+        tokio::select! {
+            () = last => {}
+            () = signals.stop() => outcome = Stopped::AtOnce,
+        }
     }
     tracing::info!(code = "stopped", how = %outcome, "stopped");
     drop(lock);
@@ -131,6 +138,9 @@ async fn reload(path: &std::path::Path, store: &dyn Store) {
         }
     }
 }
+
+/// How long whatever runs beside the ports may take to end: the last heartbeat, the last checkpoint.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// How long the audit's last rows may take.
 const LAST_ROWS: Duration = Duration::from_secs(2);

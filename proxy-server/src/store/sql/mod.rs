@@ -146,9 +146,7 @@ impl PolicyStore for SqlStore {
     }
 
     fn workloads<'a>(&'a self, visible: &'a Visible, page: Page) -> Answer<'a, Paged<WorkloadRow>> {
-        Box::pin(
-            async move { self.workload_page(visible, &page).await.map_err(Failure::doing("list workloads")) },
-        )
+        within("list workloads", async move { self.workload_page(visible, &page).await })
     }
 
     fn workload<'a>(&'a self, name: &'a str) -> Answer<'a, Option<WorkloadRow>> {
@@ -229,15 +227,11 @@ impl TokenStore for SqlStore {
     }
 
     fn revoke_token<'a>(&'a self, id: [u8; 16], actor: &'a Actor, now: UnixMs) -> Answer<'a, ()> {
-        Box::pin(
-            async move { self.end_token(id, actor, now).await.map_err(Failure::doing("revoke a token")) },
-        )
+        within("revoke a token", async move { self.end_token(id, actor, now).await })
     }
 
     fn touch_token(&self, id: [u8; 16], now: UnixMs) -> Answer<'_, ()> {
-        Box::pin(
-            async move { self.note_token_use(id, now).await.map_err(Failure::doing("note a token's use")) },
-        )
+        within("note a token's use", async move { self.note_token_use(id, now).await })
     }
 }
 
@@ -260,9 +254,7 @@ impl AuditStore for SqlStore {
     }
 
     fn checkpoints<'a>(&'a self, chain: &'a str) -> Answer<'a, Vec<CheckpointRow>> {
-        Box::pin(
-            async move { self.read_checkpoints(chain).await.map_err(Failure::doing("read checkpoints")) },
-        )
+        within("read checkpoints", async move { self.read_checkpoints(chain).await })
     }
 
     fn checkpoint(&self, now: UnixMs) -> Answer<'_, ()> {
@@ -272,9 +264,7 @@ impl AuditStore for SqlStore {
 
 impl Store for SqlStore {
     fn prune(&self, retention: AuditRetention, now: UnixMs) -> Answer<'_, u64> {
-        Box::pin(
-            async move { self.prune_some(retention, now).await.map_err(Failure::doing("drop old rows")) },
-        )
+        within("drop old rows", async move { self.prune_some(retention, now).await })
     }
 
     fn tidy(&self) -> Answer<'_, ()> {

@@ -13,7 +13,7 @@ use super::{
     open::{Opened, open},
     refusal::{Refusal, RequestId},
     stream::TlsStream,
-    tunnel::{Flow, OwnTunnel, Record},
+    tunnel::{CLIENT_FAILED, Flow, OwnTunnel, Record},
 };
 use crate::session::Session;
 
@@ -29,10 +29,7 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
         let attempt = Box::pin(attempt(shared, &mut stream, &mut head, &who)).await;
         let (refusal, again) = match attempt {
             Attempt::Opened { opened: Opened { upstream, permit, destination, meters }, head: length } => {
-                let record = {
-                    let metrics = Arc::clone(&shared.metrics);
-                    Record::opened(request, permit.session().id(), destination, metrics)
-                };
+                let record = Record::opened(request, permit.session().id(), destination);
                 let flow = Flow::new(Arc::clone(&shared.metrics));
                 let early = head.get(length..).unwrap_or_default();
                 let mut tunnel = Box::new(OwnTunnel::new(stream, upstream, permit, meters, flow, early));
@@ -40,7 +37,7 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
                 let end = (&mut tunnel).await;
                 let traffic = tunnel.traffic();
                 drop(tunnel);
-                record.ended(&end, traffic).await;
+                record.ended(&shared.metrics, &end, traffic).await;
                 return;
             }
             Attempt::Refused { refusal, head: length } => {
@@ -109,11 +106,15 @@ async fn attempt(
         stream.flush().await
     };
     // A client that does not take its answer must not put off the end of its session.
-    let told = tokio::select! {
-        told = timeout(shared.config.head_timeout, told) => matches!(told, Ok(Ok(()))),
-        _ = opened.permit.cut() => false,
+    let over = tokio::select! {
+        told = timeout(shared.config.head_timeout, told) => match told {
+            Ok(Ok(())) => return Attempt::Opened { opened, head: length },
+            Ok(Err(_)) | Err(_) => CLIENT_FAILED,
+        },
+        reason = opened.permit.cut() => reason.as_str(),
     };
-    if told { Attempt::Opened { opened, head: length } } else { Attempt::Over }
+    shared.metrics.ended(over);
+    Attempt::Over
 }
 
 /// Waits for the first byte of a request; whether one came.

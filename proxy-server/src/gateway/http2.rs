@@ -10,7 +10,7 @@ use h2::{
     Ping, PingPong, Reason, RecvStream,
     server::{Builder, Connection, SendResponse},
 };
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     open::{Opened, open},
     refusal::{Refusal, RequestId},
     stream::{ResetSwitch, TlsStream},
-    tunnel::{Flow, Record, StreamTunnel},
+    tunnel::{CLIENT_FAILED, Flow, Record, StreamTunnel},
 };
 use crate::session::{Session, SessionWatch};
 
@@ -73,7 +73,7 @@ async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes
                     }
                     busy = Instant::now();
                     let (shared, who) = (Arc::clone(shared), Arc::clone(&life.who));
-                    shared.tasks.clone().spawn(async move { stream(&shared, &who, request, respond).await });
+                    shared.tasks.clone().spawn(stream(shared, who, request, respond));
                 }
                 Some(Err(_)) | None => return,
             },
@@ -122,56 +122,70 @@ async fn live(shared: &Arc<Shared>, connection: &mut Connection<TlsStream, Bytes
 }
 
 /// One stream from request to end.
-async fn stream(
-    shared: &Shared,
-    who: &Result<Arc<Session>, Stranger>,
+///
+/// The head goes with the opening, which is gone when bytes flow: what this future holds,
+/// each open tunnel holds.
+fn stream(
+    shared: Arc<Shared>,
+    who: Arc<Result<Arc<Session>, Stranger>>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-) {
-    let id = RequestId::next();
-    let opening = Box::pin(async {
-        let target = connect_target(&request)?;
-        let session = who.as_ref().map_err(|stranger| Refusal::from(*stranger))?;
-        open(shared, session, target).await
-    });
-    let opened = tokio::select! {
-        opened = opening => opened,
-        // The client lost interest.
-        _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
-    };
-    match opened {
-        Ok(Opened { upstream, permit, destination, meters }) => {
-            let Ok(to_client) = respond.send_response(Response::new(()), false) else { return };
-            let record = Record::opened(id, permit.session().id(), destination, Arc::clone(&shared.metrics));
-            // In a block of its own, so that the wait behind it does not make each stream's task larger.
-            let (end, traffic) = {
-                let flow = Flow::new(Arc::clone(&shared.metrics));
-                let mut tunnel =
-                    StreamTunnel::new(request.into_body(), to_client, upstream, permit, meters, flow);
-                let end = (&mut tunnel).await;
-                (end, tunnel.traffic())
-            };
-            record.ended(&end, traffic).await;
-        }
-        Err(refusal) => {
-            shared.refused(id, who.as_ref().ok(), &refusal);
-            answer(respond, &refusal, id);
+) -> impl Future<Output = ()> + Send + 'static {
+    let (head, body) = request.into_parts();
+    let head = Box::new(head);
+    async move {
+        let id = RequestId::next();
+        let opening = Box::pin(opening(&shared, &who, head));
+        let opened = tokio::select! {
+            opened = opening => opened,
+            // The client lost interest.
+            _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
+        };
+        match opened {
+            Ok(Opened { upstream, permit, destination, meters }) => {
+                let Ok(to_client) = respond.send_response(Response::new(()), false) else {
+                    return shared.metrics.ended(CLIENT_FAILED);
+                };
+                let record = Record::opened(id, permit.session().id(), destination);
+                // In a block of its own, so that the wait behind it does not make each stream's task larger.
+                let (end, traffic) = {
+                    let flow = Flow::new(Arc::clone(&shared.metrics));
+                    let mut tunnel = StreamTunnel::new(body, to_client, upstream, permit, meters, flow);
+                    let end = (&mut tunnel).await;
+                    (end, tunnel.traffic())
+                };
+                record.ended(&shared.metrics, &end, traffic).await;
+            }
+            Err(refusal) => {
+                shared.refused(id, (*who).as_ref().ok(), &refusal);
+                answer(respond, &refusal, id);
+            }
         }
     }
 }
 
+async fn opening(
+    shared: &Shared,
+    who: &Result<Arc<Session>, Stranger>,
+    head: Box<Parts>,
+) -> Result<Opened, Refusal> {
+    let target = connect_target(&head)?;
+    let session = who.as_ref().map_err(|stranger| Refusal::from(*stranger))?;
+    open(shared, session, target).await
+}
+
 /// RFC 9113 section 8.5: ":method" is CONNECT, ":authority" the target, and
 /// neither ":scheme" nor ":path" is there.
-fn connect_target(request: &Request<RecvStream>) -> Result<&str, Refusal> {
-    if request.method() != Method::CONNECT {
+fn connect_target(head: &Parts) -> Result<&str, Refusal> {
+    if head.method != Method::CONNECT {
         return Err(Refusal::Method);
     }
-    let uri = request.uri();
-    let extended = request.extensions().get::<h2::ext::Protocol>().is_some();
+    let uri = &head.uri;
+    let extended = head.extensions.get::<h2::ext::Protocol>().is_some();
     if extended || uri.scheme().is_some() || uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
         return Err(Refusal::Request("CONNECT has neither scheme nor path nor protocol"));
     }
-    if request.headers().contains_key(header::CONTENT_LENGTH) {
+    if head.headers.contains_key(header::CONTENT_LENGTH) {
         return Err(Refusal::Request("CONNECT has no body"));
     }
     uri.authority().map(|authority| authority.as_str()).ok_or(Refusal::Request("request has no target"))

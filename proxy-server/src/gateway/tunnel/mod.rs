@@ -49,25 +49,24 @@ pub(crate) struct Traffic {
     pub(crate) down: u64,
 }
 
-/// What a tunnel has moved, and how much of it was counted for all tunnels: once for
-/// each turn of the tunnel, however many bytes that was.
+/// What a tunnel has moved; counted for all tunnels as well, once for each turn of the
+/// tunnel, however many bytes that was.
 pub(crate) struct Flow {
     so_far: Traffic,
-    told: Traffic,
     metrics: Arc<GatewayMetrics>,
 }
 
 impl Flow {
     /// Nothing yet.
     pub(crate) fn new(metrics: Arc<GatewayMetrics>) -> Self {
-        Self { so_far: Traffic::default(), told: Traffic::default(), metrics }
+        Self { so_far: Traffic::default(), metrics }
     }
 
-    fn tell(&mut self) {
-        let Self { so_far, told, metrics } = self;
-        if so_far != told {
-            metrics.moved(so_far.up - told.up, so_far.down - told.down);
-            *told = *so_far;
+    /// Counts what was moved since it was `before`.
+    fn tell(&self, before: Traffic) {
+        let Self { so_far, metrics } = self;
+        if *so_far != before {
+            metrics.moved(so_far.up - before.up, so_far.down - before.down);
         }
     }
 }
@@ -89,27 +88,21 @@ pub(super) struct Record {
     pub(super) session: SessionId,
     pub(super) destination: Destination,
     opened: Instant,
-    metrics: Arc<GatewayMetrics>,
 }
 
 impl Record {
     /// Says in the log that a tunnel was opened; keep it for its end.
-    pub(super) fn opened(
-        request: RequestId,
-        session: SessionId,
-        destination: Destination,
-        metrics: Arc<GatewayMetrics>,
-    ) -> Self {
+    pub(super) fn opened(request: RequestId, session: SessionId, destination: Destination) -> Self {
         tracing::info!(code = "tunnel-opened", %request, %session, %destination, "tunnel opened");
-        Self { request, session, destination, opened: Instant::now(), metrics }
+        Self { request, session, destination, opened: Instant::now() }
     }
 
-    /// Says in the log how it ended. To be called when the tunnel is dropped: of many that
+    /// Says in figures and log how it ended. To be called when the tunnel is dropped: of many that
     /// are cut at once, all that can go first do, and none waits for the lines of others.
-    pub(super) async fn ended(&self, end: &TunnelEnd, traffic: Traffic) {
-        self.metrics.ended(end.word());
+    pub(super) async fn ended(&self, metrics: &GatewayMetrics, end: &TunnelEnd, traffic: Traffic) {
+        metrics.ended(end.word());
         yield_now().await;
-        let Self { request, session, destination, opened, metrics: _ } = self;
+        let Self { request, session, destination, opened } = self;
         let Traffic { up, down } = traffic;
         let ms = Duration::as_millis(&opened.elapsed()) as u64;
         match end {
@@ -133,7 +126,7 @@ impl TunnelEnd {
         match self {
             Self::Closed => "closed",
             Self::Cut(reason) => reason.as_str(),
-            Self::Client(_) | Self::Stream(_) => "client-failed",
+            Self::Client(_) | Self::Stream(_) => CLIENT_FAILED,
             Self::Upstream(_) => "destination-failed",
         }
     }
@@ -152,6 +145,9 @@ impl fmt::Display for TunnelEnd {
         }
     }
 }
+
+/// How a tunnel ends whose client fails, in figures; also one that never heard of it.
+pub(super) const CLIENT_FAILED: &str = "client-failed";
 
 /// Reads of one direction before the other directions and tunnels get their turn.
 const ROUNDS: usize = 8;

@@ -57,6 +57,7 @@ impl OwnTunnel {
         backlog.extend(client.take_plain().take(usize::MAX));
         let mut flow = flow;
         flow.so_far.up = backlog.len() as u64;
+        flow.tell(Traffic::default());
         let (up, down) = (Direction::Open, Direction::Open);
         let mut meters = meters.map(Box::new);
         if let Some(meters) = &mut meters {
@@ -191,8 +192,9 @@ impl Future for OwnTunnel {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
         let tunnel = self.get_mut();
+        let before = tunnel.flow.so_far;
         let polled = tunnel.poll_end(cx);
-        tunnel.flow.tell();
+        tunnel.flow.tell(before);
         polled
     }
 }

@@ -228,8 +228,9 @@ impl Future for StreamTunnel {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
         let tunnel = self.get_mut();
+        let before = tunnel.flow.so_far;
         let polled = tunnel.poll_end(cx);
-        tunnel.flow.tell();
+        tunnel.flow.tell(before);
         polled
     }
 }

@@ -5,7 +5,7 @@ use rustls::server::danger::ClientCertVerifier;
 /// How the admin port is run. Every wait has a deadline, everything that grows has a bound.
 #[derive(Clone, Debug)]
 pub struct AdminConfig {
-    /// Open connections; more wait in the kernel's queue.
+    /// Open connections; more wait in the kernel's queue. One address may have half of them.
     pub connections: u32,
     /// Handshakes under way; one more throws out the oldest.
     pub handshakes: u32,

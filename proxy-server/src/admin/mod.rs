@@ -31,6 +31,7 @@ mod produced;
 mod router;
 mod routes;
 mod server;
+mod shares;
 mod stalling;
 mod state;
 mod tls;

@@ -21,6 +21,7 @@ use super::{
     activity::{Activity, Counted},
     config::AdminConfig,
     router::router,
+    shares::{Part, Shares},
     stalling::Stalling,
     state::AdminParts,
     tls,
@@ -55,6 +56,7 @@ impl AdminApi {
         let Self { acceptor, router, config } = self;
         let config = Arc::new(config);
         let connections = Arc::new(Semaphore::new(config.connections as usize));
+        let shares = Shares::new(config.connections);
         let handshakes = Handshakes::new(config.handshakes as usize);
         let lines = Arc::new(Sampler::new(LINES_PER_SECOND));
         let tasks = TaskTracker::new();
@@ -63,6 +65,10 @@ impl AdminApi {
                 let Ok(place) = Arc::clone(&connections).acquire_owned().await else { break };
                 match listener.accept().await {
                     Ok((tcp, address)) => {
+                        let Some(part) = shares.take(address.ip()) else {
+                            refuse(&lines, address);
+                            continue;
+                        };
                         let knock = Knock {
                             acceptor: acceptor.clone(),
                             router: router.clone(),
@@ -72,7 +78,7 @@ impl AdminApi {
                             config: Arc::clone(&config),
                             address,
                         };
-                        tasks.spawn(knock.answer(tcp, place));
+                        tasks.spawn(knock.answer(tcp, (place, part)));
                     }
                     Err(error) => back_off(&error, "admin").await,
                 }
@@ -97,8 +103,8 @@ struct Knock {
 }
 
 impl Knock {
-    /// `place` is this connection's share of the port; it is given back at the end.
-    async fn answer(self, tcp: TcpStream, place: OwnedSemaphorePermit) {
+    /// `place` is this connection's, of the port and of its address; it is given back at the end.
+    async fn answer(self, tcp: TcpStream, place: (OwnedSemaphorePermit, Part)) {
         match self.handshake(tcp).await {
             Ok(tls) => self.serve(tls).await,
             Err(error) => {
@@ -162,6 +168,13 @@ async fn answer(
     let response = router.call(request).await?;
     // An answer is under way until its last piece was taken.
     Ok(response.map(|body| Counted::new(body, under_way)))
+}
+
+/// The connection is closed: whoever has so many has no need of one more.
+fn refuse(lines: &Sampler, address: SocketAddr) {
+    if let Sample::Write { suppressed } = lines.take("too-many-connections") {
+        tracing::warn!(code = "too-many-connections", suppressed, peer = %address, "the address has half of the admin port's connections");
+    }
 }
 
 /// What ALPN agreed on: no guessing from the first bytes.

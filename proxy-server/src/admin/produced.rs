@@ -87,7 +87,8 @@ mod tests {
             let given = pieces.give("one".into()).await;
             over.send((given, started.elapsed())).unwrap();
         });
-        assert_eq!(ended.await.unwrap(), (Err(NotTaken), PATIENCE), "nobody polled it");
+        let ended = timeout(2 * PATIENCE, ended).await.expect("the task ends").unwrap();
+        assert_eq!(ended, (Err(NotTaken), PATIENCE), "nobody polled it");
         let mut body = body;
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
         body.frame().await.unwrap().unwrap_err();

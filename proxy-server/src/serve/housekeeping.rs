@@ -68,7 +68,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 mod tests {
     use std::future::pending;
 
-    use tokio::sync::Notify;
+    use tokio::{sync::Notify, time::timeout};
 
     use super::*;
 
@@ -84,7 +84,8 @@ mod tests {
             asked.notified().await;
             shutdown.cancel();
         };
-        tokio::join!(prune_until(&shutdown, prune), stop);
+        let both = async { tokio::join!(prune_until(&shutdown, prune), stop) };
+        timeout(EVERY, both).await.expect("the loop ends");
     }
 
     /// Nor does one that always has more to drop.

@@ -41,15 +41,18 @@ async fn a_statement_that_is_stuck_half_way_is_left_too() {
     let Some(mut database) = Database::postgres("stuck") else { return };
     let relay = by_relay(&mut database).await;
     let store = sessions::seeded(&database).await;
+    let long = AuditEvent { detail: Some("x".repeat(64 * 1024)), ..event("admitted") };
+    let long = Batch { events: vec![long; 512], sessions: vec![] };
     store.append(batch(1)).await.unwrap();
     store.resting_for_tests().await;
     relay.silence();
-    let long = AuditEvent { detail: Some("x".repeat(64 * 1024)), ..event("admitted") };
-    let long = Batch { events: vec![long; 512], sessions: vec![] };
     assert!(timeout(PATIENCE, store.append(long)).await.is_err(), "nobody takes it");
-    let written = async { while !matches!(timeout(PATIENCE, store.append(batch(2))).await, Ok(Ok(_))) {} };
+    // On the second connection that admissions have, and then there is none left.
+    store.append(batch(2)).await.unwrap();
+    relay.silence();
+    let written = async { while store.append(batch(3)).await.is_err() {} };
     timeout(BOUND, written).await.expect("the next batch has a connection");
-    assert_eq!(store.audit_for_tests().await.len(), 3);
+    assert_eq!(store.audit_for_tests().await.len(), 4);
 }
 
 /// A connection dies while the server still works on its batch. The batch is sent again and waits

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 
 from browser import Browser, Driver, Failed
 
@@ -343,6 +344,7 @@ name = "Example"
                 browser.click("button")
 
             browser.go(base + "/ui/sign-in")
+            axe(types.SimpleNamespace(browser=browser), source, "sign-in")
             browser.screenshot(out / "sign-in.png")
             sign_in("")
             browser.until("somebody who thinks better of it", ".trouble", lambda text: "does not let you in" in text)

@@ -67,8 +67,9 @@ impl Way {
     /// A token of an admin, made on the machine, and the way over the port with it.
     pub(crate) async fn admin(proxy: &Proxy) -> Self {
         let made = Self::machine(proxy.directory()).say(&["token", "create", "e2e", "--role", "admin"]).await;
-        logs::plant("API token", made.good().trim());
-        Self::server(proxy, made.good().trim())
+        let made = made.good();
+        logs::plant("API token", made.trim());
+        Self::server(proxy, made.trim())
     }
 
     /// Runs the words.

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 
 from browser import Browser, Driver, Failed
 
@@ -131,8 +132,8 @@ def story(driver, target, out, source):
         browser.until("how long renewals take", "#renewals .legend", lambda text: "nothing yet" not in text, 60)
         line = "const line = document.querySelector('#renewals polyline.two'); return line && line.getAttribute('points')"
         browser.until("a line of it", "#renewals", lambda _: len((browser.run(line) or "").split()) > 1, 90)
-        told = browser.run("return document.querySelector('#renewals svg').getAttribute('aria-label')")
-        check("how long renewals take is drawn and told", "p99): last " in told and "highest 0" not in told, told)
+        drawn = browser.run("return document.querySelector('#renewals svg').getAttribute('aria-label')")
+        check("how long renewals take is drawn and told", "p99): last " in drawn and "highest 0" not in drawn, drawn)
         document(visit, target, folder / "run", out, source)
         pages(visit, out, source)
         revoke(visit, target, folder / "run", told)
@@ -343,6 +344,7 @@ name = "Example"
                 browser.click("button")
 
             browser.go(base + "/ui/sign-in")
+            axe(types.SimpleNamespace(browser=browser), source, "sign-in")
             browser.screenshot(out / "sign-in.png")
             sign_in("")
             browser.until("somebody who thinks better of it", ".trouble", lambda text: "does not let you in" in text)

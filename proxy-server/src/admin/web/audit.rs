@@ -4,16 +4,15 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use http::StatusCode;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    ask::query,
     guard::{Page, Visitor},
     html,
-    layout::{self, Place, Renewal, empty, next, short, state, time, wide},
+    layout::{self, Place, Renewal, empty, short, state, time, wide},
+    listing::{Listing, Part, status},
 };
 
 /// What was decided, newest first.
@@ -22,56 +21,26 @@ pub(super) async fn list(
     who: Visitor,
     Query(asked): Query<BTreeMap<String, String>>,
 ) -> Response {
-    let told = |name: &str| asked.get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-    let mut filter: BTreeMap<&str, String> = FILTERS.iter().map(|(name, ..)| (*name, told(name))).collect();
-    filter.insert("kind", told("kind"));
-    let mut question = filter.clone();
-    question.insert("cursor", told("cursor"));
-    question.insert("limit", "50".to_owned());
-    let answer: Result<Entries, _> = page.asker.get(&who, &query("/v1/audit", &question)).await;
-    let status = answer.as_ref().map_or_else(|trouble| trouble.status(), |_| StatusCode::OK);
-    let body = html! {
-        (form(&filter))
-        @match &answer {
-            Err(trouble) => (layout::trouble(trouble)),
-            Ok(entries) => {
-                @if entries.items.is_empty() {
-                    (empty("No row passes these filters", html! {
-                        @if entries.next.is_some() { "A page looks at so many rows and no more: go on to the next." }
-                        @else { a href="/ui/audit" { "Show everything" } ", or wait: decisions appear as they are made." }
-                    }))
-                } @else { (rows(&entries.items)) }
-                (next(entries.next.as_ref().map(|cursor| {
-                    let mut link = filter.clone();
-                    link.insert("cursor", cursor.clone());
-                    query("/ui/audit", &link)
-                })))
-            }
-        }
+    let names = FILTERS.iter().map(|(name, ..)| *name).chain(["kind"]);
+    let listing = Listing::of("/ui/audit", &asked, names);
+    let answer = listing.ask::<Entry>(&page, &who, "/v1/audit").await;
+    let none = |entries: &Entries| {
+        empty(
+            "No row passes these filters",
+            html! {
+                @if entries.next.is_some() { "A page looks at so many rows and no more: go on to the next." }
+                @else { a href="/ui/audit" { "Show everything" } ", or wait: decisions appear as they are made." }
+            },
+        )
     };
-    html::page(status, layout::page(&who, Place::Audit, "Audit log", Renewal::Still, body))
-}
-
-fn form(filter: &BTreeMap<&str, String>) -> Markup {
-    let told = |name: &str| filter.get(name).map(String::as_str).unwrap_or_default();
-    html! {
-        form.filters method="get" action="/ui/audit" role="search" aria-label="Filter the audit log" {
-            div {
-                label for="kind" { "Kind" }
-                select id="kind" name="kind" {
-                    option value="" { "every kind" }
-                    @for kind in KINDS { option value=(kind) selected[told("kind") == kind] { (kind) } }
-                }
-            }
-            @for (name, label, placeholder) in FILTERS {
-                div {
-                    label for=(name) { (label) }
-                    input id=(name) name=(name) value=(told(name)) placeholder=(placeholder) autocapitalize="none" spellcheck="false";
-                }
-            }
-            button type="submit" { "Filter" }
-        }
-    }
+    let body = html! {
+        (listing.form("Filter the audit log", html! {
+            (listing.choice("kind", "Kind", "every kind", &KINDS))
+            @for (name, label, placeholder) in FILTERS { (listing.field(name, label, Some(placeholder))) }
+        }))
+        (listing.show(&answer, rows, none))
+    };
+    html::page(status(&answer), layout::page(&who, Place::Audit, "Audit log", Renewal::Still, body))
 }
 
 /// Rows as a table; what changed unfolds.
@@ -125,11 +94,8 @@ pub(super) fn beginning(text: &str) -> String {
     }
 }
 
-#[derive(Deserialize)]
-pub(super) struct Entries {
-    pub(super) items: Vec<Entry>,
-    pub(super) next: Option<String>,
-}
+/// Some rows.
+pub(super) type Entries = Part<Entry>;
 
 /// One row of the audit.
 #[derive(Deserialize)]

@@ -160,8 +160,3 @@ pub(super) fn short(text: &str) -> Markup {
 pub(super) fn may(who: &Visitor, permission: Permission) -> bool {
     who.principal.roles().give(permission)
 }
-
-/// The link to the next part of a list.
-pub(super) fn next(link: Option<String>) -> Markup {
-    html! { @if let Some(link) = link { p.next { a rel="next" href=(link) { "Next page" } } } }
-}

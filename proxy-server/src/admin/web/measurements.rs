@@ -10,11 +10,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    ask::{Question, Trouble, query},
+    ask::{Question, Trouble},
     form::{Fields, Form},
     guard::{Page, Visitor},
     html,
-    layout::{self, Place, Renewal, csrf, empty, may, next, short, state, time, wide},
+    layout::{self, Place, Renewal, csrf, empty, may, short, state, time, wide},
+    listing::{Listing, Part, status},
 };
 use crate::{admin::identity::Permission, percent::encoded};
 
@@ -24,50 +25,26 @@ pub(super) async fn list(
     who: Visitor,
     Query(asked): Query<BTreeMap<String, String>>,
 ) -> Response {
-    let told = |name: &str| asked.get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-    let filter = BTreeMap::from([("workload", told("workload")), ("state", told("state"))]);
-    let mut question = filter.clone();
-    question.insert("cursor", told("cursor"));
-    question.insert("limit", "50".to_owned());
-    let path = query("/v1/measurements", &question);
-    let answer: Result<Measurements, Trouble> = page.asker.get(&who, &path).await;
-    let status = answer.as_ref().map_or_else(Trouble::status, |_| StatusCode::OK);
-    let chosen = filter.get("state").map(String::as_str).unwrap_or_default();
+    let listing = Listing::of("/ui/measurements", &asked, ["workload", "state"]);
+    let answer = listing.ask::<Measurement>(&page, &who, "/v1/measurements").await;
+    let none = |_: &_| {
+        empty(
+            "No measurement here",
+            html! {
+                "An enclave is admitted when its PCRs are those of an active measurement. "
+                code { "nitro-cli build-enclave" } " prints them; " a href="/ui/measurements/add" { "add them" } "."
+            },
+        )
+    };
     let body = html! {
         @if may(&who, Permission::Change) { p { a.button href="/ui/measurements/add" { "Add a measurement" } } }
-        form.filters method="get" action="/ui/measurements" role="search" aria-label="Filter measurements" {
-            div {
-                label for="workload" { "Workload" }
-                input id="workload" name="workload" value=(told("workload")) autocapitalize="none" spellcheck="false";
-            }
-            div {
-                label for="state" { "State" }
-                select id="state" name="state" {
-                    option value="" { "every state" }
-                    @for one in ["active", "pending", "revoked"] { option value=(one) selected[one == chosen] { (one) } }
-                }
-            }
-            button type="submit" { "Filter" }
-        }
-        div id="list" data-part {
-            @match &answer {
-                Err(trouble) => (layout::trouble(trouble)),
-                Ok(list) if list.items.is_empty() => (empty("No measurement here", html! {
-                    "An enclave is admitted when its PCRs are those of an active measurement. "
-                    code { "nitro-cli build-enclave" } " prints them; " a href="/ui/measurements/add" { "add them" } "."
-                })),
-                Ok(list) => {
-                    (table(&list.items))
-                    (next(list.next.as_ref().map(|cursor| {
-                        let mut link = filter.clone();
-                        link.insert("cursor", cursor.clone());
-                        query("/ui/measurements", &link)
-                    })))
-                }
-            }
-        }
+        (listing.form("Filter measurements", html! {
+            (listing.field("workload", "Workload", None))
+            (listing.choice("state", "State", "every state", &["active", "pending", "revoked"]))
+        }))
+        div id="list" data-part { (listing.show(&answer, table, none)) }
     };
-    html::page(status, layout::page(&who, Place::Measurements, "Measurements", Renewal::Live, body))
+    html::page(status(&answer), layout::page(&who, Place::Measurements, "Measurements", Renewal::Live, body))
 }
 
 fn table(measurements: &[Measurement]) -> Markup {
@@ -215,11 +192,8 @@ pub(super) fn file(into: &str) -> Markup {
     }
 }
 
-#[derive(Deserialize)]
-pub(super) struct Measurements {
-    pub(super) items: Vec<Measurement>,
-    next: Option<String>,
-}
+/// Some of them.
+pub(super) type Measurements = Part<Measurement>;
 
 /// A measurement, as far as pages show it.
 #[derive(Deserialize)]

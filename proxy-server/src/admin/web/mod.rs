@@ -24,6 +24,7 @@ mod form;
 mod guard;
 mod html;
 mod layout;
+mod listing;
 mod logins;
 mod measurement;
 mod measurements;

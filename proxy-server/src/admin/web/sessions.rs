@@ -15,7 +15,8 @@ use super::{
     form::Form,
     guard::{Page, Visitor},
     html,
-    layout::{self, Place, Renewal, csrf, empty, may, next, short, time, wide},
+    layout::{self, Place, Renewal, csrf, empty, may, short, time, wide},
+    listing::{Listing, status},
     measurement::pcr_table,
     measurements::Measurement,
 };
@@ -27,42 +28,25 @@ pub(super) async fn list(
     who: Visitor,
     Query(asked): Query<BTreeMap<String, String>>,
 ) -> Response {
-    let told = |name: &str| asked.get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-    let filter = BTreeMap::from([("workload", told("workload")), ("measurement", told("measurement"))]);
-    let mut question = filter.clone();
-    question.insert("cursor", told("cursor"));
-    question.insert("limit", "50".to_owned());
-    let answer: Result<Sessions, Trouble> = page.asker.get(&who, &query("/v1/sessions", &question)).await;
-    let status = answer.as_ref().map_or_else(Trouble::status, |_| StatusCode::OK);
-    let body = html! {
-        form.filters method="get" action="/ui/sessions" role="search" aria-label="Filter sessions" {
-            @for (name, label) in [("workload", "Workload"), ("measurement", "Measurement")] {
-                div {
-                    label for=(name) { (label) }
-                    input id=(name) name=(name) value=(filter.get(name).map(String::as_str).unwrap_or_default()) autocapitalize="none" spellcheck="false";
-                }
-            }
-            button type="submit" { "Filter" }
-        }
-        div id="list" data-part {
-            @match &answer {
-                Err(trouble) => (layout::trouble(trouble)),
-                Ok(sessions) if sessions.items.is_empty() => (empty("No enclave is admitted", html! {
-                    "Start one whose measurement is " a href="/ui/measurements" { "allowed" }
-                    "; if it is refused, " a href="/ui/audit?kind=refusal" { "the audit" } " says why."
-                })),
-                Ok(sessions) => {
-                    (table(&sessions.items))
-                    (next(sessions.next.as_ref().map(|cursor| {
-                        let mut link = filter.clone();
-                        link.insert("cursor", cursor.clone());
-                        query("/ui/sessions", &link)
-                    })))
-                }
-            }
-        }
+    let listing = Listing::of("/ui/sessions", &asked, ["workload", "measurement"]);
+    let answer = listing.ask::<Session>(&page, &who, "/v1/sessions").await;
+    let none = |_: &_| {
+        empty(
+            "No enclave is admitted",
+            html! {
+                "Start one whose measurement is " a href="/ui/measurements" { "allowed" }
+                "; if it is refused, " a href="/ui/audit?kind=refusal" { "the audit" } " says why."
+            },
+        )
     };
-    html::page(status, layout::page(&who, Place::Sessions, "Sessions", Renewal::Live, body))
+    let body = html! {
+        (listing.form("Filter sessions", html! {
+            (listing.field("workload", "Workload", None))
+            (listing.field("measurement", "Measurement", None))
+        }))
+        div id="list" data-part { (listing.show(&answer, table, none)) }
+    };
+    html::page(status(&answer), layout::page(&who, Place::Sessions, "Sessions", Renewal::Live, body))
 }
 
 fn table(sessions: &[Session]) -> Markup {
@@ -204,12 +188,6 @@ fn end_form(who: &Visitor, session: &Session) -> Markup {
             }
         }
     }
-}
-
-#[derive(Deserialize)]
-struct Sessions {
-    items: Vec<Session>,
-    next: Option<String>,
 }
 
 #[derive(Deserialize)]

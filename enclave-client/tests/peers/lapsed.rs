@@ -221,11 +221,36 @@ async fn a_peer_that_is_named_again_is_served_again() {
         loop {
             match talk.caller.open().await {
                 Ok(opened) => return opened,
-                Err(why) => assert_eq!(why.code(), "pcr-mismatch"),
+                // Or it is told that it comes too often.
+                Err(why) => assert!(["pcr-mismatch", "refused-by-peer"].contains(&why.code()), "{why}"),
             }
         }
     });
-    assert_carries(&mut opened.await.unwrap(), &talk.callee).await;
+    let mut near = opened.await.unwrap();
+    let mut far = assert_carries(&mut near, &talk.callee).await;
+    // It is kept proved, too.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    far.write_all(b"!").await.unwrap();
+    assert_eq!(near.read_u8().await.unwrap(), b'!');
+    assert!(!near.cut().unwrap().is_cancelled());
+}
+
+/// What the callee has to say is lost with the way; the next connection brings it, and nobody waits for the lapse.
+#[tokio::test]
+async fn a_refusal_that_was_lost_is_heard_on_the_next_connection() {
+    let world = World::new();
+    let talk = Talk::start(&world).await;
+    let (_near, _far, carried) = talk.transfer().await;
+    tokio::time::pause();
+    let started = Instant::now();
+    talk.road.silence();
+    let other = Module::from_image("next release");
+    talk.callee.config_maps.put(&world.signer.sign(config(2, &[&other], &[])));
+    assert!(matches!(carried.await.unwrap(), End::Cut));
+    // The renewal begins after 13.5 to 16.5 s, and is given up after half of what is left of 30.
+    let lasted = started.elapsed();
+    assert!((Duration::from_secs(19)..Duration::from_secs(26)).contains(&lasted), "{lasted:?}");
 }
 
 /// The port is no longer among those at which the peer may be called.
@@ -307,10 +332,12 @@ async fn a_peer_that_called_and_left_is_reached() {
     assert_carries(&mut from_one.open().await.unwrap(), &other).await;
 }
 
-async fn assert_carries(near: &mut Connection, callee: &Callee) {
+/// The far end, after it has heard something.
+async fn assert_carries(near: &mut Connection, callee: &Callee) -> TcpStream {
     let (mut far, _) = timeout(PATIENCE, callee.application.accept()).await.unwrap().unwrap();
     near.write_all(b"hi").await.unwrap();
     let mut said = [0; 2];
     timeout(PATIENCE, far.read_exact(&mut said)).await.unwrap().unwrap();
     assert_eq!(&said, b"hi");
+    far
 }

@@ -4,7 +4,6 @@ use std::{num::NonZeroU16, sync::Arc, time::Duration};
 
 use countersign_enclave::peers::PeerIdentity;
 use countersign_protocol::{Interval, Lease, peer::Opening};
-use countersign_simulator::Module;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
@@ -16,11 +15,8 @@ use crate::{
     party::Party,
     rig::{Callee, Caller, Directory, World, config},
     road::Road,
+    talk::modules,
 };
-
-fn modules() -> (Module, Module) {
-    (Module::from_image("driver"), Module::from_image("worker"))
-}
 
 /// A port whose entry says 15 s takes nobody at the word that was given for ten minutes at another.
 #[tokio::test]

@@ -78,10 +78,14 @@ pub async fn round<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    round_within(ROUND_DEADLINE, link, device, judge).await
+    let done = round_within(ROUND_DEADLINE, link, device, judge).await;
+    if let Err(why) = &done {
+        refuse(link, why).await;
+    }
+    done
 }
 
-/// As [`round`], with a deadline of the caller's.
+/// As [`round`], with a deadline of the caller's, who also tells the other end why not: [`refuse`].
 pub(super) async fn round_within<S>(
     deadline: Duration,
     link: &mut Secured<S>,
@@ -99,11 +103,11 @@ where
         let theirs = challenge(&frames::read(&mut link.stream).await?)?;
         exchange(link, device, judge, mine, theirs).await
     };
-    let done = within(deadline, whole).await;
-    told(link, done).await
+    within(deadline, whole).await
 }
 
-/// The rest of a round whose challenge from the other end, the initiator, has come already.
+/// The rest of a round whose challenge from the other end, the initiator, has come already. The caller tells the other
+/// end why not.
 ///
 /// # Errors
 /// As [`round`].
@@ -120,8 +124,7 @@ where
         let theirs = challenge(challenged)?;
         exchange(link, device, judge, nonce()?, theirs).await
     };
-    let done = within(ROUND_DEADLINE, rest).await;
-    told(link, done).await
+    within(ROUND_DEADLINE, rest).await
 }
 
 /// Says why to the other end, as far as it is about the other end. It may be gone; where it certainly does not listen,
@@ -143,16 +146,6 @@ where
     };
     // Its own deadline: who does not listen is not waited for.
     let _ = timeout(LAST_WORD, said).await;
-}
-
-async fn told<S>(link: &mut Secured<S>, done: Result<Proven, PeerError>) -> Result<Proven, PeerError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    if let Err(why) = &done {
-        refuse(link, why).await;
-    }
-    done
 }
 
 async fn exchange<S>(

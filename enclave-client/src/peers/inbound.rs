@@ -153,13 +153,21 @@ impl Inbound {
         link: &mut Secured<Stream>,
         challenged: &frames::Received,
     ) -> Result<(Arc<Proof>, Proven), PeerError> {
-        let peer = exchange::answer(link, &self.own.device, &*self.site, challenged).await?;
-        self.own.time.note(peer.at);
-        let held = self.site.proofs().hold(link.peer(), &peer);
-        if let Err(why) = &held {
+        let (site, own) = (&self.site, &self.own);
+        let done = exchange::answer(link, &own.device, &**site, challenged).await.and_then(|peer| {
+            own.time.note(peer.at);
+            Ok((site.proofs().hold(link.peer(), &peer)?, peer))
+        });
+        if let Err(why) = &done {
+            // First what rests on it; the caller may take its time to hear why.
+            if is_another(why)
+                && let Some(proof) = site.proofs().get(&link.peer())
+            {
+                site.proofs().forget(&proof);
+            }
             exchange::refuse(link, why).await;
         }
-        Ok((held?, peer))
+        done
     }
 
     /// Answers each further round, until the caller leaves or is not served any more.
@@ -186,15 +194,7 @@ impl Inbound {
                 }
                 challenged = exchange::within(patience, frames::read(&mut link.stream)) => challenged?,
             };
-            match self.round(&mut link, &challenged).await {
-                Ok((again, proven)) => (proof, peer) = (again, proven),
-                Err(why) => {
-                    if is_another(&why) {
-                        self.site.proofs().forget(&proof);
-                    }
-                    return Err(why);
-                }
-            }
+            (proof, peer) = self.round(&mut link, &challenged).await?;
         }
     }
 

@@ -30,10 +30,10 @@ pub(super) struct Keeper {
 enum End {
     /// Nobody used the peer for a while.
     Idle,
-    /// The peer is not served here any more; it was told.
+    /// The peer is not served here any more, or does not serve us.
     Over,
-    /// What came of the connection.
-    Failed(PeerError),
+    /// The connection is lost, and with it nothing else.
+    Lost(PeerError),
 }
 
 impl Keeper {
@@ -62,14 +62,13 @@ impl Keeper {
             End::Idle => {
                 debug!(site = %site.place(), peer = %proof.key(), "nothing rests on this peer's proof any more")
             }
-            // It was told, and holds no proof of ours any more.
+            // Nobody keeps it any more.
             End::Over => site.proofs().forget(&proof),
-            End::Failed(why) if why.passes() => {
+            End::Lost(why) => {
                 let code = why.code();
                 debug!(code, site = %site.place(), "the connection that proves is lost: {}", chain(&why));
                 stop.run_until_cancelled(again(&route, &proof)).await;
             }
-            End::Failed(why) => forget(site, &proof, &why),
         }
     }
 
@@ -94,9 +93,9 @@ impl Keeper {
                 said = timeout_at(next, frames::read(&mut self.link.stream)) => match said {
                     Ok(Ok(said)) => {
                         let out_of_turn = ProtocolFault::OutOfTurn { expected: "silence" };
-                        break End::Failed(said.message().err().unwrap_or(out_of_turn.into()));
+                        break self.failed(said.message().err().unwrap_or(out_of_turn.into())).await;
                     }
-                    Ok(Err(why)) => break End::Failed(why),
+                    Ok(Err(why)) => break self.failed(why).await,
                     Err(_) => {}
                 },
             }
@@ -105,16 +104,21 @@ impl Keeper {
                 break End::Idle;
             }
             let (patience, own) = (patience(&self.proof), self.route.own());
-            match exchange::round_within(patience, &mut self.link, &own.device, &*site).await {
-                Ok(peer) => {
-                    if let Err(why) = self.renewed(&peer) {
-                        break End::Failed(why);
-                    }
-                }
-                Err(why) => break End::Failed(why),
+            let round = exchange::round_within(patience, &mut self.link, &own.device, &*site).await;
+            if let Err(why) = round.and_then(|peer| self.renewed(&peer)) {
+                break self.failed(why).await;
             }
         };
         (self.route, self.proof, end)
+    }
+
+    async fn failed(&mut self, why: PeerError) -> End {
+        // First what rests on it; the peer may take its time to hear why.
+        if !why.passes() {
+            forget(self.route.site(), &self.proof, &why);
+        }
+        exchange::refuse(&mut self.link, &why).await;
+        if why.passes() { End::Lost(why) } else { End::Over }
     }
 
     fn renewed(&mut self, peer: &Proven) -> Result<(), PeerError> {

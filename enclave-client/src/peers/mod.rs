@@ -1,7 +1,7 @@
 //! Peers: other enclaves, reached and let in through attested mutual TLS.
 //!
 //! ```text
-//!   config/ who a peer may be ──► site.rs ◄── proofs.rs which keys hold a proof, and until when
+//!   config/ who a peer may be ──► site.rs ◄── proofs.rs which keys hold a proof (proof.rs), and until when
 //!                                   │ a permit for each channel, cut by either
 //!   Egress::open ─► outbound.rs ────┤      turns.rs: one proves a key at a time
 //!                      keeper.rs    ├─► channel.rs   TLS between the applications' bytes
@@ -25,6 +25,7 @@ mod inbound;
 mod keeper;
 mod outbound;
 mod probe;
+mod proof;
 mod proofs;
 mod service;
 mod site;
@@ -38,7 +39,8 @@ pub use exchange::{Judge, Proven, ROUND_DEADLINE, SKEW, round};
 pub use inbound::{Inbound, InboundLimits};
 pub use outbound::{Outbound, Own};
 pub use probe::{Probed, probe};
-pub use proofs::{InUse, Proof, Proofs};
+pub use proof::{InUse, Proof};
+pub use proofs::Proofs;
 pub use service::{PeersStartError, Service};
 pub use site::{Permit, Place, Site};
 pub use time::{NsmTime, SignedTime};

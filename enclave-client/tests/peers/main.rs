@@ -9,5 +9,7 @@ mod configured;
 mod lapsed;
 mod party;
 mod program;
+mod renewed;
 mod rig;
 mod road;
+mod talk;

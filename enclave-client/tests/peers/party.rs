@@ -43,10 +43,13 @@ impl Party {
     }
 
     /// Proves itself at a port; what was proved, and the connection that did.
-    pub async fn prove<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> (Proven, Secured<S>) {
-        let mut link = self.identity.connect(stream).await.unwrap();
-        link.stream.write_all(&[Opening::Prove.byte()]).await.unwrap();
-        (round(&mut link, &self.device, self).await.unwrap(), link)
+    pub async fn prove<S>(&self, stream: S) -> Result<(Proven, Secured<S>), PeerError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut link = self.identity.connect(stream).await?;
+        link.stream.write_all(&[Opening::Prove.byte()]).await.map_err(PeerError::Tls)?;
+        Ok((round(&mut link, &self.device, self).await?, link))
     }
 
     pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Result<Proven, PeerError> {

@@ -48,6 +48,7 @@ pub mod peers;
 pub mod pool;
 pub mod random;
 pub mod relay;
+pub mod telemetry;
 mod throttle;
 pub mod tls;
 pub mod transparent;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::timeout;
 
-use super::{Credentials, Issuer, cuttable::Cuttable};
+use super::{Credentials, Issuer};
 use crate::egress::{Egress, EgressError};
 
 /// The metadata service of the parent instance, version 2 (Amazon EC2 User Guide, "Use IMDSv2"): the role

@@ -50,6 +50,12 @@ pub(super) static TOP: Table = Table {
             "Ports where other enclaves call, through attested mutual TLS.",
         ),
         Field::new("kms_proxy", Kind::Map(&KMS_PROXY), Enclaver, "The KMS endpoint inside the enclave."),
+        Field::new(
+            "telemetry",
+            Kind::Map(&TELEMETRY),
+            Ours,
+            "The OTLP collector that traces, metrics and logs go to. Allows nothing by itself.",
+        ),
         Field::new("name", Kind::Text, Enclaver, "Name of the enclave, for people.")
             .effect(Effect::Elsewhere),
         Field::new("target", Kind::Text, Enclaver, "The image that a build makes.").effect(Effect::Elsewhere),
@@ -337,6 +343,21 @@ pub(super) static KMS_PROXY: Table = Table {
             Ours,
             "Where AWS credentials come from. Absent: the environment, or else the instance's role where the egress \
              policy lets its address pass, or else the attestation proxy.",
+        ),
+    ],
+};
+
+pub(super) static TELEMETRY: Table = Table {
+    doc: "An OTLP collector over HTTP. The rules must allow its host and port.",
+    one_of: &[],
+    fields: &[
+        Field::new("endpoint", Kind::Text, Ours, "http://host:port or https://host:port, with or without a path.")
+            .need(Required),
+        Field::new(
+            "anchor_file",
+            Kind::Text,
+            Ours,
+            "PEM file with the certificates that the collector's must chain to, instead of the public roots.",
         ),
     ],
 };

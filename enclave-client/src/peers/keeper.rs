@@ -9,14 +9,14 @@ use tracing::{debug, info, warn};
 use super::{Outbound, PeerError, Proof, Proven, Secured, exchange, frames};
 use crate::{
     attest::{Backoff, chain, renew_after},
-    egress::Connection,
+    egress::Way,
     random::Fraction,
 };
 
 /// Proves both ends again before either lease is over; the initiator does, the responder waits for it.
 pub(super) struct Keeper {
     route: Arc<Outbound>,
-    link: Secured<Connection>,
+    link: Secured<Way>,
     proof: Arc<Proof>,
     lease: Lease,
 }
@@ -34,7 +34,7 @@ enum End {
 impl Keeper {
     pub(super) fn new(
         route: Arc<Outbound>,
-        link: Secured<Connection>,
+        link: Secured<Way>,
         proof: Arc<Proof>,
         peer: Proven,
     ) -> Self {

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use countersign_enclave::{
-    egress::Connection,
+    egress::Way,
     relay::{Early, End, relay},
     transport::Stream,
 };
@@ -43,7 +43,7 @@ impl Talk {
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let inside = Stream::Tcp(listener.accept().await.unwrap().0);
         let cut = connection.cut().unwrap().clone();
-        assert!(matches!(connection, Connection::Peer(_)));
+        assert!(matches!(connection.inner(), Way::Peer(_)));
         let carried = async move { relay(inside, connection, Early::default(), Some(&cut)).await.end };
         (near, far, tokio::spawn(carried))
     }

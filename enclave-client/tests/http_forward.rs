@@ -384,7 +384,8 @@ async fn between_two_requests_there_is_time_and_in_a_later_head_no_more_than_in_
     let host = origin.address;
     // Content that fills the room it is read into: only a further read can tell that no more is there.
     let content = "c".repeat(16 * 1024);
-    send(&mut caller, format!("POST http://{host}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 16384\r\n\r\n")).await;
+    send(&mut caller, format!("POST http://{host}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 16384\r\n\r\n"))
+        .await;
     let mut upstream = origin.accept().await;
     read_head(&mut upstream).await;
     send(&mut caller, &content).await;

@@ -76,7 +76,9 @@ impl TelemetryArgs {
     }
 
     fn headers(&self, environment: &Environment) -> Result<Headers, Why> {
-        let Some(file) = &self.otlp_headers else { return Ok(environment.headers.clone().unwrap_or_default()) };
+        let Some(file) = &self.otlp_headers else {
+            return Ok(environment.headers.clone().unwrap_or_default());
+        };
         let text = std::fs::read_to_string(file).map_err(|why| Why::File(file.clone(), why))?;
         Headers::of_lines(&text).map_err(Why::Setting)
     }
@@ -142,9 +144,10 @@ mod tests {
             #[command(flatten)]
             telemetry: TelemetryArgs,
         }
-        let line = <Line as clap::Parser>::try_parse_from([&["test"], args].concat()).map_err(|why| why.to_string())?;
-        let manifest = manifest
-            .map(|url| TelemetryEntry { endpoint: Endpoint::parse(url).unwrap(), anchors: None });
+        let line = <Line as clap::Parser>::try_parse_from([&["test"], args].concat())
+            .map_err(|why| why.to_string())?;
+        let manifest =
+            manifest.map(|url| TelemetryEntry { endpoint: Endpoint::parse(url).unwrap(), anchors: None });
         let variable = |asked: &str| {
             let found = variables.iter().find(|(name, _)| *name == asked);
             found.map(|(_, value)| (*value).to_owned())
@@ -175,8 +178,14 @@ mod tests {
         for (args, says) in [
             (&["--otlp-endpoint", "collector:4318"][..], "no address of a collector"),
             (&["--otlp-trace-ratio", "2"], "expected a number from 0 to 1"),
-            (&["--otlp-endpoint", "http://a", "--otlp-headers", "/nowhere"], "Operator: telemetry: /nowhere: cannot be read"),
-            (&["--otlp-endpoint", "http://a", "--otlp-anchor", "/nowhere"], "Operator: telemetry: /nowhere: cannot be read"),
+            (
+                &["--otlp-endpoint", "http://a", "--otlp-headers", "/nowhere"],
+                "Operator: telemetry: /nowhere: cannot be read",
+            ),
+            (
+                &["--otlp-endpoint", "http://a", "--otlp-anchor", "/nowhere"],
+                "Operator: telemetry: /nowhere: cannot be read",
+            ),
         ] {
             let said = named(args, None, &[]).unwrap_err();
             assert!(said.contains(says), "{args:?}: {said}");

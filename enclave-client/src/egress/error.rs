@@ -2,9 +2,7 @@ use std::{fmt, io};
 
 use countersign_protocol::{Destination, Problem, ProblemCode, egress::Denial};
 
-use crate::{
-    host::wire::HostCode, peers::PeerError, pool::OpenError, telemetry, transport::DialError,
-};
+use crate::{host::wire::HostCode, peers::PeerError, pool::OpenError, telemetry, transport::DialError};
 
 /// Why nothing was opened.
 #[derive(Debug)]

@@ -123,11 +123,7 @@ impl Egress {
         }
     }
 
-    async fn judge_and_open(
-        &self,
-        destination: &Destination,
-        span: &mut Span,
-    ) -> Result<Way, EgressError> {
+    async fn judge_and_open(&self, destination: &Destination, span: &mut Span) -> Result<Way, EgressError> {
         let judged = self.policy.judge(destination);
         span.set_with(names::RULE, || match &judged {
             Ok(rule) => rule.to_string().into(),
@@ -146,11 +142,7 @@ impl Egress {
     }
 
     /// The bytes' way to a destination that the policy let pass: what a peer's TLS runs over.
-    pub(crate) async fn reach(
-        &self,
-        destination: &Destination,
-        span: &mut Span,
-    ) -> Result<Way, EgressError> {
+    pub(crate) async fn reach(&self, destination: &Destination, span: &mut Span) -> Result<Way, EgressError> {
         if let Some(pool) = self.gated.get(destination) {
             return pool.open(destination, span).await.map(Way::Tunnel).map_err(EgressError::Gated);
         }

@@ -11,7 +11,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::timeout;
 
 use super::{Credentials, Issuer};
-use crate::egress::{Egress, EgressError};
+use crate::egress::{Cuttable, Egress, EgressError};
 
 /// The metadata service of the parent instance, version 2 (Amazon EC2 User Guide, "Use IMDSv2"): the role
 /// of the instance, for enclaves that get nothing narrower.

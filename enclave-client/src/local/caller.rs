@@ -145,7 +145,9 @@ impl Tunnel {
             End::Near(_) => {
                 debug!(%destination, trace_id, code = "tunnel-dropped", up, down, "tunnel dropped: {end}");
             }
-            End::Far(_) => info!(%destination, trace_id, code = "tunnel-broke", up, down, "tunnel broke: {end}"),
+            End::Far(_) => {
+                info!(%destination, trace_id, code = "tunnel-broke", up, down, "tunnel broke: {end}")
+            }
             End::Cut => {
                 warn!(%destination, trace_id, code = "tunnel-cut", up, down, "tunnel cut: the session's lease lapsed")
             }

@@ -172,7 +172,8 @@ impl Forwarder<'_> {
     }
 
     async fn open(&self, destination: &Destination, span: &mut Span) -> Result<Origin, Problem> {
-        let way = self.egress.open_under(destination, span).await.map_err(|error| answer::not_opened(&error))?;
+        let way =
+            self.egress.open_under(destination, span).await.map_err(|error| answer::not_opened(&error))?;
         Origin::new(destination.clone(), way).await.map_err(|error| answer::no_answer(destination, &error))
     }
 }

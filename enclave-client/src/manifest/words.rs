@@ -351,8 +351,13 @@ pub(super) static TELEMETRY: Table = Table {
     doc: "An OTLP collector over HTTP. The rules must allow its host and port.",
     one_of: &[],
     fields: &[
-        Field::new("endpoint", Kind::Text, Ours, "http://host:port or https://host:port, with or without a path.")
-            .need(Required),
+        Field::new(
+            "endpoint",
+            Kind::Text,
+            Ours,
+            "http://host:port or https://host:port, with or without a path.",
+        )
+        .need(Required),
         Field::new(
             "anchor_file",
             Kind::Text,

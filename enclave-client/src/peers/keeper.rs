@@ -32,12 +32,7 @@ enum End {
 }
 
 impl Keeper {
-    pub(super) fn new(
-        route: Arc<Outbound>,
-        link: Secured<Way>,
-        proof: Arc<Proof>,
-        peer: Proven,
-    ) -> Self {
+    pub(super) fn new(route: Arc<Outbound>, link: Secured<Way>, proof: Arc<Proof>, peer: Proven) -> Self {
         let Proven { measurement, module_id, lease, .. } = peer;
         info!(
             code = "peer-proved", site = %route.site().name(), peer = %proof.key(), module = %module_id, %measurement,

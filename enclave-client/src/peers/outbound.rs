@@ -117,11 +117,7 @@ impl Outbound {
         self.site.proof(&secured.peer()).map(|proof| self.site.admit(&proof)).transpose()
     }
 
-    async fn carry(
-        &self,
-        mut secured: Secured<Way>,
-        permit: Permit,
-    ) -> Result<Channel<Way>, PeerError> {
+    async fn carry(&self, mut secured: Secured<Way>, permit: Permit) -> Result<Channel<Way>, PeerError> {
         secured.stream.write_all(&[Opening::Carry.byte()]).await.map_err(PeerError::Tls)?;
         secured.stream.flush().await.map_err(PeerError::Tls)?;
         let below = secured.stream.get_ref().0.cut().cloned();

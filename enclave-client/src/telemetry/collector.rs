@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn judged(url: &str, rules: &[(Action, &str)]) -> Result<(), String> {
-        let rule = |(action, entry): &(Action, &str)| Rule::new(*action, entry.parse().unwrap(), "test".into());
+        let rule = |(action, entry): &(Action, &str)| Rule::new(*action, entry.parse().unwrap(), "test");
         let policy = EgressPolicy::new(rules.iter().map(rule).collect()).unwrap();
         collector(url).judge(&policy, &Enforcement::Enforce).map_err(|why| why.to_string())
     }

@@ -165,7 +165,8 @@ mod tests {
         let points = metrics.iter().flat_map(|metric| {
             let (Points::Counter(points) | Points::Gauge(points)) = &metric.points else { panic!() };
             points.iter().map(|point| {
-                let labels: Vec<_> = point.labels.iter().map(|(name, said)| format!("{name}={said}")).collect();
+                let labels: Vec<_> =
+                    point.labels.iter().map(|(name, said)| format!("{name}={said}")).collect();
                 (format!("{}{{{}}}", metric.name, labels.join(",")), point.value)
             })
         });
@@ -175,13 +176,16 @@ mod tests {
     #[test]
     fn what_never_happened_is_not_told() {
         let names = told(&report()).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-        assert_eq!(names, [
-            "countersign.tunnels{}",
-            "countersign.tunnels.opened{}",
-            "countersign.tunnel.io{network.io.direction=transmit}",
-            "countersign.tunnel.io{network.io.direction=receive}",
-            "countersign.session.lease_left{countersign.proxy=proxy.example}",
-        ]);
+        assert_eq!(
+            names,
+            [
+                "countersign.tunnels{}",
+                "countersign.tunnels.opened{}",
+                "countersign.tunnel.io{network.io.direction=transmit}",
+                "countersign.tunnel.io{network.io.direction=receive}",
+                "countersign.session.lease_left{countersign.proxy=proxy.example}",
+            ]
+        );
     }
 
     #[test]

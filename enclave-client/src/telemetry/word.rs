@@ -22,10 +22,12 @@ mod tests {
     fn only_our_own_words_are_counted_by() {
         for code in ["destination-denied", "egress-rule-set", "host-away"] {
             let code: Cow<'static, str> = Cow::Owned(code.to_owned());
-            let problem = Problem { status: 403, code: code.clone(), detail: "no".into(), request_id: "r".into() };
+            let problem =
+                Problem { status: 403, code: code.clone(), detail: "no".into(), request_id: "r".into() };
             assert_eq!(word(&problem), code);
         }
-        let hostile = Problem { status: 403, code: "x7f3a".into(), detail: "no".into(), request_id: "r".into() };
+        let hostile =
+            Problem { status: 403, code: "x7f3a".into(), detail: "no".into(), request_id: "r".into() };
         assert_eq!(word(&hostile), OTHER);
     }
 }

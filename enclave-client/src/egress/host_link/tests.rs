@@ -226,7 +226,8 @@ async fn one_that_is_away_is_waited_for_once() {
     let link = HostLink::new(Dial::Unix("/nowhere/cs-host.sock".into()));
     let away = async || {
         let begun = Instant::now();
-        let error = link.open(&"192.0.2.1:1".parse().unwrap(), &EgressPolicy::default(), None).await.unwrap_err();
+        let error =
+            link.open(&"192.0.2.1:1".parse().unwrap(), &EgressPolicy::default(), None).await.unwrap_err();
         assert!(matches!(&error, EgressError::Host(problem) if problem.code == "host-away"), "{error}");
         begun.elapsed()
     };

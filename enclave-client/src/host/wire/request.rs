@@ -104,7 +104,7 @@ impl Request {
         let connected = match self {
             Self::Resolve(_) => None,
             Self::Connect { accepted: Accepted::These(these), .. } => these.as_slice().iter().map(of).min(),
-            Self::Connect { destination, accepted: Accepted::Itself } => Some(match destination.host() {
+            Self::Connect { destination, accepted: Accepted::Itself, .. } => Some(match destination.host() {
                 Host::Address(address) => of(address),
                 Host::Name(_) => of(&Ipv4Addr::LOCALHOST.into()),
             }),

@@ -17,8 +17,10 @@ fn a_collector_that_the_rules_allow() {
 fn naming_it_allows_nothing() {
     assert_eq!(
         mistakes(HEAD),
-        ["3:13: telemetry.endpoint: telemetry may not leave for collector.example:4318: no rule allows it; add this \
-          line to egress.allow: - \"collector.example:4318\""]
+        [
+            "3:13: telemetry.endpoint: telemetry may not leave for collector.example:4318: no rule allows it; add this \
+          line to egress.allow: - \"collector.example:4318\""
+        ]
     );
 }
 
@@ -30,7 +32,9 @@ fn what_is_no_collector() {
         ("anchor_file: none.pem", "2:1: telemetry.endpoint: is missing"),
         ("endpiont: http://a", "3:3: telemetry.endpiont: unknown field, did you mean endpoint?"),
     ] {
-        let found = mistakes(&format!("version: v1\ntelemetry:\n  {telemetry}\negress: {{ allow: [\"**:4318\"] }}\n"));
+        let found = mistakes(&format!(
+            "version: v1\ntelemetry:\n  {telemetry}\negress: {{ allow: [\"**:4318\"] }}\n"
+        ));
         assert!(found.iter().any(|found| found.starts_with(mistake)), "{telemetry}: {found:?}");
     }
 }

@@ -1,6 +1,13 @@
 //! Events of `tracing` as log records.
 
-use std::{cell::Cell, fmt, sync::Arc, time::SystemTime};
+use std::{
+    cell::Cell,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+    time::SystemTime,
+};
 
 use tracing::{
     Event, Subscriber,
@@ -92,6 +99,26 @@ impl Visit for Fields {
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.take(field, value.into());
+    }
+}
+
+/// Drives a future whose events make no records.
+pub(crate) fn quietly<'f>(
+    sending: impl Future<Output = ()> + Send + 'f,
+) -> impl Future<Output = ()> + Send + 'f {
+    Quiet(Box::pin(sending))
+}
+
+struct Quiet<'f>(Pin<Box<dyn Future<Output = ()> + Send + 'f>>);
+
+impl Future for Quiet<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let before = SENDING.replace(true);
+        let polled = self.0.as_mut().poll(cx);
+        SENDING.set(before);
+        polled
     }
 }
 

@@ -10,30 +10,36 @@
 //! are bounded, and what finds no room is dropped and counted. Each request has a
 //! deadline, each batch a last one.
 
+mod encode;
 mod messages;
 mod record;
 mod send;
 mod settings;
+mod worker;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 pub use record::Record;
 pub use send::{Connect, Connecting, Stream, TcpConnect};
 pub use settings::{Anchors, BadSetting, Endpoint, Environment, Headers, Resource, Security, Settings};
 
+use send::{Delivery, Tls};
+use worker::{drain, measure};
+
 use crate::{
-    Counts, Finished, Loss, Signal, Tracer,
-    log::Layer,
+    Counts, Finished, Signal, Tracer,
+    log::{Layer, quietly},
     metrics::Source,
     queue::{Bounds, Queue},
 };
 
 /// The way to a collector.
-#[derive(Debug)]
 pub struct Otlp {
     settings: Settings,
+    tls: Tls,
     spans: Arc<Queue<Finished>>,
     records: Arc<Queue<Record>>,
     counts: Counts,
@@ -43,12 +49,13 @@ impl Otlp {
     /// With empty queues. Nothing is sent before [`Self::run`].
     ///
     /// # Errors
-    /// [`BadSetting::Anchors`] or [`BadSetting::Tls`].
+    /// [`BadSetting::Anchors`], [`BadSetting::Tls`], or [`BadSetting::Endpoint`] for a host that TLS cannot check.
     pub fn new(settings: Settings) -> Result<Self, BadSetting> {
+        let tls = Tls::new(&settings)?;
         let counts = Counts::default();
         let spans = Arc::new(Queue::new(BOUNDS, counts.overflow(Signal::Traces)));
         let records = Arc::new(Queue::new(BOUNDS, counts.overflow(Signal::Logs)));
-        Ok(Self { settings, spans, records, counts })
+        Ok(Self { settings, tls, spans, records, counts })
     }
 
     /// Whose spans go to this collector.
@@ -68,22 +75,53 @@ impl Otlp {
 
     /// Sends until `stopping`, then what is left, for at most [`Self::FLUSH`].
     ///
-    /// Drive it as one task. Events of that task itself are no log records: an exporter
-    /// that told of itself would never end.
+    /// Events of this future, and of what it calls, are no log records: an exporter that
+    /// told of its own sending would never end. What a [`Connect`] spawns is not covered.
     pub async fn run(self, connect: impl Connect, figures: impl Source, stopping: CancellationToken) {
-        todo_run(self, connect, figures, stopping).await;
+        let Self { settings, tls, spans, records, counts } = self;
+        let connect: Arc<dyn Connect> = Arc::new(connect);
+        let delivery = |signal| {
+            Delivery::new(&settings, signal, tls.clone(), Arc::clone(&connect), counts.clone(), &stopping)
+        };
+        let (Ok(traces), Ok(logs), Ok(metrics)) =
+            (delivery(Signal::Traces), delivery(Signal::Logs), delivery(Signal::Metrics))
+        else {
+            // Its parts were parsed: they are of letters that a request may have.
+            tracing::error!(code = "telemetry-not-sent", endpoint = %settings.endpoint, "no request can be made");
+            return;
+        };
+        let resource = &settings.resource;
+        let sending = async {
+            tokio::join!(
+                drain(&spans, encode::span, resource, traces, &stopping),
+                drain(&records, encode::log_record, resource, logs, &stopping),
+                measure(figures, settings.interval, resource, metrics, &stopping),
+            );
+        };
+        let time_is_up = async {
+            stopping.cancelled().await;
+            sleep(Self::FLUSH).await;
+        };
+        quietly(async {
+            tokio::select! {
+                () = sending => {}
+                () = time_is_up => {
+                    tracing::warn!(code = "telemetry-lost", "the collector did not take the last of it in time");
+                }
+            }
+        })
+        .await;
     }
 
     /// How long the last batches may take.
-    pub const FLUSH: std::time::Duration = std::time::Duration::from_secs(5);
-}
-
-async fn todo_run(otlp: Otlp, _: impl Connect, _: impl Source, stopping: CancellationToken) {
-    stopping.cancelled().await;
-    for signal in Signal::ALL {
-        otlp.counts.lose(signal, Loss::NotSent, 0);
-    }
+    pub const FLUSH: Duration = Duration::from_secs(5);
 }
 
 /// Of each queue: about 4 MiB, and eight batches.
 const BOUNDS: Bounds = Bounds { most: 4096, weight: 4 * 1024 * 1024, batch: 512 };
+
+impl fmt::Debug for Otlp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Otlp").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

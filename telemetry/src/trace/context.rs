@@ -235,10 +235,7 @@ mod tests {
             let context = TraceContext::root(|_| sampled).unwrap();
             assert_eq!(context.to_string().parse(), Ok(context));
             let child = context.child().unwrap();
-            assert_eq!(
-                (child.trace_id(), child.sampled()),
-                (context.trace_id(), context.sampled())
-            );
+            assert_eq!((child.trace_id(), child.sampled()), (context.trace_id(), context.sampled()));
             assert_ne!(child.span_id(), context.span_id());
         }
     }

@@ -22,7 +22,7 @@ use crate::names;
 /// let mut span = tracer.span("CONNECT", Kind::Server, traceparent);
 /// span.set_with(names::SERVER_ADDRESS, || host.to_owned().into());
 /// // What goes out carries the span's own context:
-/// let header = span.context().map(ToString::to_string);
+/// let header = span.context().map(|context| context.to_string());
 /// match dial() {
 ///     Ok(()) => span.end(Status::Unset),
 ///     Err(code) => span.fail(code),

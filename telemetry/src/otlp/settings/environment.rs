@@ -1,9 +1,4 @@
-use super::{
-    endpoint::Endpoint,
-    error::BadSetting,
-    headers::Headers,
-    resource::Resource,
-};
+use super::{endpoint::Endpoint, error::BadSetting, headers::Headers, resource::Resource};
 
 /// What OpenTelemetry's conventional variables say. An empty variable is as none.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,8 +28,14 @@ impl Environment {
             let _ = Resource::new("", "").with_pairs(attributes).map_err(within(ATTRIBUTES))?;
         }
         Ok(Self {
-            endpoint: said(ENDPOINT).map(|value| Endpoint::parse(value.trim())).transpose().map_err(within(ENDPOINT))?,
-            headers: said(HEADERS).map(|value| Headers::of_pairs(&value)).transpose().map_err(within(HEADERS))?,
+            endpoint: said(ENDPOINT)
+                .map(|value| Endpoint::parse(value.trim()))
+                .transpose()
+                .map_err(within(ENDPOINT))?,
+            headers: said(HEADERS)
+                .map(|value| Headers::of_pairs(&value))
+                .transpose()
+                .map_err(within(HEADERS))?,
             service_name: said("OTEL_SERVICE_NAME"),
             resource_attributes: attributes,
         })
@@ -106,10 +107,7 @@ mod tests {
             Resource::new("by-name", "1").with("deployment.environment.name", "a,b".to_owned())
         );
         assert_eq!(of(&[(ENDPOINT, ""), (HEADERS, " ")]), Ok(Environment::default()));
-        assert_eq!(
-            of(&[("OTEL_SDK_DISABLED", "true"), (ENDPOINT, "http://c")]),
-            Ok(Environment::default())
-        );
+        assert_eq!(of(&[("OTEL_SDK_DISABLED", "true"), (ENDPOINT, "http://c")]), Ok(Environment::default()));
     }
 
     #[test]

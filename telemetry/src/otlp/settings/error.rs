@@ -22,7 +22,7 @@ pub enum BadSetting {
         /// What is the matter.
         why: &'static str,
     },
-    /// No certificate of [`Anchors::Only`](super::Anchors::Only) can be an anchor.
+    /// A certificate of [`Anchors::Only`](super::Anchors::Only) cannot be an anchor, or there is none.
     Anchors,
     /// The cryptographic library has no TLS of this version.
     Tls,
@@ -41,7 +41,9 @@ impl fmt::Display for BadSetting {
             Self::Endpoint { why } => write!(f, "no address of a collector: {why}"),
             Self::Header { number, why } => write!(f, "header {number}: {why}"),
             Self::Resource { number, why } => write!(f, "attribute {number}: {why}"),
-            Self::Anchors => f.write_str("none of the certificates can be a trust anchor"),
+            Self::Anchors => {
+                f.write_str("not each of the certificates can be a trust anchor, or there is none")
+            }
             Self::Tls => f.write_str("no TLS to be had"),
             Self::Variable { name, .. } => write!(f, "the environment's {name}"),
         }

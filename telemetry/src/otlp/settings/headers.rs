@@ -46,11 +46,13 @@ impl Headers {
 
     fn add(&mut self, number: usize, name: &str, value: &[u8]) -> Result<(), BadSetting> {
         let bad = |why| BadSetting::Header { number, why };
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("the name has a letter of none"))?;
+        let name =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("the name has a letter of none"))?;
         if OURS.contains(&name) {
             return Err(bad("this header is set by the exporter"));
         }
-        let mut value = HeaderValue::from_bytes(value).map_err(|_| bad("the value has a control character"))?;
+        let mut value =
+            HeaderValue::from_bytes(value).map_err(|_| bad("the value has a control character"))?;
         value.set_sensitive(true);
         if self.0.try_append(name, value).is_err() || self.0.len() > MOST {
             return Err(bad("too many headers"));

@@ -75,12 +75,8 @@ impl EgressDesk {
                             drop(place);
                         }
                         Err(problem) => {
-                            let word = telemetry::word(&problem);
-                            if let Some(figures) = self.telemetry.figures() {
-                                figures.tunnels.refused.add(word);
-                            }
                             let trace = span.context();
-                            span.fail(word);
+                            span.fail(telemetry::word(&problem));
                             self.refuse(stream, trace, Some(&destination), problem).await;
                         }
                     };
@@ -172,6 +168,9 @@ impl EgressDesk {
         problem: Problem,
     ) {
         self.refusals.tell(trace, to, &problem);
+        if let Some(figures) = self.telemetry.figures() {
+            figures.tunnels.refused.add(telemetry::word(&problem));
+        }
         let farewell = async {
             stream.write_all(&Answer::Refused(problem).encode()).await?;
             stream.shutdown().await?;

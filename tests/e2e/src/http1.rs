@@ -108,16 +108,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         (head.lines().next().unwrap().to_owned(), body)
     }
 
-    /// Reads one request, as a server: its whole head and its body; `None` when the other end is done.
-    pub(crate) async fn next_request(&mut self) -> Option<(String, Vec<u8>)> {
-        self.message().await.ok().map(|(head, _, body)| (head, body))
-    }
-
-    /// The connection itself, to be written to.
-    pub(crate) fn stream_mut(&mut self) -> &mut S {
-        &mut self.stream
-    }
-
     /// Head, media type and body of one message.
     async fn message(&mut self) -> Result<(String, String, Vec<u8>), Closed> {
         let head = loop {

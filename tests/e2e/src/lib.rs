@@ -17,7 +17,6 @@
 
 mod attestation;
 mod client;
-mod collector;
 mod far_end;
 mod forwarder;
 pub mod gateway;
@@ -35,7 +34,6 @@ mod upstream;
 
 pub use attestation::{Attester, Claim, now_ms};
 pub use client::RealClient;
-pub use collector::{Collector, Told, ToldLog, ToldSpan};
 pub use far_end::{Errand, Kind, serve_errands};
 pub use forwarder::Forwarder;
 pub use h2_attestation::H2Attester;

@@ -29,7 +29,7 @@ fn what_is_no_collector() {
     for (telemetry, mistake) in [
         ("endpoint: collector.example:4318", "3:13: telemetry.endpoint: no address of a collector: "),
         ("endpoint: ftp://collector.example", "3:13: telemetry.endpoint: no address of a collector: "),
-        ("anchor_file: none.pem", "2:1: telemetry.endpoint: is missing"),
+        ("anchor_file: none.pem", "3:3: telemetry.endpoint: is missing"),
         ("endpiont: http://a", "3:3: telemetry.endpiont: unknown field, did you mean endpoint?"),
     ] {
         let found = mistakes(&format!(

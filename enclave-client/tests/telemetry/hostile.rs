@@ -1,16 +1,16 @@
 //! An application that sends anything as its trace context.
 
-use countersign_e2e::{Collector, Upstream, round_trip};
+use countersign_test_support::{Collector, Halves, Plan};
 
-use crate::way::{Plan, Way};
+use crate::{ENCLAVE, echo, echoed};
 
 const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// The tunnel is opened, and the trace is a new one.
 #[tokio::test]
 async fn malformed_and_huge_contexts_open_the_tunnel_and_go_nowhere() {
-    let (collector, echo) = (Collector::start().await, Upstream::echo().await);
-    let way = Way::start(Plan::direct(&collector, &[echo])).await;
+    let (collector, echo) = (Collector::start().await, echo().await);
+    let way = Halves::start(Plan::direct(ENCLAVE, &collector, &[echo])).await;
     let huge = "a=planted,".repeat(1400);
     let fields = [
         "traceparent: planted\r\n".to_owned(),
@@ -26,7 +26,7 @@ async fn malformed_and_huge_contexts_open_the_tunnel_and_go_nowhere() {
     for (number, fields) in fields.iter().enumerate() {
         let (mut tunnel, answer) = way.connect(echo, fields).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{fields:.80}: {answer}");
-        round_trip(&mut tunnel, b"through").await;
+        echoed(&mut tunnel, b"through").await;
         drop(tunnel);
         let client = collector
             .find("a span", |told| {
@@ -45,11 +45,11 @@ async fn malformed_and_huge_contexts_open_the_tunnel_and_go_nowhere() {
 /// Who began the trace does not record it, so nobody does; it goes through all the same.
 #[tokio::test]
 async fn a_trace_that_is_not_sampled_is_not_told() {
-    let (collector, echo) = (Collector::start().await, Upstream::echo().await);
-    let way = Way::start(Plan::direct(&collector, &[echo])).await;
+    let (collector, echo) = (Collector::start().await, echo().await);
+    let way = Halves::start(Plan::direct(ENCLAVE, &collector, &[echo])).await;
     let unsampled = GOOD.trim_end_matches("01").to_owned() + "00";
     let (mut tunnel, _) = way.connect(echo, &format!("traceparent: {unsampled}\r\n")).await;
-    round_trip(&mut tunnel, b"through").await;
+    echoed(&mut tunnel, b"through").await;
     drop(tunnel);
     // The one after it is told, so the one before it would have been.
     let (tunnel, _) = way.connect(echo, &format!("traceparent: {GOOD}\r\n")).await;

@@ -14,13 +14,13 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Notify,
     time::timeout,
 };
 
-use crate::{PATIENCE, Wire};
+use crate::PATIENCE;
 
 /// An OTLP collector that keeps what it is told, read with the messages that OpenTelemetry generates.
 #[derive(Debug)]
@@ -137,9 +137,9 @@ impl Collector {
 }
 
 impl Heard {
-    async fn hear(self: Arc<Self>, stream: TcpStream) {
-        let mut wire = Wire::new(stream);
-        while let Some((head, body)) = wire.next_request().await {
+    async fn hear(self: Arc<Self>, mut stream: TcpStream) {
+        let mut spare = Vec::new();
+        while let Some((head, body)) = request(&mut stream, &mut spare).await {
             let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
             {
                 let mut told = self.told.lock().unwrap();
@@ -153,12 +153,33 @@ impl Heard {
                 }
             }
             self.changed.notify_waiters();
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
-            if wire.stream_mut().write_all(answer).await.is_err() {
+            let answer =
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
+            if stream.write_all(answer).await.is_err() {
                 return;
             }
         }
     }
+}
+
+/// Head and body of the next request; `None` when the other end is done.
+async fn request(stream: &mut TcpStream, spare: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
+    let end = loop {
+        if let Some(end) = spare.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+        (stream.read_buf(spare).await.ok()? > 0).then_some(())?;
+    };
+    let head = String::from_utf8(spare.drain(..end).collect()).unwrap();
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
+    });
+    let length = length.expect("a length");
+    while spare.len() < length {
+        (stream.read_buf(spare).await.ok()? > 0).then_some(())?;
+    }
+    Some((head, spare.drain(..length).collect()))
 }
 
 impl Told {

@@ -1,11 +1,12 @@
-//! Who is whose parent.
+//! One trace from the application through client, host half and proxy, and what of it reaches a collector: real
+//! programs, real sockets (a UNIX socket stands for vsock), and OTLP read with OpenTelemetry's own messages.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use countersign_e2e::{Collector, Proxy, Setup, Told, ToldSpan, Upstream, round_trip};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-
-use crate::way::{Plan, Way};
+use countersign_e2e::{Proxy, SERVER_NAME, Setup, Upstream, round_trip};
+use countersign_test_support::{Collector, Halves, Plan, ToldSpan};
 
 const PROXY: &str = env!("CARGO_BIN_EXE_e2e-proxy");
+const ENCLAVE: &str = env!("CARGO_BIN_EXE_e2e-enclave");
 
 const CLIENT: &str = "countersign-enclave";
 const HOST: &str = "countersign-host";
@@ -22,41 +23,29 @@ fn traceparent(trace: &str) -> String {
     format!("traceparent: 00-{trace}-{PARENT}-01\r\n")
 }
 
-fn has(span: &ToldSpan, pair: &str) -> bool {
-    span.attributes.iter().any(|attribute| attribute == pair)
+/// A destination behind the proxy, reached by an enclave that attests in software; both halves tell the collector.
+fn gated(collector: &Collector, proxy: &Proxy, to: std::net::SocketAddr) -> Plan {
+    let anchor = proxy.directory().join("server.pem");
+    let (attestation, gateway) = (proxy.attestation, proxy.gateway);
+    let connection = format!(
+        "outboundConnections:\n  - type: proxy\n    fqdn: \"{}\"\n    port: {}\n    proxyUrl: https://{SERVER_NAME}:8443\n    \
+         proxyAnchorFile: {}\n    transport:\n      attestation: tcp:{attestation}\n      gateway: tcp:{gateway}\n",
+        to.ip(),
+        to.port(),
+        anchor.display()
+    );
+    let direct = Plan::direct(ENCLAVE, collector, &[]);
+    let root = proxy.root_directory().display().to_string();
+    let client_flags = ["--danger-image", "payments-1.0", "--danger-software-nsm", &root];
+    Plan {
+        manifest: format!("{}{connection}", direct.manifest),
+        client_flags: client_flags.map(str::to_owned).to_vec(),
+        ..direct
+    }
 }
 
-/// Application ─► client ─► host half ─► upstream.
-#[tokio::test]
-async fn without_a_proxy_the_host_halfs_span_is_the_clients_child() {
-    let (collector, echo) = (Collector::start().await, Upstream::echo().await);
-    let way = Way::start(Plan::direct(&collector, &[echo])).await;
-    let (mut tunnel, answer) = way.connect(echo, &traceparent(&trace(1))).await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    round_trip(&mut tunnel, b"question").await;
-    drop(tunnel);
-
-    let client = collector.span(CLIENT, "CONNECT", &trace(1)).await;
-    let host = collector.span(HOST, "dial", &trace(1)).await;
-    assert_eq!((&*client.parent, &host.parent), (PARENT, &client.id));
-    for span in [&client, &host] {
-        assert!(!span.failed, "{span:#?}");
-        for pair in [
-            "server.address=127.0.0.1".to_owned(),
-            format!("server.port={}", echo.port()),
-            "countersign.tunnel.bytes_up=8".to_owned(),
-            "countersign.tunnel.bytes_down=8".to_owned(),
-        ] {
-            assert!(has(span, &pair), "{pair}: {span:#?}");
-        }
-    }
-    assert!(has(&client, "countersign.route=default"), "{client:#?}");
-    let rule = client.attributes.iter().find(|pair| pair.starts_with("countersign.rule=")).unwrap();
-    assert!(rule.contains("egress.allow[0]"), "{rule}");
-    // The host half's lines name the trace, and so does the record that is made of them.
-    let line = |told: &Told| told.logs.iter().find(|log| log.service == HOST && log.trace == trace(1)).cloned();
-    let line = collector.find("a line of the host half", line).await;
-    assert_eq!(line.body, "connected");
+fn has(span: &ToldSpan, pair: &str) -> bool {
+    span.attributes.iter().any(|attribute| attribute == pair)
 }
 
 /// Application ─► client ─► host half, and client ─► proxy ─► upstream. A request finds connections to the gateway that
@@ -66,7 +55,7 @@ async fn one_trace_through_client_host_half_and_proxy() {
     let (collector, echo) = (Collector::start().await, Upstream::echo().await);
     let environment = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())];
     let proxy = Proxy::program(Setup { environment, ..Setup::to(&[echo]) }, PROXY).await;
-    let mut way = Way::start(Plan::gated(&collector, &proxy, &[echo])).await;
+    let mut way = Halves::start(gated(&collector, &proxy, echo)).await;
     let mut number = 0;
     let client = loop {
         number += 1;
@@ -106,7 +95,7 @@ async fn tunnels_on_standing_connections_carry_the_trace_to_the_proxy() {
     let (collector, echo) = (Collector::start().await, Upstream::echo().await);
     let environment = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())];
     let proxy = Proxy::program(Setup { environment, ..Setup::to(&[echo]) }, PROXY).await;
-    let way = Way::start(Plan::gated(&collector, &proxy, &[echo])).await;
+    let way = Halves::start(gated(&collector, &proxy, echo)).await;
     let mut kinds = std::collections::BTreeSet::new();
     let mut number = 100;
     while !(kinds.contains("warm") && kinds.contains("standing")) {
@@ -118,52 +107,10 @@ async fn tunnels_on_standing_connections_carry_the_trace_to_the_proxy() {
         let client = collector.span(CLIENT, "CONNECT", &trace(number)).await;
         let gateway = collector.span("countersign-proxy", "CONNECT", &trace(number)).await;
         assert_eq!((&*client.parent, &gateway.parent), (PARENT, &client.id));
-        let kind = client.attributes.iter().find_map(|pair| pair.strip_prefix("countersign.gateway.connection="));
+        let kind =
+            client.attributes.iter().find_map(|pair| pair.strip_prefix("countersign.gateway.connection="));
         kinds.insert(kind.unwrap().to_owned());
     }
-}
-
-/// A request for a URL goes on with this proxy's span as the parent, and the vendors' state as it was.
-#[tokio::test]
-async fn the_origin_of_a_url_sees_the_clients_span_as_its_parent() {
-    let collector = Collector::start().await;
-    let mut origin = Upstream::start().await;
-    let way = Way::start(Plan::direct(&collector, &[origin.address])).await;
-    let to = origin.address;
-    let answering = async {
-        let mut stream = BufReader::new(origin.accept().await);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            assert_ne!(stream.read_line(&mut head).await.unwrap(), 0, "{head}");
-        }
-        stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nyes").await.unwrap();
-        (stream, head)
-    };
-    let head = format!(
-        "PUT http://{to}/planted-path?planted-query HTTP/1.1\r\nHost: {to}\r\nContent-Length: 2\r\n{}tracestate: a=b\r\n\
-         Authorization: Bearer planted-token\r\nConnection: close\r\n\r\nok",
-        traceparent(&trace(2))
-    );
-    let ((_caller, answer), (_origin, seen)) = tokio::join!(way.ask(&head), answering);
-    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
-    let client = collector.span(CLIENT, "forward", &trace(2)).await;
-    assert_eq!(client.parent, PARENT);
-    let seen = seen.to_ascii_lowercase();
-    assert!(seen.contains(&format!("\r\ntraceparent: 00-{}-{}-01\r\n", trace(2), client.id)), "{seen}");
-    assert!(seen.contains("\r\ntracestate: a=b\r\n"), "{seen}");
-    for pair in [
-        "http.request.method=PUT",
-        "http.response.status_code=201",
-        "countersign.tunnel.bytes_up=2",
-        "countersign.tunnel.bytes_down=3",
-    ] {
-        assert!(has(&client, pair), "{pair}: {client:#?}");
-    }
-    let host = collector.span(HOST, "dial", &trace(2)).await;
-    assert_eq!(host.parent, client.id);
-    // Not the path, not a field, in no signal.
-    way.end().await;
-    assert!(!String::from_utf8_lossy(&collector.told().bytes).contains("planted"));
 }
 
 /// Nothing is traced here, and what the application traces goes through all the same.
@@ -172,12 +119,57 @@ async fn without_a_collector_the_applications_context_is_carried_on_unchanged() 
     let (collector, echo) = (Collector::start().await, Upstream::echo().await);
     let environment = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())];
     let proxy = Proxy::program(Setup { environment, ..Setup::to(&[echo]) }, PROXY).await;
-    let plan = Plan { flags: Vec::new(), ..Plan::gated(&collector, &proxy, &[echo]) };
-    let way = Way::start(plan).await;
+    let way = Halves::start(Plan { flags: Vec::new(), ..gated(&collector, &proxy, echo) }).await;
     let (tunnel, answer) = way.connect(echo, &traceparent(&trace(3))).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     drop(tunnel);
     let gateway = collector.span("countersign-proxy", "CONNECT", &trace(3)).await;
     assert_eq!(gateway.parent, PARENT);
     assert!(collector.told().spans.iter().all(|span| span.service == "countersign-proxy"));
+}
+
+#[tokio::test]
+async fn figures_and_log_lines_leave_through_the_host_half() {
+    let (collector, echo) = (Collector::start().await, Upstream::echo().await);
+    let proxy = Proxy::start(Setup::to(&[echo])).await;
+    let way = Halves::start(gated(&collector, &proxy, echo)).await;
+    let (mut tunnel, _) = way.connect(echo, "").await;
+    round_trip(&mut tunnel, b"question").await;
+    drop(tunnel);
+    let (_refused, answer) = way.connect("192.0.2.1:9".parse().unwrap(), "").await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    way.end().await;
+    let told = collector.told();
+    let enclave = |figure: &str| {
+        let found = told
+            .figures
+            .iter()
+            .rfind(|(service, name, _)| service == "countersign-enclave" && name == figure);
+        found.unwrap_or_else(|| panic!("{figure}: {:#?}", told.figures)).2
+    };
+    let name = SERVER_NAME;
+    for (figure, at_least) in [
+        (format!("countersign.attestations{{countersign.proxy={name},countersign.result=admitted}}"), 1.0),
+        (format!("countersign.session.lease_left{{countersign.proxy={name}}}"), 1.0),
+        (format!("countersign.session.age{{countersign.proxy={name}}}"), 0.0),
+        ("countersign.tunnels.opened{}".to_owned(), 1.0),
+        ("countersign.tunnels{}".to_owned(), 0.0),
+        ("countersign.tunnels.refused{error.type=destination-denied}".to_owned(), 1.0),
+        ("countersign.tunnel.io{network.io.direction=transmit}".to_owned(), 8.0),
+        ("countersign.tunnel.io{network.io.direction=receive}".to_owned(), 8.0),
+    ] {
+        assert!(enclave(&figure) >= at_least, "{figure}: {}", enclave(&figure));
+    }
+    let log = |service: &str, text: &str| {
+        let found = told.logs.iter().any(|log| log.service == service && log.body.contains(text));
+        assert!(found, "{service}: {text}: {:#?}", told.logs);
+    };
+    log("countersign-enclave", "refused: 192.0.2.1:9: no rule allows it");
+    log("countersign-host", "connected");
+    let opened = told
+        .figures
+        .iter()
+        .rfind(|(service, name, _)| service == "countersign-host" && name == "countersign.tunnels.opened{}");
+    // Attestation, gateway, collector: at least these.
+    assert!(opened.unwrap().2 >= 3.0, "{:#?}", told.figures);
 }

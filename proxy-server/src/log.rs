@@ -3,23 +3,29 @@
 use std::{collections::HashMap, error::Error, fmt, io::IsTerminal, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
-use tracing_subscriber::{EnvFilter, fmt::time::SystemTime};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, Registry, fmt::time::SystemTime, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 use crate::config::LogFormat;
 
-/// Sends the log to stderr. `RUST_LOG` narrows it; `info` is the default.
-/// Does nothing when a subscriber stands already (tests).
-pub fn start(format: LogFormat) {
+/// Something else that takes the log's events.
+pub type Layer = Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>;
+
+/// Sends the log to stderr, and to whatever else takes it. `RUST_LOG` narrows both;
+/// `info` is the default. Does nothing when a subscriber stands already (tests).
+pub fn start(format: LogFormat, also: Option<Layer>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_timer(SystemTime)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    let _ = match format {
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
-        LogFormat::Text => builder.with_target(false).try_init(),
+    let lines: Layer = match format {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
+        LogFormat::Text => lines.with_target(false).boxed(),
     };
+    let layers: Vec<Layer> = [lines].into_iter().chain(also).collect();
+    let _ = tracing_subscriber::registry().with(layers).with(filter).try_init();
 }
 
 /// An error with all its sources, as one line. Some errors repeat their source

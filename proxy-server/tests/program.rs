@@ -1,6 +1,10 @@
 //! The program as a user meets it: exit codes, what it prints, signals.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(feature = "otlp")]
+#[path = "program/telemetry.rs"]
+mod telemetry;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Lines},
@@ -237,6 +241,7 @@ pcrs = {{ 0 = "{pcr}", 1 = "{pcr}", 2 = "{pcr}" }}
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-proxy"));
         command.args(words).current_dir(&self.0).env_remove("RUST_LOG").env_remove("COUNTERSIGN_CONFIG");
+        command.env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
         command
     }
 

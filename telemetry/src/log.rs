@@ -40,7 +40,7 @@ impl<S: Subscriber> tracing_subscriber::Layer<S> for Layer {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let mut attributes = fields.attributes;
-        attributes.push(("code.namespace", event.metadata().target().into()));
+        attributes.push(("target", event.metadata().target().into()));
         let record = Record {
             at: SystemTime::now(),
             level: *event.metadata().level(),

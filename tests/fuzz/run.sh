@@ -44,6 +44,7 @@ dictionary_of() {
     manifest_raw | peer_config_raw | rule_sets_raw) echo yaml ;;
     gateway_head_raw | host_answer_raw | host_request_raw | local_content_raw | local_head_raw) echo http ;;
     dns_raw) echo dns ;;
+    trace_context_raw) echo traceparent ;;
     esac
 }
 

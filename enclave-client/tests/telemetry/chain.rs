@@ -30,8 +30,8 @@ fn has(span: &ToldSpan, pair: &str) -> bool {
 /// Application ─► client ─► host half ─► upstream.
 #[tokio::test]
 async fn without_a_proxy_the_host_halfs_span_is_the_clients_child() {
-    let (collector, echo) = (Collector::start().await, echo().await);
-    let way = Halves::start(Plan::direct(ENCLAVE, &collector, &[echo])).await;
+    let ((collector, address), echo) = (Collector::start().await, echo().await);
+    let way = Halves::start(Plan::direct(ENCLAVE, address, &[echo])).await;
     let (mut tunnel, answer) = way.connect(echo, &traceparent(&trace(1))).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     echoed(&mut tunnel, b"question").await;
@@ -55,18 +55,19 @@ async fn without_a_proxy_the_host_halfs_span_is_the_clients_child() {
     let rule = client.attributes.iter().find(|pair| pair.starts_with("countersign.rule=")).unwrap();
     assert!(rule.contains("egress.allow[0]"), "{rule}");
     // The host half's lines name the trace, and so does the record that is made of them.
-    let line =
-        |told: &Told| told.logs.iter().find(|log| log.service == HOST && log.trace == trace(1)).cloned();
-    let line = collector.find("a line of the host half", line).await;
+    let line = |told: &Told| {
+        told.by_service.logs.iter().find(|log| log.service == HOST && log.trace == trace(1)).cloned()
+    };
+    let line = collector.until(line).await;
     assert_eq!(line.body, "connected");
 }
 
 /// A request for a URL goes on with this proxy's span as the parent, and the vendors' state as it was.
 #[tokio::test]
 async fn the_origin_of_a_url_sees_the_clients_span_as_its_parent() {
-    let collector = Collector::start().await;
+    let (collector, address) = Collector::start().await;
     let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let way = Halves::start(Plan::direct(ENCLAVE, &collector, &[origin.local_addr().unwrap()])).await;
+    let way = Halves::start(Plan::direct(ENCLAVE, address, &[origin.local_addr().unwrap()])).await;
     let to = origin.local_addr().unwrap();
     let answering = async {
         let mut stream = BufReader::new(origin.accept().await.unwrap().0);
@@ -101,5 +102,5 @@ async fn the_origin_of_a_url_sees_the_clients_span_as_its_parent() {
     assert_eq!(host.parent, client.id);
     // Not the path, not a field, in no signal.
     way.end().await;
-    assert!(!String::from_utf8_lossy(&collector.told().bytes).contains("planted"));
+    assert!(!String::from_utf8_lossy(&collector.told().by_service.bytes).contains("planted"));
 }

@@ -9,8 +9,8 @@ const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 /// The tunnel is opened, and the trace is a new one.
 #[tokio::test]
 async fn malformed_and_huge_contexts_open_the_tunnel_and_go_nowhere() {
-    let (collector, echo) = (Collector::start().await, echo().await);
-    let way = Halves::start(Plan::direct(ENCLAVE, &collector, &[echo])).await;
+    let ((collector, address), echo) = (Collector::start().await, echo().await);
+    let way = Halves::start(Plan::direct(ENCLAVE, address, &[echo])).await;
     let huge = "a=planted,".repeat(1400);
     let fields = [
         "traceparent: planted\r\n".to_owned(),
@@ -29,8 +29,8 @@ async fn malformed_and_huge_contexts_open_the_tunnel_and_go_nowhere() {
         echoed(&mut tunnel, b"through").await;
         drop(tunnel);
         let client = collector
-            .find("a span", |told| {
-                told.spans.iter().filter(|span| span.name == "CONNECT").nth(number).cloned()
+            .until(|told| {
+                told.by_service.spans.iter().filter(|span| span.name == "CONNECT").nth(number).cloned()
             })
             .await;
         assert_eq!(client.parent, "", "{fields:.80}");
@@ -39,14 +39,14 @@ async fn malformed_and_huge_contexts_open_the_tunnel_and_go_nowhere() {
         assert_eq!(host.parent, client.id);
     }
     way.end().await;
-    assert!(!String::from_utf8_lossy(&collector.told().bytes).contains("planted"));
+    assert!(!String::from_utf8_lossy(&collector.told().by_service.bytes).contains("planted"));
 }
 
 /// Who began the trace does not record it, so nobody does; it goes through all the same.
 #[tokio::test]
 async fn a_trace_that_is_not_sampled_is_not_told() {
-    let (collector, echo) = (Collector::start().await, echo().await);
-    let way = Halves::start(Plan::direct(ENCLAVE, &collector, &[echo])).await;
+    let ((collector, address), echo) = (Collector::start().await, echo().await);
+    let way = Halves::start(Plan::direct(ENCLAVE, address, &[echo])).await;
     let unsampled = GOOD.trim_end_matches("01").to_owned() + "00";
     let (mut tunnel, _) = way.connect(echo, &format!("traceparent: {unsampled}\r\n")).await;
     echoed(&mut tunnel, b"through").await;
@@ -56,5 +56,5 @@ async fn a_trace_that_is_not_sampled_is_not_told() {
     drop(tunnel);
     collector.span("countersign-enclave", "CONNECT", "0af7651916cd43dd8448eb211c80319c").await;
     way.end().await;
-    assert_eq!(collector.told().spans.iter().filter(|span| span.name == "CONNECT").count(), 1);
+    assert_eq!(collector.told().by_service.spans.iter().filter(|span| span.name == "CONNECT").count(), 1);
 }

@@ -12,7 +12,7 @@ async fn no_tunnel_waits_for_a_collector_and_what_it_does_not_take_is_bounded() 
     let collector = silent.local_addr().unwrap();
     let echo = echo().await;
     let manifest = format!("  allow: [\"{echo}\", \"{collector}\"]\n");
-    let flags = tell(&format!("http://{collector}"));
+    let flags = tell(collector);
     let way = Halves::start(Plan { program: ENCLAVE, manifest, flags, client_flags: Vec::new() }).await;
     // It takes the connection, and never answers.
     let (_held, _) = silent.accept().await.unwrap();

@@ -1,6 +1,6 @@
 //! Metrics and logs of an enclave, and who may be told.
 
-use countersign_test_support::{Collector, Halves, Plan, refused, tell};
+use countersign_test_support::{Collector, Halves, Plan, refused};
 
 use crate::{ENCLAVE, echo, echoed};
 
@@ -9,7 +9,13 @@ use crate::{ENCLAVE, echo, echoed};
 async fn a_collector_that_the_policy_does_not_allow_is_told_nothing() {
     let line = "add this line to egress.allow: - \"collector.example:4318\"";
     let manifest = "version: v1\negress: { proxy_port: 0 }\n";
-    let (code, log) = refused(ENCLAVE, manifest, &tell("https://collector.example:4318"), &[]).await;
+    let (code, log) = refused(
+        ENCLAVE,
+        manifest,
+        &["--otlp-endpoint".to_owned(), "https://collector.example:4318".to_owned()],
+        &[],
+    )
+    .await;
     assert_eq!(code, Some(2), "{log}");
     assert!(log.contains(line), "{log}");
     let named = format!("{manifest}telemetry: {{ endpoint: 'https://collector.example:4318' }}\n");
@@ -25,15 +31,15 @@ async fn a_collector_that_the_policy_does_not_allow_is_told_nothing() {
 
 #[tokio::test]
 async fn figures_and_log_lines_leave_through_the_host_half() {
-    let (collector, echo) = (Collector::start().await, echo().await);
-    let way = Halves::start(Plan::direct(ENCLAVE, &collector, &[echo])).await;
+    let ((collector, address), echo) = (Collector::start().await, echo().await);
+    let way = Halves::start(Plan::direct(ENCLAVE, address, &[echo])).await;
     let (mut tunnel, _) = way.connect(echo, "").await;
     echoed(&mut tunnel, b"question").await;
     drop(tunnel);
     let (_refused, answer) = way.connect("192.0.2.1:9".parse().unwrap(), "").await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     way.end().await;
-    let told = collector.told();
+    let told = collector.told().by_service;
     for (service, figure, at_least) in [
         ("countersign-enclave", "countersign.tunnels.opened{}", 1.0),
         ("countersign-enclave", "countersign.tunnels.refused{error.type=destination-denied}", 1.0),

@@ -8,6 +8,7 @@ use countersign_protocol::{
     Binder, Deployment, LeaseBounds, Nonce, ProblemCode, Role,
     message::{Attest, Challenge, Grant},
 };
+use countersign_telemetry::{Kind, Span, Status, TraceContext, Tracer, names};
 use countersign_verifier::{
     Evidence, Expectations, Expected, Freshness, UnixMillis, UnverifiedDocument, Verifier,
 };
@@ -29,7 +30,7 @@ use crate::{
     replica::{Elsewhere, ReplicaId},
     session::{Admission, EndReason, Granted, Instance, Renewal, Sessions},
     store::{AuditEvent, Journal, JournalError, SessionRow, UnixMs},
-    telemetry::{AttestationMetrics, Decision, RecentRefusal},
+    telemetry::{AttestationMetrics, Decision, RecentRefusal, trace},
 };
 
 /// Decides who is given a session. One for all connections.
@@ -71,6 +72,8 @@ pub struct AdmitterParts {
     pub workers: usize,
     /// Counts what is decided.
     pub metrics: AttestationMetrics,
+    /// Follows it.
+    pub tracer: Tracer,
 }
 
 impl Admitter {
@@ -100,31 +103,36 @@ impl Admitter {
     }
 
     /// The checks, in order, cheap ones first; then the session, its
-    /// certificate and its audit row. Logs the decision.
+    /// certificate and its audit row. Logs the decision. `parent` is whatever the
+    /// client says that it is part of.
     pub(super) async fn attest(
         &self,
         connection: &Connection,
         body: &[u8],
         request_id: &str,
+        parent: Option<&TraceContext>,
     ) -> Result<Grant, Refused> {
         // Before anything else: a failed answer burns the nonce too.
         let began = Instant::now();
         let nonce = connection.take_nonce();
-        let decided = self.decide(connection, nonce, body, request_id).await;
+        let span = self.parts.tracer.span("POST /v1/attest", Kind::Server, parent);
+        let request = Asked { id: request_id, span };
+        let decided = self.decide(connection, nonce, body, &request).await;
         let decision = match &decided {
             Ok(admitted) => {
-                self.log_admission(connection, admitted, request_id);
+                self.log_admission(connection, admitted, &request);
                 match admitted.renewed {
                     Renewal::New => Decision::Admitted,
                     Renewal::Renewed => Decision::Renewed,
                 }
             }
             Err(refused) => {
-                self.log_refusal(connection, refused, request_id);
+                self.log_refusal(connection, refused, &request);
                 Decision::Refused(refused.code())
             }
         };
         self.parts.metrics.decided(decision, began.elapsed());
+        request.ended(&decided);
         decided.map(|admitted| admitted.grant)
     }
 
@@ -133,7 +141,7 @@ impl Admitter {
         connection: &Connection,
         nonce: Result<Nonce, NoNonce>,
         body: &[u8],
-        request_id: &str,
+        request: &Asked<'_>,
     ) -> Result<Admitted, Refused> {
         let key = connection.key.as_ref().ok_or_else(no_client_key)?;
         let attest =
@@ -160,14 +168,14 @@ impl Admitter {
             // A stranger. When nonce, key and binder are right it is worth a row;
             // otherwise the verifier tells what is wrong before any signature.
             if answers(&document, &expectations) {
-                self.note(&policy, &refused, now, request_id);
+                self.note(&policy, &refused, now, request.id);
                 return Err(refused);
             }
         }
-        let evidence = self.verify(connection, &document, &expectations).await?;
-        match self.admit(connection, &policy, &evidence, &attest, key, now, request_id).await {
+        let evidence = self.verify(connection, &document, &expectations, request).await?;
+        match self.admit(connection, &policy, &evidence, &attest, key, now, request).await {
             Err(refused) => {
-                self.note(&policy, &refused, now, request_id);
+                self.note(&policy, &refused, now, request.id);
                 Err(refused)
             }
             admitted => admitted,
@@ -202,10 +210,14 @@ impl Admitter {
         connection: &Connection,
         document: &UnverifiedDocument<'a>,
         expectations: &Expectations<'_>,
+        request: &Asked<'_>,
     ) -> Result<Evidence<'a>, Refused> {
+        let span = request.span.child(&self.parts.tracer, "verify", Kind::Internal);
         let renews = connection.session().is_some_and(|id| self.parts.sessions.find(&id).is_some());
         let _turn = if renews { None } else { Some(self.gate.turn().await?) };
-        Ok(self.parts.verifier.verify(document, expectations)?)
+        let verified = self.parts.verifier.verify(document, expectations).map_err(Refused::from);
+        step(span, &verified);
+        verified
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -217,7 +229,7 @@ impl Admitter {
         attest: &Attest<'_>,
         key: &ClientKey,
         now: UnixMs,
-        request_id: &str,
+        request: &Asked<'_>,
     ) -> Result<Admitted, Refused> {
         let instance = Instance::of_module(evidence.module_id());
         self.rate.take(&instance, Instant::now())?;
@@ -255,7 +267,7 @@ impl Admitter {
             admitted: now,
         };
         let finished =
-            self.finish(policy, evidence, attest.document, admitting, key, row, renewed, request_id).await;
+            self.finish(policy, evidence, attest.document, admitting, key, row, renewed, request).await;
         let certificates = match finished {
             Ok(certificates) => certificates,
             Err(refused) => {
@@ -306,7 +318,7 @@ impl Admitter {
         key: &ClientKey,
         row: SessionRow,
         renewed: Renewal,
-        request_id: &str,
+        request: &Asked<'_>,
     ) -> Result<Vec<Vec<u8>>, Refused> {
         // The watcher first puts a policy in force and then ends sessions. Either it
         // saw this session, or the policy it put in force is seen here.
@@ -336,20 +348,23 @@ impl Admitter {
             workload: Some(row.workload.clone()),
             measurement: Some(row.measurement.clone()),
             session: Some(row.id),
-            request_id: Some(request_id.to_owned()),
+            request_id: Some(request.id.to_owned()),
             actor: None,
             before: None,
             after: None,
             evidence: Some(sha256(document)),
             detail: Some(evidence.module_id().to_owned()),
         };
+        let span = request.span.child(&self.parts.tracer, "store", Kind::Internal);
         let recorded = self.parts.journal.record(event, row).await;
-        recorded.map_err(|error| match error {
+        let recorded = recorded.map_err(|error| match error {
             JournalError::Revoked => revoked("the measurement was revoked while the enclave attested"),
             error => {
                 Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error)
             }
-        })?;
+        });
+        step(span, &recorded);
+        recorded?;
         Ok(issued.into_iter().map(|certificate| certificate.to_vec()).collect())
     }
 
@@ -382,10 +397,11 @@ impl Admitter {
         });
     }
 
-    fn log_admission(&self, connection: &Connection, admitted: &Admitted, request_id: &str) {
+    fn log_admission(&self, connection: &Connection, admitted: &Admitted, request: &Asked<'_>) {
         let code = word(admitted.renewed);
         let Sample::Write { suppressed } = self.lines.take(code) else { return };
         let Admitted { workload, measurement, grant, .. } = admitted;
+        let (trace_id, span_id) = trace::fields(&request.span);
         tracing::info!(
             code,
             suppressed,
@@ -395,7 +411,9 @@ impl Admitter {
             lease_seconds = grant.lease.as_secs(),
             epoch = grant.epoch.0,
             peer = %connection.peer,
-            request_id,
+            request_id = request.id,
+            trace_id,
+            span_id,
             "admitted"
         );
     }
@@ -403,13 +421,56 @@ impl Admitter {
     /// A request that was refused before anything was decided.
     pub(super) fn turn_away(&self, connection: &Connection, refused: &Refused, request_id: &str) {
         self.parts.metrics.turned_away(refused.code());
-        self.log_refusal(connection, refused, request_id);
+        self.log_refusal(connection, refused, &Asked { id: request_id, span: Span::none() });
     }
 
-    fn log_refusal(&self, connection: &Connection, refused: &Refused, request_id: &str) {
+    fn log_refusal(&self, connection: &Connection, refused: &Refused, request: &Asked<'_>) {
         let code = refused.code();
         let Sample::Write { suppressed } = self.lines.take(code) else { return };
-        tracing::warn!(code, suppressed, peer = %connection.peer, request_id, reason = %refused, "attestation refused");
+        let (trace_id, span_id) = trace::fields(&request.span);
+        tracing::warn!(
+            code,
+            suppressed,
+            peer = %connection.peer,
+            request_id = request.id,
+            trace_id,
+            span_id,
+            reason = %refused,
+            "attestation refused"
+        );
+    }
+}
+
+/// Which request this is about, for whoever reads of it later.
+struct Asked<'r> {
+    id: &'r str,
+    span: Span,
+}
+
+impl Asked<'_> {
+    fn ended(self, decided: &Result<Admitted, Refused>) {
+        let Self { id: _, mut span } = self;
+        match decided {
+            Ok(Admitted { workload, measurement, grant, renewed }) => {
+                span.set(names::DECISION, word(*renewed));
+                span.set_with(names::SESSION, || grant.session.to_string().into());
+                span.set_with(names::WORKLOAD, || workload.clone().into());
+                span.set_with(names::MEASUREMENT, || measurement.to_string().into());
+                span.end(Status::Unset);
+            }
+            Err(refused) => {
+                span.set(names::DECISION, "refused");
+                span.fail(refused.code());
+            }
+        }
+    }
+}
+
+/// A step of it is over.
+fn step<T>(span: Span, done: &Result<T, Refused>) {
+    match done {
+        Ok(_) => span.end(Status::Unset),
+        Err(refused) => span.fail(refused.code()),
     }
 }
 

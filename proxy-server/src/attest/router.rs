@@ -9,6 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use countersign_protocol::{ProblemCode, message::AskCredentials, wire};
+use countersign_telemetry::TraceContext;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
@@ -61,6 +62,8 @@ async fn attest(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Response {
+    let parents = request.headers().get_all(TraceContext::HEADER);
+    let parent = TraceContext::of_headers(parents.iter().map(HeaderValue::as_bytes));
     let body = match read_body(request, wire::MAX_ATTEST_BODY).await {
         Ok(body) => body,
         Err(refused) => {
@@ -70,7 +73,7 @@ async fn attest(
             return refuse(&refused, &id);
         }
     };
-    match admitter.attest(&connection, &body, &id.0).await {
+    match admitter.attest(&connection, &body, &id.0, parent.as_ref()).await {
         Ok(grant) => cbor(grant.encode()),
         Err(refused) => refuse(&refused, &id),
     }

@@ -5,3 +5,5 @@ mod checks;
 mod client;
 mod fixture;
 mod limits;
+#[cfg(feature = "otlp")]
+mod traces;

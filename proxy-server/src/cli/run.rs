@@ -22,6 +22,7 @@ use crate::{
     config::Config,
     log,
     serve::{Stopped, serve},
+    telemetry::Outlet,
 };
 
 /// Does what the command line says.
@@ -122,13 +123,17 @@ fn in_runtime(act: impl Future<Output = Result<ExitCode, Failure>>) -> Result<Ex
 fn run_serve(config: ConfigFile, ready_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     let path = config.path;
     let config = load(&path)?;
-    log::start(config.log);
+    let (outlet, trouble) = Outlet::new(&config.telemetry, |name| std::env::var(name).ok());
+    log::start(config.log, outlet.log_layer());
+    if let Some(trouble) = trouble {
+        tracing::error!(code = "telemetry-off", why = trouble, "no telemetry is sent");
+    }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = config.workers {
         builder.worker_threads(workers);
     }
     let runtime = builder.enable_all().build()?;
-    let stopped = runtime.block_on(serve(config, path, ready_file))?;
+    let stopped = runtime.block_on(serve(config, path, ready_file, outlet))?;
     // What still runs after a second signal is not waited for.
     runtime.shutdown_background();
     Ok(match stopped {

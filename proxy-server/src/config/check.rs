@@ -14,7 +14,7 @@ use super::{
     Config, DocumentWindow, Listen, LogFormat, ReplicaName, admin, files, limits,
     mistake::Collector,
     raw::{Raw, RawDocument, RawLease, RawListen, RawLog},
-    session_ca, store, sts, trust, workloads,
+    session_ca, store, sts, telemetry, trust, workloads,
 };
 use crate::proxy_protocol::LoadBalancers;
 
@@ -38,6 +38,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         replica_name,
         admin,
         log,
+        telemetry,
         hosts,
         sts,
         workloads,
@@ -59,6 +60,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
     let replica_name = replica_name.and_then(|name| parse::<ReplicaName>(&name, "replica.name", found));
     let admin = admin::admin(admin, directory, found);
     let log = log_format(log, found);
+    let telemetry = telemetry::telemetry(telemetry, directory, found);
     let hosts = static_hosts(hosts, found);
     let workers = workers.map(|value| limits::number(Some(value), "workers", 1..=1024, 1, found) as usize);
     let drain = Duration::from_secs(limits::number(drain_seconds, "drain_seconds", 0..=3600, 30, found));
@@ -80,6 +82,7 @@ pub(super) fn check(raw: Raw, directory: &Path, found: &Collector) -> Option<Con
         replica_name,
         admin,
         log,
+        telemetry,
         hosts,
         workers,
         drain,

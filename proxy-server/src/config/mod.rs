@@ -16,6 +16,7 @@ mod replica;
 mod session_ca;
 mod store;
 mod sts;
+mod telemetry;
 mod trust;
 mod workloads;
 
@@ -34,6 +35,7 @@ pub use replica::ReplicaName;
 pub use store::{Hints, StorePlace, WhenStale};
 pub use sts::StsConfig;
 pub(crate) use sts::role_of;
+pub use telemetry::TelemetryConfig;
 pub use trust::TrustRoot;
 pub(crate) use workloads::BYTES_PER_SECOND;
 pub use workloads::{MeasurementSpec, MeasurementState, WorkloadSpec};
@@ -71,6 +73,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// The shape of log lines.
     pub log: LogFormat,
+    /// Who is told of it all.
+    pub telemetry: TelemetryConfig,
     /// Names resolved from here, before DNS.
     pub hosts: HashMap<String, Vec<IpAddr>>,
     /// Worker threads; `None` is one for each processor.

@@ -28,6 +28,7 @@ pub(super) struct Raw {
     pub(super) replica_name: Text,
     pub(super) admin: RawAdmin,
     pub(super) log: RawLog,
+    pub(super) telemetry: Option<RawTelemetry>,
     pub(super) hosts: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
     pub(super) sts: Option<RawSts>,
     pub(super) workloads: Vec<RawWorkload>,
@@ -130,6 +131,20 @@ pub(super) struct RawCertificate {
     pub(super) common_name: Text,
     pub(super) roles: Texts,
     pub(super) workloads: Texts,
+}
+
+#[derive(Debug, Default)]
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "a build without OTLP refuses the whole table"))]
+pub(super) struct RawTelemetry {
+    #[cfg_attr(feature = "otlp", allow(dead_code, reason = "only who refuses the table says where it stands"))]
+    pub(super) span: Range<usize>,
+    pub(super) endpoint: Text,
+    pub(super) headers_file: Text,
+    pub(super) ca: Text,
+    pub(super) interval_seconds: Number,
+    pub(super) trace_ratio: Option<Spanned<f64>>,
+    pub(super) service_name: Text,
+    pub(super) attributes: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
 }
 
 #[derive(Debug, Default)]
@@ -248,6 +263,7 @@ pub(super) fn read(text: &str, found: &Collector) -> Raw {
         replica_name: table(&top, "replica", |s| s.text("name")),
         admin: table(&top, "admin", admin),
         log: table(&top, "log", |s| RawLog { format: s.text("format") }),
+        telemetry: top.section("telemetry").map(telemetry),
         hosts: top.section("hosts").map(|s| s.free_texts()).unwrap_or_default(),
         sts: top.section("sts").map(sts),
         workloads: top.sections("workload").into_iter().map(workload).collect(),
@@ -306,6 +322,21 @@ fn certificate(section: Section<'_>) -> RawCertificate {
     };
     section.finish();
     certificate
+}
+
+fn telemetry(section: Section<'_>) -> RawTelemetry {
+    let telemetry = RawTelemetry {
+        span: section.span(),
+        endpoint: section.text("endpoint"),
+        headers_file: section.text("headers_file"),
+        ca: section.text("ca"),
+        interval_seconds: section.number("interval_seconds"),
+        trace_ratio: section.decimal("trace_ratio"),
+        service_name: section.text("service_name"),
+        attributes: section.section("attributes").map(|s| s.free_texts()).unwrap_or_default(),
+    };
+    section.finish();
+    telemetry
 }
 
 fn sts(section: Section<'_>) -> RawSts {

@@ -56,6 +56,18 @@ impl<'t> Section<'t> {
         number.or_else(|| self.wrong(key, "a whole number, 0 or more", value))
     }
 
+    /// A number, whole or not.
+    pub(super) fn decimal(&self, key: &'static str) -> Option<Spanned<f64>> {
+        let value = self.get(key)?;
+        let text = match value.get_ref() {
+            DeValue::Float(number) => Some(number.as_str()),
+            DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str()),
+            _ => None,
+        };
+        let number = text.and_then(|text| text.replace('_', "").parse().ok());
+        number.map(|number| Spanned::new(value.span(), number)).or_else(|| self.wrong(key, "a number", value))
+    }
+
     /// A list of texts; `None` when the field is absent.
     pub(super) fn texts(&self, key: &'static str) -> Option<Vec<Spanned<String>>> {
         let value = self.get(key)?;

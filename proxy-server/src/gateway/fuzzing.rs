@@ -15,7 +15,7 @@ use super::{
 /// The target of the CONNECT whose head stands at the start of `bytes`.
 pub fn connect_target(bytes: &[u8]) -> Option<String> {
     let head = bytes.get(..head::end_of_head(bytes)?)?;
-    head::connect_target(head).ok().map(str::to_owned)
+    head::connect(head).ok().map(|connect| connect.target.to_owned())
 }
 
 /// The length of the record at the start of `bytes`, header included; `None` until its header is there.

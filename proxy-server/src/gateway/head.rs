@@ -1,3 +1,5 @@
+use countersign_telemetry::TraceContext;
+
 use super::refusal::Refusal;
 
 /// The longest request head, in bytes.
@@ -8,7 +10,16 @@ pub(super) fn end_of_head(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// The target of a CONNECT whose whole head this is.
+/// What a CONNECT asks for.
+#[derive(Debug)]
+pub(super) struct Connect<'h> {
+    /// Where to.
+    pub(super) target: &'h str,
+    /// The trace that the client says it is part of. Nothing is decided by it.
+    pub(super) trace: Option<TraceContext>,
+}
+
+/// Reads a CONNECT whose whole head this is.
 ///
 /// A body has no meaning here and two readers could disagree about where it
 /// ends, so its announcement is refused (RFC 9112 section 11.2, request
@@ -16,7 +27,7 @@ pub(super) fn end_of_head(bytes: &[u8]) -> Option<usize> {
 ///
 /// # Errors
 /// [`Refusal::Method`], [`Refusal::Request`].
-pub(super) fn connect_target(head: &[u8]) -> Result<&str, Refusal> {
+pub(super) fn connect(head: &[u8]) -> Result<Connect<'_>, Refusal> {
     if has_bare_line_end(head) {
         return Err(Refusal::Request("request head has a line that does not end in CR LF"));
     }
@@ -35,7 +46,7 @@ pub(super) fn connect_target(head: &[u8]) -> Result<&str, Refusal> {
         return Err(Refusal::Request("request is not HTTP/1.1"));
     }
     let mut hosts = 0;
-    for header in request.headers {
+    for header in &*request.headers {
         let is = |name| header.name.eq_ignore_ascii_case(name);
         if is("content-length") || is("transfer-encoding") {
             return Err(Refusal::Request("CONNECT has no body"));
@@ -46,7 +57,10 @@ pub(super) fn connect_target(head: &[u8]) -> Result<&str, Refusal> {
     if hosts != 1 {
         return Err(Refusal::Request("request needs exactly one Host header"));
     }
-    request.path.ok_or(Refusal::Request("request has no target"))
+    let target = request.path.ok_or(Refusal::Request("request has no target"))?;
+    let traces =
+        request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(TraceContext::HEADER));
+    Ok(Connect { target, trace: TraceContext::of_headers(traces.map(|header| header.value)) })
 }
 
 /// httparse takes a lone LF for a line end, which RFC 9112 section 2.2 allows a
@@ -69,7 +83,27 @@ mod tests {
     fn a_connect_names_its_target() {
         let head = b"CONNECT kms.example:443 HTTP/1.1\r\nHost: kms.example:443\r\nUser-Agent: x\r\n\r\n";
         assert_eq!(end_of_head(&[&head[..], b"early"].concat()), Some(head.len()));
-        assert_eq!(connect_target(head).unwrap(), "kms.example:443");
+        let Connect { target, trace } = connect(head).unwrap();
+        assert_eq!((target, trace), ("kms.example:443", None));
+    }
+
+    #[test]
+    fn a_trace_is_read_and_a_bad_one_is_none() {
+        const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = |headers: &str| {
+            let head = format!("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n{headers}\r\n");
+            connect(head.as_bytes()).unwrap().trace
+        };
+        assert_eq!(trace(&format!("TraceParent:  {GOOD} \r\n")), Some(GOOD.parse().unwrap()));
+        for none in [
+            String::new(),
+            "traceparent: \r\n".to_owned(),
+            "traceparent: 00-x\r\n".to_owned(),
+            format!("traceparent: {GOOD}\r\ntraceparent: {GOOD}\r\n"),
+            format!("traceparent: {}\r\n", GOOD.replace("00-", "ff-")),
+        ] {
+            assert_eq!(trace(&none), None, "{none}");
+        }
     }
 
     #[test]
@@ -102,10 +136,10 @@ mod tests {
             ("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "this port takes CONNECT only"),
         ] {
             assert_eq!(end_of_head(head.as_bytes()), Some(head.len()), "{head}");
-            assert_eq!(connect_target(head.as_bytes()).unwrap_err().to_string(), why, "{head}");
+            assert_eq!(connect(head.as_bytes()).unwrap_err().to_string(), why, "{head}");
         }
         let many = format!("CONNECT a:1 HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(33));
-        let why = connect_target(many.as_bytes()).unwrap_err().to_string();
+        let why = connect(many.as_bytes()).unwrap_err().to_string();
         assert_eq!(why, "request has too many headers");
     }
 }

@@ -1,6 +1,7 @@
 use std::{future::poll_fn, io, sync::Arc};
 
 use countersign_protocol::{Problem, wire};
+use countersign_telemetry::Span;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -8,12 +9,14 @@ use tokio::{
 
 use super::{
     Shared,
-    head::{MAX_HEAD, connect_target, end_of_head},
+    handshake::HttpVersion,
+    head::{Connect, MAX_HEAD, connect, end_of_head},
     identity::Stranger,
     open::{Opened, open},
     refusal::{Refusal, RequestId},
     stream::TlsStream,
     tunnel::{Flow, OwnTunnel, Record},
+    tunnel_span::asked,
 };
 use crate::session::Session;
 
@@ -27,11 +30,15 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
     for _ in 0..MAX_REQUESTS {
         let request = RequestId::next();
         let attempt = Box::pin(attempt(shared, &mut stream, &mut head, &who)).await;
-        let (refusal, again) = match attempt {
-            Attempt::Opened { opened: Opened { upstream, permit, destination, meters }, head: length } => {
+        let (refusal, again, span) = match attempt {
+            Attempt::Opened {
+                opened: Opened { upstream, permit, destination, meters },
+                head: length,
+                span,
+            } => {
                 let record = {
                     let metrics = Arc::clone(&shared.metrics);
-                    Record::opened(request, permit.session().id(), destination, metrics)
+                    Record::opened(request, permit.session().id(), destination, metrics, span)
                 };
                 let flow = Flow::new(Arc::clone(&shared.metrics));
                 let early = head.get(length..).unwrap_or_default();
@@ -43,19 +50,20 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
                 record.ended(&end, traffic).await;
                 return;
             }
-            Attempt::Refused { refusal, head: length } => {
+            Attempt::Refused { refusal, head: length, span } => {
                 let again = head.len() == length && !stream.has_plain();
                 head.clear();
-                (refusal, again)
+                (refusal, again, span)
             }
-            Attempt::Malformed(refusal) => (refusal, false),
+            Attempt::Malformed(refusal) => (refusal, false, Span::none()),
+            Attempt::Stranger(refusal, span) => (refusal, false, span),
             Attempt::Over => {
                 // No answer is under way that a reset could take along.
                 let _ = timeout(ANSWER_TIMEOUT, poll_fn(|cx| stream.poll_close(cx))).await;
                 return;
             }
         };
-        shared.refused(request, who.as_ref().ok(), &refusal);
+        shared.refused(request, who.as_ref().ok(), &refusal, span);
         let answered = answer(&mut stream, &refusal.problem(request), again).await;
         if answered.is_err() || !again {
             break;
@@ -67,11 +75,13 @@ pub(super) async fn serve(shared: &Shared, mut stream: TlsStream, who: Result<Ar
 
 enum Attempt {
     /// A way is open, and the client was told so.
-    Opened { opened: Opened, head: usize },
+    Opened { opened: Opened, head: usize, span: Span },
     /// A request that was understood and refused.
-    Refused { refusal: Refusal, head: usize },
+    Refused { refusal: Refusal, head: usize, span: Span },
     /// A request that was not understood.
     Malformed(Refusal),
+    /// A request of somebody without a session.
+    Stranger(Refusal, Span),
     /// The client is gone, or has nothing to say, or the session or the proxy ends.
     Over,
 }
@@ -91,17 +101,18 @@ async fn attempt(
         Ok(Err(_)) => return Attempt::Over,
         Err(_) => return Attempt::Malformed(Refusal::HeadTimeout),
     };
-    let target = match connect_target(head.get(..length).unwrap_or_default()) {
-        Ok(target) => target,
+    let Connect { target, trace } = match connect(head.get(..length).unwrap_or_default()) {
+        Ok(connect) => connect,
         Err(refusal) => return Attempt::Malformed(refusal),
     };
+    let mut span = asked(&shared.tracer, trace.as_ref(), HttpVersion::One);
     let session = match who {
         Ok(session) => session,
-        Err(stranger) => return Attempt::Malformed((*stranger).into()),
+        Err(stranger) => return Attempt::Stranger((*stranger).into(), span),
     };
-    let mut opened = match open(shared, session, target).await {
+    let mut opened = match open(shared, session, target, &mut span).await {
         Ok(opened) => opened,
-        Err(refusal) => return Attempt::Refused { refusal, head: length },
+        Err(refusal) => return Attempt::Refused { refusal, head: length, span },
     };
     // RFC 9110 section 9.3.6: a 2xx answer to CONNECT has neither Content-Length nor Transfer-Encoding.
     let told = async {
@@ -113,7 +124,7 @@ async fn attempt(
         told = timeout(shared.config.head_timeout, told) => matches!(told, Ok(Ok(()))),
         _ = opened.permit.cut() => false,
     };
-    if told { Attempt::Opened { opened, head: length } } else { Attempt::Over }
+    if told { Attempt::Opened { opened, head: length, span } } else { Attempt::Over }
 }
 
 /// Waits for the first byte of a request; whether one came.

@@ -6,6 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use countersign_protocol::wire;
+use countersign_telemetry::{Span, TraceContext};
 use h2::{
     Ping, PingPong, Reason, RecvStream,
     server::{Builder, Connection, SendResponse},
@@ -15,11 +16,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::{
     Shared,
+    handshake::HttpVersion,
     identity::Stranger,
     open::{Opened, open},
     refusal::{Refusal, RequestId},
     stream::{ResetSwitch, TlsStream},
     tunnel::{Flow, Record, StreamTunnel},
+    tunnel_span::asked,
 };
 use crate::session::{Session, SessionWatch};
 
@@ -129,10 +132,12 @@ async fn stream(
     mut respond: SendResponse<Bytes>,
 ) {
     let id = RequestId::next();
+    let mut span = Span::none();
     let opening = Box::pin(async {
         let target = connect_target(&request)?;
+        span = asked(&shared.tracer, trace(&request).as_ref(), HttpVersion::Two);
         let session = who.as_ref().map_err(|stranger| Refusal::from(*stranger))?;
-        open(shared, session, target).await
+        open(shared, session, target, &mut span).await
     });
     let opened = tokio::select! {
         opened = opening => opened,
@@ -142,7 +147,8 @@ async fn stream(
     match opened {
         Ok(Opened { upstream, permit, destination, meters }) => {
             let Ok(to_client) = respond.send_response(Response::new(()), false) else { return };
-            let record = Record::opened(id, permit.session().id(), destination, Arc::clone(&shared.metrics));
+            let metrics = Arc::clone(&shared.metrics);
+            let record = Record::opened(id, permit.session().id(), destination, metrics, span);
             // In a block of its own, so that the wait behind it does not make each stream's task larger.
             let (end, traffic) = {
                 let flow = Flow::new(Arc::clone(&shared.metrics));
@@ -154,7 +160,7 @@ async fn stream(
             record.ended(&end, traffic).await;
         }
         Err(refusal) => {
-            shared.refused(id, who.as_ref().ok(), &refusal);
+            shared.refused(id, who.as_ref().ok(), &refusal, span);
             answer(respond, &refusal, id);
         }
     }
@@ -175,6 +181,12 @@ fn connect_target(request: &Request<RecvStream>) -> Result<&str, Refusal> {
         return Err(Refusal::Request("CONNECT has no body"));
     }
     uri.authority().map(|authority| authority.as_str()).ok_or(Refusal::Request("request has no target"))
+}
+
+/// The trace that the client says it is part of. Nothing is decided by it.
+fn trace(request: &Request<RecvStream>) -> Option<TraceContext> {
+    let values = request.headers().get_all(TraceContext::HEADER);
+    TraceContext::of_headers(values.iter().map(header::HeaderValue::as_bytes))
 }
 
 fn answer(mut respond: SendResponse<Bytes>, refusal: &Refusal, id: RequestId) {

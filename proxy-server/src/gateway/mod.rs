@@ -14,7 +14,7 @@
 //! | `records`, `stream`, `scratch`, `backlog` | bytes of a TLS connection, without buffers of its own |
 //! | `identity`, `open`, `resolve` | from certificate and target to a dialled address |
 //! | `http1` with `head`, `http2` | the two ways to ask |
-//! | `tunnel` | forwarding, and the cut |
+//! | `tunnel`, `tunnel_span` | forwarding, and the cut; what a trace says of it |
 //! | `refusal` | every way to be refused, its code, its sentence |
 //! | `fuzzing` | the way in for `tests/fuzz` |
 //!
@@ -41,10 +41,12 @@ mod stream;
 mod tests;
 mod tls;
 mod tunnel;
+mod tunnel_span;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub use config::{GatewayConfig, GatewayTls};
+use countersign_telemetry::{Span, Tracer, names};
 use handshake::{Accepted, HandshakeError, HttpVersion};
 use refusal::{Refusal, RequestId};
 use resolve::Resolver;
@@ -64,7 +66,7 @@ use crate::{
     policy::PolicyHandle,
     replica::Elsewhere,
     session::{EndReason, Session, Sessions},
-    telemetry::GatewayMetrics,
+    telemetry::{GatewayMetrics, trace},
 };
 
 /// The gateway port, ready to serve.
@@ -82,6 +84,7 @@ struct Shared {
     resolver: Resolver,
     rates: Rates,
     metrics: Arc<GatewayMetrics>,
+    tracer: Tracer,
     handshakes: Arc<Handshakes>,
     connections: Arc<Semaphore>,
     /// Cancelled when nothing new is to be opened.
@@ -103,12 +106,14 @@ impl Gateway {
         policy: PolicyHandle,
         elsewhere: Elsewhere,
         metrics: Arc<GatewayMetrics>,
+        tracer: Tracer,
     ) -> Result<Self, GatewayError> {
         let shared = Shared {
             tls: tls::server_config(tls)?,
             resolver: Resolver::new(&config),
             rates: Rates::default(),
             metrics,
+            tracer,
             handshakes: Handshakes::new(config.max_handshakes),
             connections: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             stopping: CancellationToken::new(),
@@ -149,13 +154,17 @@ impl Shared {
         self.tasks.spawn(connection(Arc::clone(self), tcp, peer, place));
     }
 
-    /// Counts a refusal, and writes its one line in the log.
-    fn refused(&self, request: RequestId, session: Option<&Arc<Session>>, refusal: &Refusal) {
-        self.metrics.refused(refusal.code().as_str());
+    /// Counts a refusal, writes its one line in the log, and ends its span.
+    fn refused(&self, request: RequestId, session: Option<&Arc<Session>>, refusal: &Refusal, mut span: Span) {
+        let code = refusal.code();
+        self.metrics.refused(code.as_str());
         let session = session.map(|session| session.id().to_string());
+        let (trace_id, span_id) = trace::fields(&span);
         tracing::info!(
-            code = refusal.code().as_str(), %request, session, cause = refusal.cause(), "refused: {refusal}"
+            code = code.as_str(), %request, session, cause = refusal.cause(), trace_id, span_id, "refused: {refusal}"
         );
+        span.set(names::HTTP_RESPONSE_STATUS_CODE, code.status());
+        span.fail(code.as_str());
     }
 
     async fn drain(&self) {

@@ -5,13 +5,14 @@ use std::{
 };
 
 use countersign_protocol::{Destination, Host, unmap};
+use countersign_telemetry::Span;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
 };
 
-use super::{Shared, refusal::Refusal, tunnel::Meters};
+use super::{Shared, refusal::Refusal, tunnel::Meters, tunnel_span};
 use crate::{
     policy::Workload,
     session::{Session, TunnelPermit},
@@ -34,9 +35,15 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// [`Refusal`], one for each way to fail.
-pub(super) async fn open(shared: &Shared, session: &Arc<Session>, target: &str) -> Result<Opened, Refusal> {
+pub(super) async fn open(
+    shared: &Shared,
+    session: &Arc<Session>,
+    target: &str,
+    span: &mut Span,
+) -> Result<Opened, Refusal> {
     let began = Instant::now();
     let destination: Destination = target.parse().map_err(Refusal::Target)?;
+    tunnel_span::aimed(span, session, &destination);
     if shared.stopping.is_cancelled() {
         return Err(Refusal::Draining);
     }
@@ -50,6 +57,7 @@ pub(super) async fn open(shared: &Shared, session: &Arc<Session>, target: &str) 
     let workload = allowing(shared, session, &destination)?;
     let meters = shared.rates.of(&workload);
     shared.metrics.opened(began.elapsed());
+    tunnel_span::dialled(span, upstream.peer_addr().ok());
     Ok(Opened { upstream, permit, destination, meters })
 }
 

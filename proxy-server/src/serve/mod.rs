@@ -34,11 +34,13 @@ use crate::{
     config::{Config, Mistakes},
     log::Chain,
     store::{Store, UnixMs},
+    telemetry::Outlet,
 };
 
 /// Serves until told to stop.
 ///
 /// `ready_file` is written once all ports accept: tests and service managers wait for it.
+/// `outlet` is who is told of it all.
 ///
 /// # Errors
 /// [`ServeError`] when something cannot be started; then nothing listens.
@@ -46,13 +48,17 @@ pub async fn serve(
     config: Config,
     path: PathBuf,
     ready_file: Option<PathBuf>,
+    outlet: Outlet,
 ) -> Result<Stopped, ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
     let Parts { background, attestation, gateway, admin, listeners, journal, lock } =
-        boxed(Parts::start(&config, &closing)).await?;
+        boxed(Parts::start(&config, &closing, &outlet)).await?;
 
     let store = Arc::clone(&background.store);
+    let told = CancellationToken::new();
+    let replica = background.identity.id.to_string();
+    let telling = tokio::spawn(outlet.run(background.telemetry.clone(), replica, told.clone()));
     let background = boxed(background.start(&config, &stopped)).await;
     let (ports, administration) = (TaskTracker::new(), TaskTracker::new());
     let drained = CancellationToken::new();
@@ -101,6 +107,11 @@ pub async fn serve(
         let _ = timeout(LAST_ROWS, journal).await;
     }
     tracing::info!(code = "stopped", how = %outcome, "stopped");
+    told.cancel();
+    if outcome == Stopped::Drained {
+        // It has a deadline of its own.
+        let _ = telling.await;
+    }
     drop(lock);
     Ok(outcome)
 }

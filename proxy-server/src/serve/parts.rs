@@ -1,5 +1,6 @@
 use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
+use countersign_telemetry::Tracer;
 use countersign_verifier::{CacheCapacity, Verifier};
 use time::OffsetDateTime;
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
@@ -22,7 +23,7 @@ use crate::{
     replica::{self, Elsewhere, Neighbours, ReplicaIdentity},
     session::{Sessions, SessionsLimits},
     store::{self, AuditWriter, Journal, Missing, Seeded, SessionRow, StoreConfig, UnixMs},
-    telemetry::{GatewayMetrics, Health, Telemetry},
+    telemetry::{GatewayMetrics, Health, Outlet, Telemetry},
 };
 
 /// Everything that runs, started in order and not serving yet.
@@ -40,7 +41,11 @@ pub(super) struct Parts {
 
 impl Parts {
     /// `closing` is cancelled when nothing new is to be opened.
-    pub(super) async fn start(config: &Config, closing: &CancellationToken) -> Result<Self, ServeError> {
+    pub(super) async fn start(
+        config: &Config,
+        closing: &CancellationToken,
+        outlet: &Outlet,
+    ) -> Result<Self, ServeError> {
         announce_root(&config.trust);
         warn_of_few_descriptors(config);
         let lock = lock(&config.state_directory)?;
@@ -79,7 +84,7 @@ impl Parts {
         let ca = Arc::new(ca.await.map_err(ServeError::Ca)?);
         tracing::info!(code = "session-ca", root = %config.session_root, "session certificates stand under this root");
         let health = Health::new(policy.clone(), Some(Arc::clone(&ca)), stored.committed.at, closing.clone());
-        let telemetry = Telemetry::new(policy.clone(), sessions.clone(), health);
+        let telemetry = Telemetry::new(policy.clone(), sessions.clone(), health, outlet.counts());
         let metrics = Arc::clone(&telemetry.metrics);
         let listeners = Listeners::bind(config).await?;
         let gateway = gateway(
@@ -90,6 +95,7 @@ impl Parts {
             elsewhere.clone(),
             listeners.addresses,
             Arc::clone(&metrics.gateway),
+            outlet.tracer(),
         )?;
         let (journal, writing) = Journal::start_counted(Arc::clone(&store), metrics.journal.clone());
         audit_ends(&sessions, &journal, &policy, metrics.ends.clone());
@@ -113,6 +119,7 @@ impl Parts {
             attestations_per_instance: config.limits.attestations_per_instance,
             workers: tokio::runtime::Handle::current().metrics().num_workers(),
             metrics: metrics.attestation.clone(),
+            tracer: outlet.tracer(),
         });
         let limits = PortLimits {
             connections: config.limits.attestation_connections,
@@ -296,6 +303,7 @@ fn warn_of_few_descriptors(config: &Config) {
     }
 }
 
+#[allow(clippy::too_many_arguments)]
 fn gateway(
     config: &Config,
     ca: &SessionCa,
@@ -304,6 +312,7 @@ fn gateway(
     elsewhere: Elsewhere,
     addresses: Addresses,
     metrics: Arc<GatewayMetrics>,
+    tracer: Tracer,
 ) -> Result<Gateway, ServeError> {
     let gateway = GatewayConfig {
         drain: config.drain,
@@ -319,7 +328,7 @@ fn gateway(
         key: config.identity.private_key(),
         session_roots: vec![ca.anchor().clone()],
     };
-    Gateway::new(gateway, tls, sessions.clone(), policy.clone(), elsewhere, metrics)
+    Gateway::new(gateway, tls, sessions.clone(), policy.clone(), elsewhere, metrics, tracer)
         .map_err(ServeError::Gateway)
 }
 

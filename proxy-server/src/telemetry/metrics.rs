@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use countersign_telemetry::Counts;
 use prometheus_client::{
     encoding::text::encode_registry,
     metrics::{
@@ -12,6 +13,7 @@ use prometheus_client::{
 
 use super::{
     by_code::ByCode,
+    collected::Collected,
     exposition::{self, classic},
     process,
     recent::{Recent, RecentRefusal},
@@ -38,11 +40,12 @@ pub struct Metrics {
 
 impl Metrics {
     /// All groups at zero. `standing` is asked whenever somebody reads.
-    pub fn new(standing: Standing) -> Self {
+    pub fn new(standing: Standing, counts: Counts) -> Self {
         let mut registry = Registry::default();
         process::register(&mut registry);
         let own = registry.sub_registry_with_prefix("countersign");
         standing.register(own);
+        own.register_collector(Box::new(Collected(counts)));
         let attestation = AttestationMetrics::register(own);
         let gateway = Arc::new(GatewayMetrics::register(own));
         let ends = EndMetrics::register(own);
@@ -53,10 +56,15 @@ impl Metrics {
 
     /// In Prometheus's text format, [`Self::TYPE`].
     pub fn text(&self) -> String {
+        classic(&self.open_metrics())
+    }
+
+    /// As OpenMetrics 1.0, without the mark at its end.
+    pub(super) fn open_metrics(&self) -> String {
         let mut text = String::with_capacity(32 * 1024);
         // Writing to a String fails only where a metric's own encoding does, and none here does.
         let _ = encode_registry(&mut text, &self.registry);
-        classic(&text)
+        text
     }
 
     /// `Content-Type` of [`Self::text`].

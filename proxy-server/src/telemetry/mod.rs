@@ -16,22 +16,28 @@
 //! Nothing here decides anything, and nothing that carries bytes waits for it.
 
 mod by_code;
+mod collected;
 mod exposition;
 mod health;
 mod history;
 mod metrics;
+mod outlet;
 mod process;
 mod recent;
 mod sharded;
 mod standing;
+pub(crate) mod trace;
 
 use std::sync::Arc;
+
+use countersign_telemetry::Counts;
 
 pub use health::{Check, CheckName, Health, State};
 pub use history::{History, Point};
 pub use metrics::{
     AdminMetrics, AttestationMetrics, Decision, EndMetrics, GatewayMetrics, JournalMetrics, Metrics,
 };
+pub use outlet::Outlet;
 pub use recent::RecentRefusal;
 pub use standing::{Lapsing, Standing};
 
@@ -56,16 +62,17 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Of a process with these sessions, started now.
-    pub fn new(policy: PolicyHandle, sessions: Sessions, health: Health) -> Self {
+    /// `counts` tells what became of what a collector was to be told.
+    pub fn new(policy: PolicyHandle, sessions: Sessions, health: Health, counts: Counts) -> Self {
         let standing =
             Standing { sessions: sessions.clone(), policy, health: health.clone(), started: UnixMs::now() };
-        Self { metrics: Arc::new(Metrics::new(standing)), health, history: Arc::default(), sessions }
+        Self { metrics: Arc::new(Metrics::new(standing, counts)), health, history: Arc::default(), sessions }
     }
 
     /// Of a process that has a policy and serves no tunnels: commands, and tests of one port.
     pub fn of_policy(policy: PolicyHandle) -> Self {
         let sessions = Sessions::new(SessionsLimits { max_sessions: 0, max_per_instance: 0 });
         let health = Health::of_policy(policy.clone());
-        Self::new(policy, sessions, health)
+        Self::new(policy, sessions, health, Counts::default())
     }
 }

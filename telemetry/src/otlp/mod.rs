@@ -30,7 +30,7 @@ use send::{Delivery, Tls};
 use worker::{drain, measure};
 
 use crate::{
-    Counts, Finished, Signal, Tracer,
+    Counts, Finished, Signal, Tracer, Value,
     log::{Layer, quietly},
     metrics::Source,
     queue::{Bounds, Queue},
@@ -66,6 +66,17 @@ impl Otlp {
     /// What makes log records of events.
     pub fn layer(&self) -> Layer {
         Layer::new(Arc::clone(&self.records))
+    }
+
+    /// With one more attribute of the resource: what is known late, as which instance this is.
+    pub fn with_attribute(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.settings.resource = self.settings.resource.with(name, value);
+        self
+    }
+
+    /// Where the collector is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.settings.endpoint
     }
 
     /// What became of what was told.

@@ -12,6 +12,7 @@ use countersign_protocol::{BootId, message::Grant};
 use countersign_proxy::{
     config::Config,
     store::{self, Actor, AuditWriter, Change, ChangeRequest, Missing, StoreConfig, UnixMs},
+    telemetry::Outlet,
 };
 use countersign_simulator::{Module, SoftwareNsm};
 use rustix::process::{Pid, Signal, kill_process};
@@ -61,7 +62,7 @@ impl Proxy {
         let config = Config::load(&path).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let ready = installation.ready_file();
         let serving = Serving::Here(tokio::spawn(async move {
-            let ended = countersign_proxy::serve::serve(config, path, Some(ready)).await;
+            let ended = countersign_proxy::serve::serve(config, path, Some(ready), Outlet::none()).await;
             panic!("the proxy ended: {ended:?}");
         }));
         Self::ready(installation, serving).await

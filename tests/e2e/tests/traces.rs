@@ -24,7 +24,7 @@ fn traceparent(trace: &str) -> String {
 }
 
 /// A destination behind the proxy, reached by an enclave that attests in software; both halves tell the collector.
-fn gated(collector: &Collector, proxy: &Proxy, to: std::net::SocketAddr) -> Plan {
+fn gated(collector: std::net::SocketAddr, proxy: &Proxy, to: std::net::SocketAddr) -> Plan {
     let anchor = proxy.directory().join("server.pem");
     let (attestation, gateway) = (proxy.attestation, proxy.gateway);
     let connection = format!(
@@ -52,10 +52,10 @@ fn has(span: &ToldSpan, pair: &str) -> bool {
 /// were opened ahead, and the host half then has no part in it; so they are taken away first.
 #[tokio::test]
 async fn one_trace_through_client_host_half_and_proxy() {
-    let (collector, echo) = (Collector::start().await, Upstream::echo().await);
-    let environment = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())];
+    let ((collector, address), echo) = (Collector::start().await, Upstream::echo().await);
+    let environment = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))];
     let proxy = Proxy::program(Setup { environment, ..Setup::to(&[echo]) }, PROXY).await;
-    let mut way = Halves::start(gated(&collector, &proxy, echo)).await;
+    let mut way = Halves::start(gated(address, &proxy, echo)).await;
     let mut number = 0;
     let client = loop {
         number += 1;
@@ -81,7 +81,7 @@ async fn one_trace_through_client_host_half_and_proxy() {
     assert_eq!(host.parent, client.id);
     assert!(has(&host, &format!("server.port={}", proxy.gateway.port())), "{host:#?}");
     // Nobody else took part, and each span's parent is there.
-    let told = collector.told();
+    let told = collector.told().by_service;
     let spans: Vec<_> = told.spans.iter().filter(|span| span.trace == trace).collect();
     for span in &spans {
         let known = span.parent == PARENT || spans.iter().any(|other| other.id == span.parent);
@@ -92,10 +92,10 @@ async fn one_trace_through_client_host_half_and_proxy() {
 /// Over HTTP/2 as well: the second and later tunnels of a client run on a standing connection.
 #[tokio::test]
 async fn tunnels_on_standing_connections_carry_the_trace_to_the_proxy() {
-    let (collector, echo) = (Collector::start().await, Upstream::echo().await);
-    let environment = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())];
+    let ((collector, address), echo) = (Collector::start().await, Upstream::echo().await);
+    let environment = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))];
     let proxy = Proxy::program(Setup { environment, ..Setup::to(&[echo]) }, PROXY).await;
-    let way = Halves::start(gated(&collector, &proxy, echo)).await;
+    let way = Halves::start(gated(address, &proxy, echo)).await;
     let mut kinds = std::collections::BTreeSet::new();
     let mut number = 100;
     while !(kinds.contains("warm") && kinds.contains("standing")) {
@@ -116,30 +116,30 @@ async fn tunnels_on_standing_connections_carry_the_trace_to_the_proxy() {
 /// Nothing is traced here, and what the application traces goes through all the same.
 #[tokio::test]
 async fn without_a_collector_the_applications_context_is_carried_on_unchanged() {
-    let (collector, echo) = (Collector::start().await, Upstream::echo().await);
-    let environment = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())];
+    let ((collector, address), echo) = (Collector::start().await, Upstream::echo().await);
+    let environment = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))];
     let proxy = Proxy::program(Setup { environment, ..Setup::to(&[echo]) }, PROXY).await;
-    let way = Halves::start(Plan { flags: Vec::new(), ..gated(&collector, &proxy, echo) }).await;
+    let way = Halves::start(Plan { flags: Vec::new(), ..gated(address, &proxy, echo) }).await;
     let (tunnel, answer) = way.connect(echo, &traceparent(&trace(3))).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     drop(tunnel);
     let gateway = collector.span("countersign-proxy", "CONNECT", &trace(3)).await;
     assert_eq!(gateway.parent, PARENT);
-    assert!(collector.told().spans.iter().all(|span| span.service == "countersign-proxy"));
+    assert!(collector.told().by_service.spans.iter().all(|span| span.service == "countersign-proxy"));
 }
 
 #[tokio::test]
 async fn figures_and_log_lines_leave_through_the_host_half() {
-    let (collector, echo) = (Collector::start().await, Upstream::echo().await);
+    let ((collector, address), echo) = (Collector::start().await, Upstream::echo().await);
     let proxy = Proxy::start(Setup::to(&[echo])).await;
-    let way = Halves::start(gated(&collector, &proxy, echo)).await;
+    let way = Halves::start(gated(address, &proxy, echo)).await;
     let (mut tunnel, _) = way.connect(echo, "").await;
     round_trip(&mut tunnel, b"question").await;
     drop(tunnel);
     let (_refused, answer) = way.connect("192.0.2.1:9".parse().unwrap(), "").await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     way.end().await;
-    let told = collector.told();
+    let told = collector.told().by_service;
     let enclave = |figure: &str| {
         let found = told
             .figures

@@ -22,6 +22,7 @@ pub mod measurement;
 pub mod message;
 pub mod peer_message;
 pub mod problem;
+pub mod trace_context;
 
 #[cfg(feature = "programs")]
 pub mod audit_export;
@@ -80,6 +81,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("peer_message_raw", peer_message::raw),
     ("peer_message_structured", peer_message::structured),
     ("problem_raw", problem::raw),
+    ("trace_context_raw", trace_context::raw),
     ("egress_entry_raw", egress::entry_raw),
     ("egress_policy_structured", egress::policy_structured),
     #[cfg(feature = "programs")]

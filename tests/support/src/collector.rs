@@ -1,265 +1,215 @@
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::{
     collector::{
         logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
         trace::v1::ExportTraceServiceRequest,
     },
     common::v1::{KeyValue, any_value::Value},
-    metrics::v1::{NumberDataPoint, metric::Data, number_data_point},
+    logs::v1::LogRecord,
+    metrics::v1::Metric,
     resource::v1::Resource,
+    trace::v1::Span,
 };
 use prost::Message;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::Notify,
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::watch,
     time::timeout,
 };
 
-use crate::PATIENCE;
+use crate::ByService;
 
-/// An OTLP collector that keeps what it is told, read with the messages that OpenTelemetry generates.
-#[derive(Debug)]
+/// A collector of OpenTelemetry (OTLP over HTTP) that keeps what it is told. It reads
+/// with the messages that OpenTelemetry generates, so it takes nothing that another
+/// collector would not.
+#[derive(Clone, Debug)]
 pub struct Collector {
-    /// Where it listens.
-    pub address: SocketAddr,
-    heard: Arc<Heard>,
+    told: Arc<watch::Sender<Told>>,
+    answer: Arc<Mutex<Answer>>,
 }
 
-#[derive(Debug, Default)]
-struct Heard {
-    told: Mutex<Told>,
-    changed: Notify,
-}
-
-/// Everything that came so far.
+/// What a collector was told so far.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
-    /// Spans.
-    pub spans: Vec<ToldSpan>,
-    /// Log records.
-    pub logs: Vec<ToldLog>,
-    /// Figures: service, `name{label=value,…}`, value.
-    pub figures: Vec<(String, String, f64)>,
-    /// Every request as it came, header and body.
-    pub bytes: Vec<u8>,
+    /// Path and headers of each request, those that were turned away too.
+    pub requests: Vec<(String, HeaderMap)>,
+    /// Of the last request that was taken.
+    pub resource: Vec<KeyValue>,
+    /// All spans.
+    pub spans: Vec<Span>,
+    /// All log records.
+    pub logs: Vec<LogRecord>,
+    /// The figures of the last request.
+    pub metrics: Vec<Metric>,
+    /// All of it again, where several programs tell one collector.
+    pub by_service: ByService,
 }
 
-/// A span, ids as `traceparent` writes them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToldSpan {
-    /// `service.name`.
-    pub service: String,
-    /// Its name.
-    pub name: String,
-    /// Its trace.
-    pub trace: String,
-    /// Itself.
-    pub id: String,
-    /// Empty for the first of a trace.
-    pub parent: String,
-    /// `name=value`.
-    pub attributes: Vec<String>,
-    /// Whether it failed.
-    pub failed: bool,
+/// What a collector does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Takes it.
+    Take,
+    /// Takes it, and says that it dropped so many of its items.
+    Reject(i64),
+    /// Answers with this status, and this `Retry-After`.
+    Status(u16, Option<u64>),
+    /// Never answers.
+    Hang,
+    /// Takes it, and closes the connection behind the answer.
+    TakeAndClose,
 }
 
-/// A log record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToldLog {
-    /// `service.name`.
-    pub service: String,
-    /// The message.
-    pub body: String,
-    /// Of the trace it names, or empty.
-    pub trace: String,
-    /// `name=value`.
-    pub attributes: Vec<String>,
+impl Default for Collector {
+    fn default() -> Self {
+        Self { told: Arc::default(), answer: Arc::new(Mutex::new(Answer::Take)) }
+    }
 }
 
 impl Collector {
-    /// Listens on a free port of loopback.
-    pub async fn start() -> Self {
+    /// Listens on loopback; gives the address too.
+    pub async fn start() -> (Self, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let heard = Arc::new(Heard::default());
-        let hearing = heard.clone();
+        let collector = Self::default();
+        let serving = collector.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(hearing.clone().hear(stream));
+                tokio::spawn(serving.clone().serve(stream));
             }
         });
-        Self { address, heard }
+        (collector, address)
     }
 
-    /// For `--otlp-endpoint`.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+    /// From now on does this.
+    pub fn answer(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
     }
 
-    /// Waits until something is found in what was told.
+    /// Serves one connection, to its end.
+    pub async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let service = service_fn(move |request| {
+            let collector = self.clone();
+            async move { Ok::<_, Infallible>(collector.answered(request).await) }
+        });
+        // An exporter may go at any time.
+        let _: Result<(), hyper::Error> =
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    }
+
+    /// What it was told by now.
+    pub fn told(&self) -> Told {
+        self.told.borrow().clone()
+    }
+
+    /// Waits until it was told something, and gives that.
     ///
     /// # Panics
-    /// It does not come in time.
-    pub async fn find<T>(&self, what: &str, find: impl Fn(&Told) -> Option<T>) -> T {
+    /// When that takes two minutes.
+    pub async fn until<T>(&self, look: impl Fn(&Told) -> Option<T>) -> T {
+        let mut told = self.told.subscribe();
         let found = async {
             loop {
-                let changed = self.heard.changed.notified();
-                let mut changed = std::pin::pin!(changed);
-                changed.as_mut().enable();
-                if let Some(found) = find(&self.told()) {
+                if let Some(found) = look(&told.borrow_and_update()) {
                     return found;
                 }
-                changed.await;
+                told.changed().await.unwrap();
             }
         };
-        match timeout(PATIENCE, found).await {
+        match timeout(Duration::from_secs(120), found).await {
             Ok(found) => found,
-            Err(_) => panic!("{what} did not come in time; {:#?}", self.told().spans),
+            Err(_) => panic!("the collector was not told in time, but this: {:#?}", self.told()),
         }
     }
 
-    /// Waits for the one span of a service with this name in this trace.
-    pub async fn span(&self, service: &str, name: &str, trace: &str) -> ToldSpan {
-        let wanted = |span: &&ToldSpan| (&*span.service, &*span.name, &*span.trace) == (service, name, trace);
-        let what = format!("{name} of {service} in {trace}");
-        self.find(&what, |told| told.spans.iter().find(wanted).cloned()).await
-    }
-
-    /// What came so far.
-    pub fn told(&self) -> Told {
-        self.heard.told.lock().unwrap().clone()
-    }
-}
-
-impl Heard {
-    async fn hear(self: Arc<Self>, mut stream: TcpStream) {
-        let mut spare = Vec::new();
-        while let Some((head, body)) = request(&mut stream, &mut spare).await {
-            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-            {
-                let mut told = self.told.lock().unwrap();
-                told.bytes.extend_from_slice(head.as_bytes());
-                told.bytes.extend_from_slice(&body);
-                match &*path {
-                    "/v1/traces" => told.spans(&body),
-                    "/v1/logs" => told.logs(&body),
-                    "/v1/metrics" => told.figures(&body),
-                    other => panic!("nothing is told at {other}"),
+    async fn answered(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path().to_owned();
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        self.told.send_modify(|told| told.requests.push((path.clone(), parts.headers)));
+        let answer = *self.answer.lock().unwrap();
+        let mut response = Response::new(Full::default());
+        match answer {
+            Answer::Hang => std::future::pending().await,
+            Answer::Status(status, after) => {
+                *response.status_mut() = StatusCode::from_u16(status).unwrap();
+                if let Some(after) = after {
+                    response.headers_mut().insert(header::RETRY_AFTER, after.into());
                 }
             }
-            self.changed.notify_waiters();
-            let answer =
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
-            if stream.write_all(answer).await.is_err() {
-                return;
+            Answer::Take | Answer::Reject(_) | Answer::TakeAndClose => {
+                self.told.send_modify(|told| told.take(&path, body));
             }
         }
-    }
-}
-
-/// Head and body of the next request; `None` when the other end is done.
-async fn request(stream: &mut TcpStream, spare: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
-    let end = loop {
-        if let Some(end) = spare.windows(4).position(|four| four == b"\r\n\r\n") {
-            break end + 4;
+        if let Answer::Reject(items) = answer {
+            // `Export…ServiceResponse { partial_success: { rejected: items } }`, the same for all signals.
+            let partial = opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse {
+                partial_success: Some(
+                    opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess {
+                        rejected_spans: items,
+                        error_message: "too old".to_owned(),
+                    },
+                ),
+            };
+            *response.body_mut() = Full::from(partial.encode_to_vec());
         }
-        (stream.read_buf(spare).await.ok()? > 0).then_some(())?;
-    };
-    let head = String::from_utf8(spare.drain(..end).collect()).unwrap();
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
-    });
-    let length = length.expect("a length");
-    while spare.len() < length {
-        (stream.read_buf(spare).await.ok()? > 0).then_some(())?;
+        if answer == Answer::TakeAndClose {
+            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        }
+        response
     }
-    Some((head, spare.drain(..length).collect()))
 }
 
 impl Told {
-    fn spans(&mut self, body: &[u8]) {
-        for of in ExportTraceServiceRequest::decode(body).unwrap().resource_spans {
-            let service = service(of.resource.as_ref());
-            for span in of.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-                self.spans.push(ToldSpan {
-                    service: service.clone(),
-                    name: span.name,
-                    trace: hex::encode(span.trace_id),
-                    id: hex::encode(span.span_id),
-                    parent: hex::encode(span.parent_span_id),
-                    attributes: pairs(&span.attributes),
-                    failed: span.status.is_some_and(|status| status.code == 2),
-                });
+    fn take(&mut self, path: &str, body: Bytes) {
+        self.by_service.take(path, &body);
+        if path.ends_with("/v1/traces") {
+            let request = ExportTraceServiceRequest::decode(body).unwrap();
+            for of_resource in request.resource_spans {
+                self.from(of_resource.resource);
+                self.spans.extend(of_resource.scope_spans.into_iter().flat_map(|scope| scope.spans));
             }
+        } else if path.ends_with("/v1/logs") {
+            let request = ExportLogsServiceRequest::decode(body).unwrap();
+            for of_resource in request.resource_logs {
+                self.from(of_resource.resource);
+                self.logs.extend(of_resource.scope_logs.into_iter().flat_map(|scope| scope.log_records));
+            }
+        } else if path.ends_with("/v1/metrics") {
+            let request = ExportMetricsServiceRequest::decode(body).unwrap();
+            self.metrics.clear();
+            for of_resource in request.resource_metrics {
+                self.from(of_resource.resource);
+                self.metrics.extend(of_resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics));
+            }
+        } else {
+            panic!("no path of OTLP: {path}");
         }
     }
 
-    fn logs(&mut self, body: &[u8]) {
-        for of in ExportLogsServiceRequest::decode(body).unwrap().resource_logs {
-            let service = service(of.resource.as_ref());
-            for log in of.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
-                self.logs.push(ToldLog {
-                    service: service.clone(),
-                    body: log.body.and_then(|body| body.value).as_ref().map(text).unwrap_or_default(),
-                    trace: hex::encode(log.trace_id),
-                    attributes: pairs(&log.attributes),
-                });
-            }
-        }
-    }
-
-    fn figures(&mut self, body: &[u8]) {
-        for of in ExportMetricsServiceRequest::decode(body).unwrap().resource_metrics {
-            let service = service(of.resource.as_ref());
-            for metric in of.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
-                let points = match metric.data {
-                    Some(Data::Sum(sum)) => sum.data_points,
-                    Some(Data::Gauge(gauge)) => gauge.data_points,
-                    _ => Vec::new(),
-                };
-                self.figures.extend(points.iter().map(|point| {
-                    let labels = pairs(&point.attributes).join(",");
-                    (service.clone(), format!("{}{{{labels}}}", metric.name), number(point))
-                }));
-            }
-        }
+    fn from(&mut self, resource: Option<Resource>) {
+        self.resource = resource.expect("a resource").attributes;
     }
 }
 
-fn service(resource: Option<&Resource>) -> String {
-    let attributes = resource.map(|resource| pairs(&resource.attributes)).unwrap_or_default();
-    let name = attributes.iter().find_map(|pair| pair.strip_prefix("service.name="));
-    name.unwrap_or_default().to_owned()
+/// The value of an attribute.
+pub fn attribute<'a>(of: &'a [KeyValue], key: &str) -> Option<&'a Value> {
+    of.iter().find(|pair| pair.key == key)?.value.as_ref()?.value.as_ref()
 }
 
-fn pairs(attributes: &[KeyValue]) -> Vec<String> {
-    let pair = |pair: &KeyValue| {
-        let value = pair.value.as_ref().and_then(|value| value.value.as_ref());
-        format!("{}={}", pair.key, value.map(text).unwrap_or_default())
-    };
-    attributes.iter().map(pair).collect()
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::StringValue(text) => text.clone(),
-        Value::IntValue(number) => number.to_string(),
-        Value::DoubleValue(number) => number.to_string(),
-        Value::BoolValue(yes) => yes.to_string(),
-        other => format!("{other:?}"),
-    }
-}
-
-fn number(point: &NumberDataPoint) -> f64 {
-    match point.value {
-        Some(number_data_point::Value::AsDouble(number)) => number,
-        Some(number_data_point::Value::AsInt(number)) => number as f64,
-        None => f64::NAN,
-    }
+/// Bytes of an id as they stand in a `traceparent`.
+pub fn hex(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,8 +15,6 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Collector, PATIENCE};
-
 /// The client and its host half as programs (a UNIX socket stands for vsock), with an application that waits.
 #[derive(Debug)]
 pub struct Halves {
@@ -46,16 +44,16 @@ pub struct Plan {
 
 impl Plan {
     /// Ungated destinations, and a collector that both programs tell.
-    pub fn direct(program: &'static str, collector: &Collector, to: &[SocketAddr]) -> Self {
-        let all: Vec<_> = to.iter().chain([&collector.address]).map(|to| format!("\"{to}\"")).collect();
+    pub fn direct(program: &'static str, collector: SocketAddr, to: &[SocketAddr]) -> Self {
+        let all: Vec<_> = to.iter().chain([&collector]).map(|to| format!("\"{to}\"")).collect();
         let manifest = format!("  allow: [{}]\n", all.join(", "));
-        Self { program, manifest, flags: tell(&collector.url()), client_flags: Vec::new() }
+        Self { program, manifest, flags: tell(collector), client_flags: Vec::new() }
     }
 }
 
 /// Flags for a collector.
-pub fn tell(url: &str) -> Vec<String> {
-    vec!["--otlp-endpoint".to_owned(), url.to_owned()]
+pub fn tell(collector: SocketAddr) -> Vec<String> {
+    vec!["--otlp-endpoint".to_owned(), format!("http://{collector}")]
 }
 
 impl Halves {
@@ -187,3 +185,6 @@ impl Drop for Directory {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// Longer than anything on loopback takes, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use countersign_protocol::{BootId, KeyThumbprint, Lease, LeaseBounds};
 use countersign_simulator::SimulatedRoot;
+use countersign_telemetry::Counts;
 use countersign_verifier::TrustAnchor;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -94,7 +95,7 @@ impl Rig {
         let draining = CancellationToken::new();
         let health = Health::new(policy.clone(), None, UnixMs::now(), draining.clone());
         let sessions = Sessions::new(SessionsLimits { max_sessions: 100_000, max_per_instance: 10 });
-        let telemetry = Telemetry::new(policy.clone(), sessions, health);
+        let telemetry = Telemetry::new(policy.clone(), sessions, health, Counts::default());
         let parts = AdminParts {
             telemetry: telemetry.clone(),
             store: Arc::clone(&store),

@@ -2,6 +2,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use countersign_protocol::LeaseBounds;
 use countersign_simulator::{Module, SimulatedRoot};
+use countersign_telemetry::Tracer;
 use countersign_verifier::{CacheCapacity, Measurement, PcrSet, TrustAnchor, Verifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use time::OffsetDateTime;
@@ -43,6 +44,11 @@ impl Fixture {
     }
 
     pub(super) async fn start(name: &str) -> Self {
+        Self::traced(name, Tracer::off()).await
+    }
+
+    /// A port that is followed.
+    pub(super) async fn traced(name: &str, tracer: Tracer) -> Self {
         let directory =
             std::env::temp_dir().join(format!("countersign-attest-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&directory);
@@ -77,6 +83,7 @@ impl Fixture {
             attestations_per_instance: 600,
             workers: 1,
             metrics: metrics.attestation.clone(),
+            tracer,
         });
         let limits = PortLimits { connections: 20, handshakes: 20, load_balancers: LoadBalancers::default() };
         let server_spki = identity.spki().to_vec();

@@ -8,3 +8,5 @@ mod http2;
 mod opening;
 mod rate;
 mod rig;
+#[cfg(feature = "otlp")]
+mod traces;

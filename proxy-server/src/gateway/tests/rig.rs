@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use countersign_protocol::{
     BootId, Destination, Epoch, KeyThumbprint, Lease, LeaseBounds, Problem, SessionId,
 };
+use countersign_telemetry::{Counts, Tracer};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, PublicKeyData, SanType,
@@ -30,7 +31,7 @@ use crate::{
     replica::Elsewhere,
     session::{Admission, NobodyElse, Session, Sessions, SessionsLimits},
     store::UnixMs,
-    telemetry::{Metrics, Telemetry},
+    telemetry::{Health, Metrics, Telemetry},
 };
 
 pub(super) type Client = TlsStream<TcpStream>;
@@ -78,6 +79,26 @@ impl Rig {
         limits: Limits,
         elsewhere: impl FnOnce(PolicyHandle, Sessions) -> Elsewhere,
     ) -> Self {
+        Self::told(destinations, config, limits, elsewhere, Tracer::off(), Counts::default()).await
+    }
+
+    /// A gateway that is followed.
+    #[cfg(feature = "otlp")]
+    pub(super) async fn traced(destinations: &[&str], tracer: Tracer, counts: Counts) -> Self {
+        let (config, limits) = (GatewayConfig::default(), Limits::default());
+        let rig = Self::told(destinations, config, limits, |_, _| Elsewhere::Nowhere, tracer, counts).await;
+        rig.keep_fresh();
+        rig
+    }
+
+    async fn told(
+        destinations: &[&str],
+        config: GatewayConfig,
+        limits: Limits,
+        elsewhere: impl FnOnce(PolicyHandle, Sessions) -> Elsewhere,
+        tracer: Tracer,
+        counts: Counts,
+    ) -> Self {
         let ca = session_ca();
         let server_key = KeyPair::generate().unwrap();
         let server = CertificateParams::new(vec!["gateway.test".to_owned()]).unwrap();
@@ -100,7 +121,8 @@ impl Rig {
             key: private(&server_key),
             session_roots: vec![webpki::anchor_from_trusted_cert(ca.der()).unwrap().to_owned()],
         };
-        let metrics = Telemetry::of_policy(policy.clone()).metrics;
+        let health = Health::of_policy(policy.clone());
+        let metrics = Telemetry::new(policy.clone(), sessions.clone(), health, counts).metrics;
         let gateway = Gateway::new(
             config,
             tls,
@@ -108,6 +130,7 @@ impl Rig {
             policy.clone(),
             elsewhere(policy.clone(), sessions.clone()),
             Arc::clone(&metrics.gateway),
+            tracer,
         )
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

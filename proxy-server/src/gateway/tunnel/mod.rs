@@ -15,6 +15,7 @@ mod stream;
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use countersign_protocol::{Destination, SessionId};
+use countersign_telemetry::Span;
 use tokio::{task::yield_now, time::Instant};
 
 pub(super) use own::OwnTunnel;
@@ -22,8 +23,11 @@ pub(crate) use rate::Meters;
 pub(super) use rate::Rates;
 pub(super) use stream::StreamTunnel;
 
-use super::{refusal::RequestId, stream::StreamError};
-use crate::{session::EndReason, telemetry::GatewayMetrics};
+use super::{refusal::RequestId, stream::StreamError, tunnel_span};
+use crate::{
+    session::EndReason,
+    telemetry::{GatewayMetrics, trace},
+};
 
 /// How a tunnel ended.
 #[derive(Debug)]
@@ -83,13 +87,14 @@ enum Direction {
     Done,
 }
 
-/// What the log says of a tunnel at its end.
+/// What the log and the trace say of a tunnel at its end.
 pub(super) struct Record {
     pub(super) request: RequestId,
     pub(super) session: SessionId,
     pub(super) destination: Destination,
     opened: Instant,
     metrics: Arc<GatewayMetrics>,
+    span: Span,
 }
 
 impl Record {
@@ -99,37 +104,45 @@ impl Record {
         session: SessionId,
         destination: Destination,
         metrics: Arc<GatewayMetrics>,
+        span: Span,
     ) -> Self {
-        tracing::info!(code = "tunnel-opened", %request, %session, %destination, "tunnel opened");
-        Self { request, session, destination, opened: Instant::now(), metrics }
+        let (trace_id, span_id) = trace::fields(&span);
+        tracing::info!(
+            code = "tunnel-opened", %request, %session, %destination, trace_id, span_id, "tunnel opened"
+        );
+        Self { request, session, destination, opened: Instant::now(), metrics, span }
     }
 
     /// Says in the log how it ended. To be called when the tunnel is dropped: of many that
     /// are cut at once, all that can go first do, and none waits for the lines of others.
-    pub(super) async fn ended(&self, end: &TunnelEnd, traffic: Traffic) {
+    pub(super) async fn ended(self, end: &TunnelEnd, traffic: Traffic) {
         self.metrics.ended(end.word());
         yield_now().await;
-        let Self { request, session, destination, opened, metrics: _ } = self;
+        let Self { request, session, destination, opened, metrics: _, span } = self;
+        let (trace_id, span_id) = trace::fields(&span);
         let Traffic { up, down } = traffic;
         let ms = Duration::as_millis(&opened.elapsed()) as u64;
         match end {
             TunnelEnd::Cut(reason) => tracing::info!(
                 code = "tunnel-cut", reason = reason.as_str(), %request, %session, %destination, up, down, ms,
-                "tunnel cut"
+                trace_id, span_id, "tunnel cut"
             ),
             TunnelEnd::Closed => tracing::debug!(
-                code = "tunnel-closed", %request, %session, %destination, up, down, ms, "tunnel closed"
+                code = "tunnel-closed", %request, %session, %destination, up, down, ms, trace_id, span_id,
+                "tunnel closed"
             ),
             TunnelEnd::Client(_) | TunnelEnd::Stream(_) | TunnelEnd::Upstream(_) => tracing::debug!(
-                code = "tunnel-failed", %end, %request, %session, %destination, up, down, ms, "tunnel failed"
+                code = "tunnel-failed", %end, %request, %session, %destination, up, down, ms,
+                trace_id, span_id, "tunnel failed"
             ),
         }
+        tunnel_span::ended(span, end, traffic);
     }
 }
 
 impl TunnelEnd {
     /// The stable word, for figures.
-    fn word(&self) -> &'static str {
+    pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Cut(reason) => reason.as_str(),

@@ -49,6 +49,7 @@ pub mod pool;
 pub mod random;
 mod regular_file;
 pub mod relay;
+pub mod telemetry;
 mod throttle;
 pub mod tls;
 pub mod transparent;

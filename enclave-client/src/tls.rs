@@ -21,13 +21,23 @@ impl Anchors {
     /// [`AnchorError`] when it holds none, or one that cannot be a trust anchor.
     pub fn from_pem(pem: &[u8]) -> Result<Self, AnchorError> {
         let mut store = RootCertStore::empty();
-        for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
-            let bad = AnchorError::BadCertificate { index };
-            let certificate = certificate.map_err(|_| bad.clone())?;
-            store.add(certificate).map_err(|_| bad)?;
+        for (index, certificate) in certificates(pem)?.into_iter().enumerate() {
+            store.add(certificate).map_err(|_| AnchorError::BadCertificate { index })?;
         }
-        if store.is_empty() { Err(AnchorError::Empty) } else { Ok(Self(Arc::new(store))) }
+        Ok(Self(Arc::new(store)))
     }
+}
+
+/// The certificates of a PEM text, at least one.
+///
+/// # Errors
+/// [`AnchorError`] when it holds none, or one that does not decode.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, AnchorError> {
+    let found = CertificateDer::pem_slice_iter(pem).enumerate();
+    let found: Vec<_> = found
+        .map(|(index, certificate)| certificate.map_err(|_| AnchorError::BadCertificate { index }))
+        .collect::<Result<_, _>>()?;
+    if found.is_empty() { Err(AnchorError::Empty) } else { Ok(found) }
 }
 
 /// Why a PEM text is no set of anchors.

@@ -16,6 +16,7 @@ use countersign_protocol::{
     Destination, Interval, Problem, ProblemCode,
     egress::{Action, EgressPolicy, Ports, Rule},
 };
+use countersign_telemetry::Span;
 use fake::FakeProxy;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -132,7 +133,7 @@ async fn bytes_and_half_close_pass_through_every_kind_of_connection() {
         let opening: Vec<_> = (0..8)
             .map(|_| {
                 let pool = world.pool.clone();
-                tokio::spawn(async move { pool.open(&destination("echo")).await.unwrap() })
+                tokio::spawn(async move { pool.open(&destination("echo"), &mut Span::none()).await.unwrap() })
             })
             .collect();
         for tunnel in opening {
@@ -242,7 +243,7 @@ async fn a_tunnel_that_breaks_is_a_reset_and_not_an_end() {
 async fn a_lapsed_lease_cuts_the_tunnels_even_if_nobody_says_so() {
     let mut world = World::start().await;
     world.attested().await;
-    let tunnel = world.pool.open(&destination("silent")).await.unwrap();
+    let tunnel = world.pool.open(&destination("silent"), &mut Span::none()).await.unwrap();
     let (mut stream, _) = world.connect("silent").await;
     assert_eq!(stream.read_u8().await.unwrap(), b'>');
     world.keeper.cancel();

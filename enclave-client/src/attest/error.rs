@@ -1,8 +1,8 @@
-use std::{error::Error, fmt, io};
+use std::{borrow::Cow, error::Error, fmt, io};
 
 use countersign_protocol::{Deployment, Epoch, Problem, message::MessageError};
 
-use crate::{device::DeviceError, transport::DialError};
+use crate::{device::DeviceError, telemetry::OTHER, transport::DialError};
 
 /// Why an attestation did not lead to a session.
 #[derive(Debug)]
@@ -82,6 +82,15 @@ impl AttestError {
         }
     }
 
+    /// [`Self::code`] for whoever counts: a word, whatever the proxy wrote.
+    pub(crate) fn word(&self) -> Cow<'static, str> {
+        match self {
+            Self::Refused(problem) if is_word(&problem.code) => problem.code.clone(),
+            Self::Refused(_) => Cow::Borrowed(OTHER),
+            own => Cow::Owned(own.code().to_owned()),
+        }
+    }
+
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
             // A policy decision is the deployment's, and a document is not cheap.
@@ -131,6 +140,12 @@ impl Error for AttestError {
             _ => None,
         }
     }
+}
+
+/// As codes are: short, lower case, with dashes.
+fn is_word(code: &str) -> bool {
+    (1..=48).contains(&code.len())
+        && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
 /// An error and all its sources in one line, for the log.

@@ -1,6 +1,6 @@
-use std::{future::Future, sync::Arc};
+use std::{borrow::Cow, future::Future, sync::Arc};
 
-use countersign_protocol::{Interval, Lease, message::Challenge};
+use countersign_protocol::{Host, Interval, Lease, message::Challenge};
 use tokio::{
     sync::{Notify, watch},
     time::{Duration, Instant, sleep, sleep_until},
@@ -13,7 +13,10 @@ use super::{
     error::{Remedy, chain},
     renew_after, rotate,
 };
-use crate::random::Fraction;
+use crate::{
+    random::Fraction,
+    telemetry::{AttestOutcome, Figures, OTHER, Telemetry},
+};
 
 /// One proxy by its name: where it is and how to connect there. The keeper's
 /// seam to the network, so that its decisions run in tests without a socket.
@@ -62,6 +65,7 @@ pub struct Keeper<S: Site> {
     jitter: fn() -> Fraction,
     /// Which address a round begins with; moves on with each address that failed.
     start: usize,
+    counted: Option<(Host, Arc<Figures>)>,
 }
 
 /// Tells a keeper that its session is gone before its time.
@@ -87,6 +91,7 @@ impl<S: Site> Keeper<S> {
             nudge,
             jitter: Fraction::random,
             start: 0,
+            counted: None,
         };
         (keeper, receiver)
     }
@@ -94,6 +99,12 @@ impl<S: Site> Keeper<S> {
     /// The same with another source of jitter.
     pub fn with_jitter(mut self, jitter: fn() -> Fraction) -> Self {
         self.jitter = jitter;
+        self
+    }
+
+    /// The same, counted under the proxy's name where somebody counts.
+    pub fn counted(mut self, proxy: &Host, telemetry: &Telemetry) -> Self {
+        self.counted = telemetry.figures().map(|figures| (proxy.clone(), figures.clone()));
         self
     }
 
@@ -207,6 +218,8 @@ impl<S: Site> Keeper<S> {
     fn publish(&self, attested: Attested) {
         let Attested { session, lease, epoch, .. } = &attested;
         info!(%session, lease_seconds = lease.as_secs(), %epoch, "attested");
+        let renewed = self.status.borrow().is_of(*session);
+        self.count(if renewed { AttestOutcome::Renewed } else { AttestOutcome::Admitted });
         self.status.send_modify(|status| status.granted(Arc::new(attested)));
     }
 
@@ -217,7 +230,14 @@ impl<S: Site> Keeper<S> {
         };
         let retry_ms = wait.as_millis();
         warn!(code = error.code(), request_id, retry_ms, "not attested: {}", chain(error));
+        self.count(AttestOutcome::Failed(error.word()));
         self.status.send_modify(|status| status.failed(error));
+    }
+
+    fn count(&self, outcome: AttestOutcome) {
+        let Some((proxy, figures)) = &self.counted else { return };
+        let other = AttestOutcome::Failed(Cow::Borrowed(OTHER));
+        figures.attestations.add_or((proxy.clone(), outcome), (proxy.clone(), other));
     }
 }
 

@@ -69,6 +69,11 @@ impl Status {
         &self.trouble
     }
 
+    /// Whether the session, whatever its lease, is this one.
+    pub(super) fn is_of(&self, session: SessionId) -> bool {
+        self.session.as_ref().is_some_and(|attested| attested.session == session)
+    }
+
     pub(super) fn granted(&mut self, attested: Arc<Attested>) {
         self.session = Some(attested);
         self.trouble = Trouble::Nothing;

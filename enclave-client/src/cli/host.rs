@@ -1,6 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
+use countersign_telemetry::otlp::{BadSetting, Otlp, TcpConnect};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -9,11 +10,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{EXIT_OS, EXIT_USAGE, runtime::runtime};
+use super::{EXIT_OS, EXIT_USAGE, LAST_WORDS, runtime::runtime, telemetry::TelemetryArgs};
 use crate::{
     attest::chain,
     host::{Host, HostError, HostOptions, IngressRoute, Rules, names::SystemResolver},
     manifest::Manifest,
+    telemetry::{Collector, Exporter, Figures, LateLayer, Report, Telemetry},
     transport::Listen,
 };
 
@@ -57,6 +59,8 @@ pub(super) struct HostArgs {
     /// After SIGTERM or SIGINT: how long open connections may go on
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=3600))]
     drain: u64,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
 }
 
 /// Whether there is an outer limit.
@@ -87,7 +91,14 @@ fn connections(text: &str) -> Result<usize, String> {
 }
 
 impl HostArgs {
-    pub(super) fn execute(self) -> ExitCode {
+    pub(super) fn execute(self, late: LateLayer) -> ExitCode {
+        let collector = match self.telemetry.collector(SERVICE, None) {
+            Ok(collector) => collector,
+            Err(why) => {
+                error!(code = "telemetry-invalid", "{why}");
+                return ExitCode::from(EXIT_USAGE);
+            }
+        };
         let options = match self.options() {
             Ok(options) => options,
             Err(lines) => {
@@ -105,7 +116,7 @@ impl HostArgs {
                 return ExitCode::from(EXIT_OS);
             }
         };
-        let code = runtime.block_on(serve(options));
+        let code = runtime.block_on(serve(options, collector, late));
         // A name may still be looked up; nobody waits for it any more.
         runtime.shutdown_background();
         code
@@ -146,7 +157,7 @@ impl HostArgs {
     }
 }
 
-async fn serve(options: HostOptions) -> ExitCode {
+async fn serve(options: HostOptions, collector: Option<Collector>, late: LateLayer) -> ExitCode {
     let (reload, reloaded) = watch::channel(());
     let stop = CancellationToken::new();
     // First of all: a signal that comes now must not be lost.
@@ -156,7 +167,18 @@ async fn serve(options: HostOptions) -> ExitCode {
     }
     match Host::bind(options, Arc::new(SystemResolver)).await {
         Ok(host) => {
-            host.run(tokio::io::stdout(), reloaded, stop).await;
+            let (telemetry, exporter) = match collector.map(|collector| start(&collector, &late)).transpose()
+            {
+                Ok(started) => started.unzip(),
+                Err(why) => {
+                    error!(code = "telemetry-invalid", "{}", chain(&why));
+                    return ExitCode::from(EXIT_USAGE);
+                }
+            };
+            host.with_telemetry(telemetry.unwrap_or_default()).run(tokio::io::stdout(), reloaded, stop).await;
+            if let Some(exporter) = exporter {
+                exporter.finish(LAST_WORDS).await;
+            }
             ExitCode::SUCCESS
         }
         Err(HostError::Rules(why)) => {
@@ -170,6 +192,17 @@ async fn serve(options: HostOptions) -> ExitCode {
             ExitCode::from(if matches!(error, HostError::NoCid(_)) { EXIT_USAGE } else { EXIT_OS })
         }
     }
+}
+
+/// The parent has a network, and no policy but that of whoever started this: it dials the collector itself.
+fn start(collector: &Collector, late: &LateLayer) -> Result<(Telemetry, Exporter), BadSetting> {
+    info!(code = "telemetry", collector = %collector.destination(), "traces, metrics and logs go to a collector");
+    let otlp = Otlp::new(collector.settings().clone())?;
+    late.set(otlp.layer());
+    let figures = Arc::new(Figures::default());
+    let telemetry = Telemetry::new(otlp.tracer(), Some(figures.clone()));
+    let report = Report { figures, sessions: Vec::new(), counts: otlp.counts() };
+    Ok((telemetry, Exporter::start(otlp, TcpConnect, report)))
 }
 
 /// SIGTERM and SIGINT stop, a second one at once; SIGHUP reads the rule sets.
@@ -217,6 +250,9 @@ fn raise_descriptors(options: &HostOptions) {
         );
     }
 }
+
+/// What this program is called at a collector.
+const SERVICE: &str = "countersign-host";
 
 /// Listeners, rule files, names being looked up.
 const SPARE_DESCRIPTORS: u64 = 512;

@@ -13,6 +13,7 @@ use crate::{
     ingress::IngressListen,
     init::{self, AtEnd, Heartbeat, Inside, LogQueue, Pid1},
     log::{self, LogFormat},
+    telemetry::LateLayer,
     transport::{Dial, Listen, TransportError},
 };
 
@@ -53,21 +54,18 @@ struct HealthListen(Option<Listen>);
 
 impl InsideArgs {
     /// Starts the log.
-    pub(super) fn start(&self, format: LogFormat) -> (Inside, Option<(LogQueue, Dial)>) {
-        let logs = match self.logs {
-            Logs::Stderr => {
-                log::init(format);
-                None
-            }
+    pub(super) fn start(&self, format: LogFormat) -> (Inside, Option<(LogQueue, Dial)>, LateLayer) {
+        let (logs, late) = match self.logs {
+            Logs::Stderr => (None, log::init(format)),
             Logs::Host => {
                 let queue = LogQueue::new(format);
-                log::init_to(format, queue.clone());
+                let late = log::init_to(format, queue.clone());
                 let host = Dial::Vsock { cid: PARENT, port: wire::HOST_LOG_PORT };
-                Some((queue, self.host_logs.clone().unwrap_or(host)))
+                (Some((queue, self.host_logs.clone().unwrap_or(host))), late)
             }
         };
         let inside = Inside { ingress: self.ingress_listen.clone(), health: self.health.0.clone() };
-        (inside, logs)
+        (inside, logs, late)
     }
 
     pub(super) fn clock(&self) -> ClockPolicy {

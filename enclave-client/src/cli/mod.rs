@@ -8,8 +8,10 @@ mod inside;
 mod kms;
 mod learn;
 mod peer;
+mod reports;
 mod run;
 mod runtime;
+mod telemetry;
 mod transparent;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
@@ -25,13 +27,15 @@ use crate::{
     log::{self, LogFormat},
     manifest::{self, Manifest, ManifestError},
     peers::config::Verifiers,
+    telemetry::{LateLayer, NamedBy},
     transparent::AddressPool,
 };
 
 pub use host_way::{HostWay, HostWayError};
 use inside::{InitArgs, InsideArgs, Prepare};
 pub use kms::KmsStartError;
-pub use run::{Outcome, RunError, RunOptions, run};
+pub use reports::ReportsError;
+pub use run::{Outcome, RunError, RunOptions, TelemetryOptions, run};
 pub use transparent::TransparentOptions;
 
 /// Attests this enclave to its proxies and carries the application's traffic.
@@ -103,6 +107,8 @@ struct RunArgs {
     transparent: TransparentOptions,
     #[command(flatten)]
     learn: learn::LearnArgs,
+    #[command(flatten)]
+    telemetry: telemetry::TelemetryArgs,
     #[cfg(feature = "simulator")]
     #[command(flatten)]
     danger: DangerArgs,
@@ -150,10 +156,7 @@ impl Cli {
                 println!("{:#}", manifest::schema());
                 ExitCode::SUCCESS
             }
-            Command::Host(args) => {
-                log::init(self.log);
-                args.execute()
-            }
+            Command::Host(args) => args.execute(log::init(self.log)),
             Command::Run(args) => ExitCode::from(args.execute(self.log, &Prepare::Process)),
             Command::Init(args) => args.execute(self.log),
         }
@@ -187,7 +190,7 @@ impl RunArgs {
                 return EXIT_OS;
             }
         };
-        let (inside, logs) = self.inside.start(format);
+        let (inside, logs, late) = self.inside.start(format);
         // Also before the application runs, and after it has ended: a mistake must be heard.
         let delivery = logs.clone().map(|(queue, to)| {
             let stop = tokio_util::sync::CancellationToken::new();
@@ -195,7 +198,7 @@ impl RunArgs {
             stop.drop_guard()
         });
         runtime.block_on(prepare.before());
-        let code = self.supervise(&runtime, inside);
+        let code = self.supervise(&runtime, inside, late);
         info!(code = "run-ended", exit_code = code, "ends with {code}");
         if let Some((queue, _)) = logs {
             runtime.block_on(queue.drained(LAST_WORDS));
@@ -206,7 +209,7 @@ impl RunArgs {
         code
     }
 
-    fn supervise(self, runtime: &tokio::runtime::Runtime, inside: Inside) -> u8 {
+    fn supervise(self, runtime: &tokio::runtime::Runtime, inside: Inside, late: LateLayer) -> u8 {
         let mut manifest = match self.manifest.load() {
             Ok(manifest) => manifest,
             Err(error) => {
@@ -247,6 +250,17 @@ impl RunArgs {
                 return EXIT_USAGE;
             }
         };
+        let collector = match self.telemetry.collector(SERVICE, manifest.telemetry.as_ref()) {
+            Ok(collector) => collector,
+            Err(why) if why.by == NamedBy::Operator => {
+                error!(code = "telemetry-invalid", "{why}");
+                return EXIT_USAGE;
+            }
+            Err(why) => {
+                warn!(code = "telemetry-invalid", "nothing is told: {why}");
+                None
+            }
+        };
         let options = RunOptions {
             host: self.host,
             transparent: self.transparent,
@@ -255,6 +269,7 @@ impl RunArgs {
             enforcement: enforcement.clone(),
             peer_roots,
             inside,
+            telemetry: TelemetryOptions { collector, late },
         };
         self.learn.start(&enforcement, runtime);
         let outcome = runtime.block_on(run(manifest, device, &application, options));
@@ -305,14 +320,17 @@ fn exit_code(outcome: Result<Outcome, RunError>) -> u8 {
             error!(code = "run-failed", "{}", crate::attest::chain(&error));
             match error {
                 RunError::Start(error) => error.code(),
-                RunError::ConfigMaps => EXIT_USAGE,
+                RunError::ConfigMaps | RunError::Collector(_) => EXIT_USAGE,
                 _ => EXIT_OS,
             }
         }
     }
 }
 
-/// For the last lines of the log to leave.
+/// What this program is called at a collector.
+const SERVICE: &str = "countersign-enclave";
+
+/// For the last lines of the log, and what else is told, to leave.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Wrong usage or a wrong manifest, as clap has it.

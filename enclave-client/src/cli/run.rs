@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    HostWay, IfUnattested, KmsStartError, TransparentOptions,
+    HostWay, IfUnattested, KmsStartError, LAST_WORDS, TransparentOptions,
     kms::{self, Variables},
+    reports::{Reports, ReportsError},
     transparent::WayOut,
 };
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
     manifest::{Manifest, ProxyEntry},
     peers::{PeersStartError, Service, config::Verifiers},
     pool::{Gateway, Pool},
+    telemetry::{Collector, LateLayer, Telemetry},
     transparent::TransparentError,
     transport::Dial,
 };
@@ -46,6 +48,23 @@ pub struct RunOptions {
     pub peer_roots: Verifiers,
     /// Ingress, health and log.
     pub inside: Inside,
+    /// Who is told what this program does.
+    pub telemetry: TelemetryOptions,
+}
+
+/// Who is told.
+#[derive(Clone, Default)]
+pub struct TelemetryOptions {
+    /// The collector, if one was named.
+    pub collector: Option<Collector>,
+    /// Where the log's lines are handed on.
+    pub late: LateLayer,
+}
+
+impl fmt::Debug for TelemetryOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TelemetryOptions").field(&self.collector).finish()
+    }
 }
 
 /// How `run` ended.
@@ -82,8 +101,10 @@ pub async fn run(
     let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
+    let reports = Reports::new(options.telemetry, &policy, &options.enforcement, host.is_some())
+        .map_err(RunError::Collector)?;
     let Proxies { gated, statuses, issuers } =
-        start_proxies(manifest.proxies, host.as_ref(), &device, &stop)?;
+        start_proxies(manifest.proxies, host.as_ref(), &device, reports.telemetry(), &stop)?;
     let outer = host.map_or(Outer::Direct, Outer::Host);
     let peers = match manifest.peers.is_empty() && manifest.peer_ports.is_empty() {
         true => None,
@@ -93,8 +114,11 @@ pub async fn run(
     };
     let egress = Arc::new_cyclic(|way| {
         let routes = peers.as_ref().map(|peers| peers.outbound(&manifest.peers, way)).unwrap_or_default();
-        Egress::new(policy, gated, outer).with_enforcement(options.enforcement).with_peers(routes)
+        let egress = Egress::new(policy, gated, outer).with_enforcement(options.enforcement);
+        egress.with_peers(routes).with_telemetry(reports.telemetry().clone())
     });
+    let sessions = names.iter().cloned().zip(statuses.iter().cloned()).collect();
+    let exporter = reports.start(&egress, sessions);
     if let Some(peers) = &peers {
         peers.listen(&manifest.peer_ports, &options.inside.ingress).await.map_err(RunError::Peers)?;
     }
@@ -132,7 +156,12 @@ pub async fn run(
     if !attested && options.if_unattested == IfUnattested::Exit {
         return Ok(Outcome::Unattested);
     }
-    supervisor.run(application, proxy, variables).await.map(Outcome::Ended).map_err(RunError::Start)
+    let ended = supervisor.run(application, proxy, variables).await;
+    if let Some(exporter) = exporter {
+        // Before what is open is cut: the collector may lie behind the proxy.
+        exporter.finish(LAST_WORDS).await;
+    }
+    ended.map(Outcome::Ended).map_err(RunError::Start)
 }
 
 async fn start_peers(
@@ -162,6 +191,7 @@ fn start_proxies(
     entries: Vec<ProxyEntry>,
     host: Option<&HostLink>,
     device: &Device,
+    telemetry: &Telemetry,
     stop: &CancellationToken,
 ) -> Result<Proxies, RunError> {
     let boot = Arc::new(Boot::new().map_err(|_| RunError::Random)?);
@@ -185,6 +215,7 @@ fn start_proxies(
         };
         let (attestation, gateway) = (way(attestation), way(gateway));
         let gateway = Gateway::new(&name, gateway).map_err(RunError::Tls)?;
+        let counted = name.clone();
         let site = ProxySite::new(SiteConfig {
             name,
             attestation,
@@ -199,7 +230,7 @@ fn start_proxies(
         let nudge = Nudge::default();
         let (keeper, status) = Keeper::new(site.clone(), interval, nudge.clone());
         let pool = Pool::new(gateway, status.clone(), nudge);
-        tokio::spawn(keeper.run(stop.clone()));
+        tokio::spawn(keeper.counted(&counted, telemetry).run(stop.clone()));
         tokio::spawn(pool.clone().maintain(stop.clone()));
         gated.extend(destinations.into_iter().map(|destination| (destination, pool.clone())));
         issuers.push(ProxyIssuer::new(site, status.clone()));
@@ -244,6 +275,8 @@ pub enum RunError {
     ConfigMaps,
     /// Peers.
     Peers(PeersStartError),
+    /// The collector that was named.
+    Collector(ReportsError),
     /// The application.
     Start(StartError),
 }
@@ -264,6 +297,7 @@ impl fmt::Display for RunError {
                 "the manifest has peers: add --config-maps DIR, where DIR/NAME/peer.yaml says who each is"
             }
             Self::Peers(_) => "peers are not served",
+            Self::Collector(_) => "the collector that was named cannot be told",
             Self::Start(_) => "the application was not started",
         })
     }
@@ -281,6 +315,7 @@ impl std::error::Error for RunError {
             Self::Inside(why) => Some(why),
             Self::Transparent(why) => Some(why),
             Self::Kms(why) => Some(why),
+            Self::Collector(why) => Some(why),
             Self::Start(why) => Some(why),
         }
     }

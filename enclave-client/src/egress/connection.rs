@@ -8,21 +8,31 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::Refill;
-use crate::{peers::Channel, pool::Tunnel, relay::Side, transport::Stream};
+use crate::{peers::Channel, pool::Tunnel, relay::Side, telemetry::Counted, transport::Stream};
+
+/// An open way to a destination, among those that are counted.
+pub type Connection = Counted<Way>;
 
 /// An open way to a destination.
 #[derive(Debug)]
-pub enum Connection {
+pub enum Way {
     /// Through the public proxy; ends with the lease.
     Tunnel(Tunnel),
     /// A plain byte stream, direct or through the host half; in that case with what sees to the next one.
     Plain(Stream, Option<Refill>),
     /// To a peer enclave, over one of the others; ends with the peer's proof.
-    Peer(Box<Channel<Connection>>),
+    Peer(Box<Channel<Way>>),
 }
 
 impl Connection {
     /// Cancelled when the connection must end whatever its ends say.
+    pub fn cut(&self) -> Option<&CancellationToken> {
+        self.inner().cut()
+    }
+}
+
+impl Way {
+    /// Cancelled when it must end whatever its ends say.
     pub fn cut(&self) -> Option<&CancellationToken> {
         match self {
             Self::Tunnel(tunnel) => Some(tunnel.cut()),
@@ -32,7 +42,7 @@ impl Connection {
     }
 }
 
-impl Side for Connection {
+impl Side for Way {
     fn abort(&self) {
         match self {
             Self::Tunnel(tunnel) => tunnel.abort(),
@@ -53,20 +63,20 @@ impl Side for Connection {
 macro_rules! delegate {
     ($self:ident, $way:ident => $call:expr) => {
         match $self.get_mut() {
-            Connection::Tunnel($way) => $call,
-            Connection::Plain($way, _) => $call,
-            Connection::Peer($way) => $call,
+            Way::Tunnel($way) => $call,
+            Way::Plain($way, _) => $call,
+            Way::Peer($way) => $call,
         }
     };
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for Way {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         delegate!(self, way => Pin::new(way).poll_read(cx, buf))
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for Way {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         delegate!(self, way => Pin::new(way).poll_write(cx, data))
     }

@@ -1,8 +1,8 @@
-use std::fmt;
+use std::{fmt, io};
 
-use countersign_protocol::{Destination, Problem, egress::Denial};
+use countersign_protocol::{Destination, Problem, ProblemCode, egress::Denial};
 
-use crate::{peers::PeerError, pool::OpenError, transport::DialError};
+use crate::{host::wire::HostCode, peers::PeerError, pool::OpenError, telemetry, transport::DialError};
 
 /// Why nothing was opened.
 #[derive(Debug)]
@@ -29,6 +29,24 @@ pub enum EgressError {
 }
 
 impl EgressError {
+    /// The stable word for it, one of this program's own: a code that somebody else chose, and that none of
+    /// ours is, is [`OTHER`](crate::telemetry::OTHER).
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Denied { .. } => ProblemCode::DestinationDenied.as_str(),
+            Self::Gated(why) => why.word(),
+            Self::NoAddress | Self::Dial(DialError::Resolve { .. }) => ProblemCode::ResolveFailed.as_str(),
+            Self::Dial(DialError::Connect { why, .. }) if why.kind() == io::ErrorKind::TimedOut => {
+                ProblemCode::ConnectTimeout.as_str()
+            }
+            Self::Dial(DialError::Connect { .. }) => ProblemCode::Unreachable.as_str(),
+            Self::Host(problem) => telemetry::word(problem),
+            Self::Deadline => HostCode::HostTimeout.as_str(),
+            Self::Peer(PeerError::Unreachable(why)) => why.word(),
+            Self::Peer(why) => why.code(),
+        }
+    }
+
     pub(super) fn denied(destination: &Destination, denial: &Denial<'_>) -> Self {
         Self::Denied { destination: destination.clone(), why: denial.to_string() }
     }

@@ -10,6 +10,7 @@
 //! ```
 
 mod connection;
+mod cuttable;
 mod direct;
 mod error;
 mod host_link;
@@ -18,10 +19,16 @@ mod learn;
 use std::{collections::HashMap, sync::Arc};
 
 use countersign_protocol::{Destination, egress::EgressPolicy};
+use countersign_telemetry::{Span, names::ROUTE};
 
-use crate::{peers::Outbound, pool::Pool};
+use crate::{
+    peers::Outbound,
+    pool::Pool,
+    telemetry::{Telemetry, names},
+};
 
-pub use connection::Connection;
+pub use connection::{Connection, Way};
+pub(crate) use cuttable::Cuttable;
 pub use error::EgressError;
 pub use host_link::{HostLink, Refill};
 pub use learn::{Enforcement, Recorder};
@@ -33,6 +40,7 @@ pub struct Egress {
     peers: HashMap<Destination, Arc<Outbound>>,
     outer: Outer,
     enforcement: Enforcement,
+    telemetry: Telemetry,
 }
 
 /// How an ungated connection leaves.
@@ -47,7 +55,8 @@ pub enum Outer {
 impl Egress {
     /// The gated destinations must be allowed by the policy too: it is asked first.
     pub fn new(policy: EgressPolicy, gated: HashMap<Destination, Arc<Pool>>, outer: Outer) -> Self {
-        Self { policy, gated, peers: HashMap::new(), outer, enforcement: Enforcement::Enforce }
+        let (peers, enforcement, telemetry) = Default::default();
+        Self { policy, gated, peers, outer, enforcement, telemetry }
     }
 
     /// The same, with destinations that are peer enclaves. They too must be allowed by the policy.
@@ -60,6 +69,17 @@ impl Egress {
     #[must_use]
     pub fn with_enforcement(self, enforcement: Enforcement) -> Self {
         Self { enforcement, ..self }
+    }
+
+    /// The same, telling what it does.
+    #[must_use]
+    pub fn with_telemetry(self, telemetry: Telemetry) -> Self {
+        Self { telemetry, ..self }
+    }
+
+    /// What everything that leaves here tells by.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     /// The rules in force.
@@ -77,31 +97,65 @@ impl Egress {
     /// # Errors
     /// [`EgressError`]: denied with the rule, not opened, or not reachable.
     pub async fn open(&self, destination: &Destination) -> Result<Connection, EgressError> {
+        self.open_under(destination, &mut Span::none()).await
+    }
+
+    /// The same, as part of a span: its context goes to whoever carries the bytes on, and what was decided is
+    /// noted in it.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub async fn open_under(
+        &self,
+        destination: &Destination,
+        span: &mut Span,
+    ) -> Result<Connection, EgressError> {
+        let opened = self.judge_and_open(destination, span).await;
+        let figures = self.telemetry.figures();
+        match opened {
+            Ok(way) => Ok(Connection::new(way, figures)),
+            Err(why) => {
+                if let Some(figures) = figures {
+                    figures.tunnels.refused.add(why.word());
+                }
+                Err(why)
+            }
+        }
+    }
+
+    async fn judge_and_open(&self, destination: &Destination, span: &mut Span) -> Result<Way, EgressError> {
+        let judged = self.policy.judge(destination);
+        span.set_with(names::RULE, || match &judged {
+            Ok(rule) => rule.to_string().into(),
+            Err(denial) => denial.to_string().into(),
+        });
         self.enforcement
-            .settle(destination, self.policy.judge(destination))
+            .settle(destination, judged)
             .map_err(|denial| EgressError::denied(destination, &denial))?;
         if let Some(peer) = self.peers.get(destination) {
+            span.set(ROUTE, "enclave");
             let channel = peer.open().await.map_err(EgressError::Peer)?;
-            return Ok(Connection::Peer(Box::new(channel)));
+            return Ok(Way::Peer(Box::new(channel)));
         }
-        self.reach(destination).await
+        span.set(ROUTE, if self.gated.contains_key(destination) { "proxy" } else { "default" });
+        self.reach(destination, span).await
     }
 
     /// The bytes' way to a destination that the policy let pass: what a peer's TLS runs over.
-    pub(crate) async fn reach(&self, destination: &Destination) -> Result<Connection, EgressError> {
+    pub(crate) async fn reach(&self, destination: &Destination, span: &mut Span) -> Result<Way, EgressError> {
         if let Some(pool) = self.gated.get(destination) {
-            return pool.open(destination).await.map(Connection::Tunnel).map_err(EgressError::Gated);
+            return pool.open(destination, span).await.map(Way::Tunnel).map_err(EgressError::Gated);
         }
         let policy = self.enforcement.for_addresses(&self.policy);
         match &self.outer {
             Outer::Direct => {
                 let stream = direct::open(destination, policy).await?;
                 self.enforcement.connected(destination, &stream, &self.policy);
-                Ok(Connection::Plain(stream, None))
+                Ok(Way::Plain(stream, None))
             }
             Outer::Host(link) => {
-                let (stream, refill) = link.open(destination, policy).await?;
-                Ok(Connection::Plain(stream, Some(refill)))
+                let (stream, refill) = link.open(destination, policy, span.context()).await?;
+                Ok(Way::Plain(stream, Some(refill)))
             }
         }
     }

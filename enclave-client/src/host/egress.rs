@@ -6,6 +6,7 @@ use std::{
 
 use bytes::BytesMut;
 use countersign_protocol::{Destination, Host as Target, Problem, ProblemCode};
+use countersign_telemetry::{Span, TraceContext, names::NETWORK_PEER_ADDRESS};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
@@ -24,7 +25,8 @@ use super::{
 };
 use crate::{
     random::request_id,
-    relay::{Early, Side, relay},
+    relay::{Early, Report, Side, relay},
+    telemetry::{self, Counted, Telemetry, trace_id},
     transport::Stream,
 };
 
@@ -38,6 +40,7 @@ pub(super) struct EgressDesk {
     pub(super) stop: CancellationToken,
     /// Ends every connection that is left after the time to drain.
     pub(super) cut: CancellationToken,
+    pub(super) telemetry: Telemetry,
 }
 
 impl EgressDesk {
@@ -48,7 +51,7 @@ impl EgressDesk {
             let request = match self.stop.run_until_cancelled(read(&mut stream, &mut buffer)).await {
                 Some(Ok(Some(request))) => request,
                 Some(Ok(None)) | None => return,
-                Some(Err(problem)) => return self.refuse(stream, None, problem).await,
+                Some(Err(problem)) => return self.refuse(stream, None, None, problem).await,
             };
             match request {
                 Request::Resolve(destination) => match self.resolve(&destination).await {
@@ -57,25 +60,31 @@ impl EgressDesk {
                         let written = timeout(WRITE_DEADLINE, stream.write_all(&answer)).await;
                         let Ok(Ok(())) = written else { return };
                     }
-                    Err(problem) => return self.refuse(stream, Some(&destination), problem).await,
+                    Err(problem) => return self.refuse(stream, None, Some(&destination), problem).await,
                 },
-                Request::Connect { destination, accepted } => {
+                Request::Connect { destination, accepted, trace } => {
+                    let mut span = self.telemetry.dial_span(&destination, trace.as_ref());
                     // Taken before the judgement: a limit that changes from here on is noticed.
                     let limit = self.limit.clone();
                     return match self.connect(&destination, &accepted).await {
                         Ok((upstream, address)) => {
-                            let way = Way { destination, address, limit };
+                            span.set_with(NETWORK_PEER_ADDRESS, || address.to_string().into());
+                            let way = Way { destination, address, limit, span };
                             let early = Early { up: buffer.freeze(), ..Early::default() };
                             self.carry(stream, upstream, way, early).await;
                             drop(place);
                         }
-                        Err(problem) => self.refuse(stream, Some(&destination), problem).await,
+                        Err(problem) => {
+                            let trace = span.context();
+                            span.fail(telemetry::word(&problem));
+                            self.refuse(stream, trace, Some(&destination), problem).await;
+                        }
                     };
                 }
             }
         }
         let problem = problem(ProblemCode::BadRequest, "too many requests on one connection");
-        self.refuse(stream, None, problem).await;
+        self.refuse(stream, None, None, problem).await;
     }
 
     async fn resolve(&self, destination: &Destination) -> Result<Answer, Problem> {
@@ -117,13 +126,15 @@ impl EgressDesk {
     }
 
     async fn carry(&self, mut enclave: Stream, upstream: Stream, way: Way, early: Early) {
-        let Way { destination, address, mut limit } = way;
+        let Way { destination, address, mut limit, span } = way;
+        let trace_id = trace_id(span.context());
         let answer = Answer::Connected(address).encode();
         if !matches!(timeout(WRITE_DEADLINE, enclave.write_all(&answer)).await, Ok(Ok(()))) {
             enclave.abort();
             return upstream.abort();
         }
-        debug!(%destination, %address, code = "egress-opened", "connected");
+        debug!(%destination, %address, trace_id, code = "egress-opened", "connected");
+        let upstream = Counted::new(upstream, self.telemetry.figures());
         let cut = self.cut.child_token();
         let beyond = async {
             // From the limit that this connection was judged by to the one that is in force now.
@@ -132,7 +143,7 @@ impl EgressDesk {
                     return std::future::pending().await;
                 }
             }
-            warn!(%destination, %address, code = "egress-cut", "cut: no egress rule set allows it any more");
+            warn!(%destination, %address, trace_id, code = "egress-cut", "cut: no egress rule set allows it any more");
             cut.cancel();
             std::future::pending().await
         };
@@ -140,15 +151,26 @@ impl EgressDesk {
             biased;
             () = beyond => {}
             report = relay(enclave, upstream, early, Some(&cut)) => {
-                debug!(%destination, code = "egress-ended", up = report.up, down = report.down, "{}", report.end);
+                let Report { end, up, down } = &report;
+                debug!(%destination, trace_id, code = "egress-ended", up, down, "{end}");
+                telemetry::end(span, &report);
             }
         }
     }
 
     /// Answers, and waits a moment for the enclave to read: closing on unread bytes
     /// would take the answer with it.
-    pub(super) async fn refuse(&self, mut stream: Stream, to: Option<&Destination>, problem: Problem) {
-        self.refusals.tell(to, &problem);
+    pub(super) async fn refuse(
+        &self,
+        mut stream: Stream,
+        trace: Option<TraceContext>,
+        to: Option<&Destination>,
+        problem: Problem,
+    ) {
+        self.refusals.tell(trace, to, &problem);
+        if let Some(figures) = self.telemetry.figures() {
+            figures.tunnels.refused.add(telemetry::word(&problem));
+        }
         let farewell = async {
             stream.write_all(&Answer::Refused(problem).encode()).await?;
             stream.shutdown().await?;
@@ -165,6 +187,7 @@ struct Way {
     destination: Destination,
     address: IpAddr,
     limit: watch::Receiver<Arc<OuterLimit>>,
+    span: Span,
 }
 
 /// Those of the addresses that the limit lets pass; why not, if it is none.

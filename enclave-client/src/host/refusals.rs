@@ -6,10 +6,11 @@ use std::{
 };
 
 use countersign_protocol::{Destination, Problem};
+use countersign_telemetry::TraceContext;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::throttle::Throttle;
+use crate::{telemetry::trace_id, throttle::Throttle};
 
 /// Writes refusals to the log: each with a line, up to [`LINES`] a second of each code. An enclave
 /// that asks for what it may not have as fast as it can fills no disk of the parent, and hides no
@@ -22,14 +23,19 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// Writes what was refused, and before it how many of its code were not written.
-    pub(super) fn tell(&self, destination: Option<&Destination>, problem: &Problem) {
+    pub(super) fn tell(
+        &self,
+        trace: Option<TraceContext>,
+        destination: Option<&Destination>,
+        problem: &Problem,
+    ) {
         let Problem { status, code, detail, request_id } = problem;
         let Some(suppressed) = self.pass(code.clone(), Instant::now()) else { return };
         if suppressed > 0 {
             warn!(code = "refusals-suppressed", of = %code, suppressed, "suppressed {suppressed} lines of {code}");
         }
         let destination = destination.map(Destination::to_string).unwrap_or_default();
-        warn!(%destination, status, %code, %request_id, "refused: {detail}");
+        warn!(%destination, trace_id = trace_id(trace), status, %code, %request_id, "refused: {detail}");
     }
 
     fn pass(&self, code: Cow<'static, str>, now: Instant) -> Option<u64> {

@@ -19,7 +19,10 @@ use super::{
     names::{Names, Resolver},
     refusals::Refusals,
 };
-use crate::transport::{Address, Listen, Listener, Stream};
+use crate::{
+    telemetry::Telemetry,
+    transport::{Address, Listen, Listener, Stream},
+};
 
 /// Everything listens; nothing is answered yet.
 pub struct Host {
@@ -31,6 +34,7 @@ pub struct Host {
     logs: Option<Listener>,
     ingress: Vec<(Listener, Address)>,
     health: Option<Listener>,
+    telemetry: Telemetry,
 }
 
 impl Host {
@@ -64,7 +68,14 @@ impl Host {
             Some(address) => Some(listen(&Listen::Tcp(address)).await?),
             None => None,
         };
-        Ok(Self { options, resolver, limit, watch, egress, logs, ingress, health })
+        let telemetry = Telemetry::default();
+        Ok(Self { options, resolver, limit, watch, egress, logs, ingress, health, telemetry })
+    }
+
+    /// The same, telling what it does.
+    #[must_use]
+    pub fn with_telemetry(self, telemetry: Telemetry) -> Self {
+        Self { telemetry, ..self }
     }
 
     /// Carries until `stop`, then gives what is open the time to drain, then cuts
@@ -75,7 +86,7 @@ impl Host {
         reload: watch::Receiver<()>,
         stop: CancellationToken,
     ) {
-        let Self { options, resolver, limit, watch, egress, logs, ingress, health } = self;
+        let Self { options, resolver, limit, watch, egress, logs, ingress, health, telemetry } = self;
         announce(&options, &limit);
         let most = options.connections;
         let (egress_room, ingress_room) = (Arc::new(Semaphore::new(most)), Arc::new(Semaphore::new(most)));
@@ -100,6 +111,7 @@ impl Host {
             refusals: Refusals::default(),
             stop: stop.clone(),
             cut: cut.clone(),
+            telemetry,
         };
         let enclave = Caller { cid: options.cid };
         doors.start(serve_egress(
@@ -223,7 +235,7 @@ async fn serve_egress(door: Door, desk: EgressDesk, caller: Caller, most: usize)
         let Ok(place) = farewells.clone().try_acquire_owned() else { return };
         let desk = desk.clone();
         tasks.spawn(async move {
-            desk.refuse(stream, None, egress::overloaded(most)).await;
+            desk.refuse(stream, None, None, egress::overloaded(most)).await;
             drop(place);
         });
     };

@@ -35,9 +35,10 @@ impl KmsEndpoint {
             TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await.map_err(KmsError::Listen)?;
         let address = listener.local_addr().map_err(KmsError::Listen)?;
         let limits = config.limits;
+        let figures = egress.telemetry().figures().cloned();
         let upstream = Upstream::new(egress, &config.anchors, &limits).map_err(KmsError::Tls)?;
         let recipient = Arc::new(Recipient::new(device, limits.recipient));
-        let exchange = Arc::new(Exchange::new(config, recipient.clone(), upstream));
+        let exchange = Arc::new(Exchange::new(config, recipient.clone(), upstream, figures));
         Ok(Self { listener, address, limits, recipient, exchange })
     }
 

@@ -22,6 +22,7 @@ use super::{
     refusal::Refusal,
     upstream::{Answer, Upstream},
 };
+use crate::telemetry::{Figures, KmsOutcome, OTHER};
 
 /// What all calls of one endpoint share.
 pub(super) struct Exchange {
@@ -34,14 +35,20 @@ pub(super) struct Exchange {
     upstream: Upstream,
     /// RSA operations at a time: more than there are processors would only wait in threads.
     opening: Arc<Semaphore>,
+    figures: Option<Arc<Figures>>,
 }
 
 impl Exchange {
-    pub(super) fn new(config: KmsConfig, recipient: Arc<Recipient>, upstream: Upstream) -> Self {
+    pub(super) fn new(
+        config: KmsConfig,
+        recipient: Arc<Recipient>,
+        upstream: Upstream,
+        figures: Option<Arc<Figures>>,
+    ) -> Self {
         let KmsConfig { endpoints, credentials, callers, rules, limits, .. } = config;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let opening = Arc::new(Semaphore::new(processors));
-        Self { endpoints, credentials, callers, rules, limits, recipient, upstream, opening }
+        Self { endpoints, credentials, callers, rules, limits, recipient, upstream, opening, figures }
     }
 
     /// One call, from its head to its answer. Every failure is an answer too.
@@ -49,7 +56,9 @@ impl Exchange {
         let (head, body) = request.into_parts();
         let target = head.headers.get(TARGET).and_then(|target| target.to_str().ok()).unwrap_or_default();
         let called = timeout(self.limits.call_deadline, self.call(&head, body)).await;
-        match called.unwrap_or(Err(Refusal::Deadline)) {
+        let called = called.unwrap_or(Err(Refusal::Deadline));
+        self.count(target, &called);
+        match called {
             Ok(answer) => {
                 debug!(code = "kms-answered", target, status = answer.status().as_u16(), "KMS answered");
                 answer
@@ -60,6 +69,17 @@ impl Exchange {
                 refusal.response()
             }
         }
+    }
+
+    /// By operations that are known: any other name is the caller's own.
+    fn count(&self, target: &str, called: &Result<Response<Full<Bytes>>, Refusal>) {
+        let Some(figures) = &self.figures else { return };
+        let operation = Operation::from_target(target).ok().and_then(|operation| operation.attested());
+        let outcome = match called {
+            Ok(answer) => KmsOutcome::Answered(answer.status().as_u16()),
+            Err(refusal) => KmsOutcome::Refused(refusal.status_and_code().1),
+        };
+        figures.kms_calls.add((operation.map_or(OTHER, Attested::name), outcome));
     }
 
     async fn call(&self, head: &Parts, body: Incoming) -> Result<Response<Full<Bytes>>, Refusal> {

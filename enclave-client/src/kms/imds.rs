@@ -10,8 +10,8 @@ use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::timeout;
 
-use super::{Credentials, Issuer, cuttable::Cuttable};
-use crate::egress::{Egress, EgressError};
+use super::{Credentials, Issuer};
+use crate::egress::{Cuttable, Egress, EgressError};
 
 /// The metadata service of the parent instance, version 2 (Amazon EC2 User Guide, "Use IMDSv2"): the role
 /// of the instance, for enclaves that get nothing narrower.

@@ -11,7 +11,7 @@
 //!                    │ operation.rs    the five attested operations and where their plaintext stands
 //!                    │ cms/            CiphertextForRecipient, read strictly, opened without an oracle
 //!                    ▼
-//!                  upstream.rs   TLS that ends here, kept connections, cut with the session (cuttable.rs) ──► Egress::open (the only way out)
+//!                  upstream.rs   TLS that ends here, kept connections, cut with the session ──► Egress::open (the only way out)
 //!                    region.rs   which host: by partition, or as configured
 //!
 //!   imds.rs, proxy.rs ─► renewal.rs ─► credentials.rs ─► offer.rs   the same credentials for the application's SDKs, on loopback
@@ -25,7 +25,6 @@
 pub mod cms;
 mod config;
 mod credentials;
-mod cuttable;
 mod endpoint;
 mod exchange;
 mod imds;

@@ -26,9 +26,9 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{KmsLimits, Site, cuttable::Cuttable};
+use super::{KmsLimits, Site};
 use crate::{
-    egress::{Egress, EgressError},
+    egress::{Cuttable, Egress, EgressError},
     tls::{self, Anchors},
 };
 

@@ -184,9 +184,8 @@ fn no_tunnel(error: &OpenError) -> Problem {
             Problem { status: 503, ..problem.clone() }
         }
         OpenError::Refused(problem) => problem.clone(),
-        OpenError::Status { .. } => local(502, "gateway-answer-invalid", error.to_string()),
-        OpenError::Gateway(_) => local(502, "gateway-unreachable", error.to_string()),
-        OpenError::Deadline => local(504, "gateway-timeout", error.to_string()),
+        OpenError::Status { .. } | OpenError::Gateway(_) => local(502, error.word(), error.to_string()),
+        OpenError::Deadline => local(504, error.word(), error.to_string()),
     }
 }
 

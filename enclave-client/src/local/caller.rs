@@ -2,6 +2,7 @@ use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use countersign_protocol::{Destination, Problem};
+use countersign_telemetry::{Span, TraceContext};
 use http::Method;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,6 +21,7 @@ use super::{
 use crate::{
     egress::{Connection as Way, Egress},
     relay::{Early, End, Report, Side, relay},
+    telemetry::{self, trace_id},
     transport::Stream,
 };
 
@@ -50,18 +52,18 @@ impl Caller {
                 Ok(Ok(Some(request))) => request,
                 Ok(Ok(None)) => return None,
                 Ok(Err(error)) => {
-                    refuse(stream, None, &answer::bad_head(&error), With::Content).await;
+                    refuse(stream, None, None, &answer::bad_head(&error), With::Content).await;
                     return None;
                 }
                 Err(_) => {
-                    refuse(stream, None, &answer::slow_head(), With::Content).await;
+                    refuse(stream, None, None, &answer::slow_head(), With::Content).await;
                     return None;
                 }
             };
             let request = match request {
-                Request::Connect(destination) => {
+                Request::Connect { destination, trace } => {
                     drop(kept);
-                    return self.tunnel(stream, buffer, destination).await;
+                    return self.tunnel(stream, buffer, destination, trace).await;
                 }
                 Request::Forward(request) => *request,
             };
@@ -75,17 +77,19 @@ impl Caller {
                     farewell(stream).await;
                     return None;
                 }
-                Next::Refused(problem) => {
-                    refuse(stream, Some(&destination), &problem, with).await;
+                Next::Refused(problem, span) => {
+                    let trace = span.context();
+                    span.fail(telemetry::word(&problem));
+                    refuse(stream, trace, Some(&destination), &problem, with).await;
                     return None;
                 }
                 Next::Abort => {
                     Stream::Tcp(stream).abort();
                     return None;
                 }
-                Next::Upgraded(way, early) => {
+                Next::Upgraded(way, early, span) => {
                     let early = Early { up: buffer.freeze(), ..early };
-                    return Some(Tunnel { stream, way, early, destination });
+                    return Some(Tunnel { stream, way, early, destination, span });
                 }
             }
             // The wait for the next request to begin; from then on its head has the time that any has.
@@ -101,19 +105,22 @@ impl Caller {
         mut stream: TcpStream,
         buffer: BytesMut,
         destination: Destination,
+        trace: Option<TraceContext>,
     ) -> Option<Tunnel> {
-        let way = match self.egress.open(&destination).await {
+        let mut span = self.egress.telemetry().connect_span(&destination, trace.as_ref());
+        let way = match self.egress.open_under(&destination, &mut span).await {
             Ok(way) => way,
             Err(error) => {
-                let problem = answer::not_opened(&error);
-                refuse(stream, Some(&destination), &problem, With::Content).await;
+                let (problem, trace) = (answer::not_opened(&error), span.context());
+                span.fail(error.word());
+                refuse(stream, trace, Some(&destination), &problem, With::Content).await;
                 return None;
             }
         };
-        debug!(%destination, code = "tunnel-opened", "tunnel {way:?}");
+        debug!(%destination, trace_id = trace_id(span.context()), code = "tunnel-opened", "tunnel {way:?}");
         stream.write_all(answer::ESTABLISHED).await.ok()?;
         let early = Early { up: buffer.freeze(), ..Early::default() };
-        Some(Tunnel { stream, way, early, destination })
+        Some(Tunnel { stream, way, early, destination, span })
     }
 }
 
@@ -123,22 +130,29 @@ struct Tunnel {
     way: Way,
     early: Early,
     destination: Destination,
+    span: Span,
 }
 
 impl Tunnel {
     async fn carry(self) {
-        let Self { stream, way, early, destination } = self;
+        let Self { stream, way, early, destination, span } = self;
         let cut = way.cut().cloned();
-        let Report { end, up, down } = relay(Stream::Tcp(stream), way, early, cut.as_ref()).await;
+        let report = relay(Stream::Tcp(stream), way, early, cut.as_ref()).await;
+        let (Report { end, up, down }, trace_id) = (&report, trace_id(span.context()));
         match end {
-            End::Finished => debug!(%destination, code = "tunnel-ended", up, down, "tunnel ended"),
+            End::Finished => debug!(%destination, trace_id, code = "tunnel-ended", up, down, "tunnel ended"),
             // The application drops its own connections as it likes, and knows that it did.
-            End::Near(_) => debug!(%destination, code = "tunnel-dropped", up, down, "tunnel dropped: {end}"),
-            End::Far(_) => info!(%destination, code = "tunnel-broke", up, down, "tunnel broke: {end}"),
+            End::Near(_) => {
+                debug!(%destination, trace_id, code = "tunnel-dropped", up, down, "tunnel dropped: {end}");
+            }
+            End::Far(_) => {
+                info!(%destination, trace_id, code = "tunnel-broke", up, down, "tunnel broke: {end}")
+            }
             End::Cut => {
-                warn!(%destination, code = "tunnel-cut", up, down, "tunnel cut: the session's lease lapsed")
+                warn!(%destination, trace_id, code = "tunnel-cut", up, down, "tunnel cut: the session's lease lapsed")
             }
         }
+        telemetry::end(span, &report);
     }
 }
 
@@ -180,11 +194,12 @@ async fn read_some(stream: &mut TcpStream, buffer: &mut BytesMut) -> Option<()> 
 /// Answers, and waits a moment for the other end to read.
 pub(super) async fn refuse(
     mut stream: TcpStream,
+    trace: Option<TraceContext>,
     destination: Option<&Destination>,
     problem: &Problem,
     with: With,
 ) {
-    log_refusal(destination, problem);
+    log_refusal(trace, destination, problem);
     let answer = answer::encode(problem, with);
     if let Ok(Ok(())) = timeout(FAREWELL, stream.write_all(&answer)).await {
         farewell(stream).await;
@@ -203,10 +218,10 @@ async fn farewell(mut stream: TcpStream) {
     let _ = timeout(FAREWELL, farewell).await;
 }
 
-fn log_refusal(destination: Option<&Destination>, problem: &Problem) {
+fn log_refusal(trace: Option<TraceContext>, destination: Option<&Destination>, problem: &Problem) {
     let Problem { status, code, detail, request_id } = problem;
     let destination = destination.map(Destination::to_string).unwrap_or_default();
-    warn!(%destination, status, %code, %request_id, "refused: {detail}");
+    warn!(%destination, trace_id = trace_id(trace), status, %code, %request_id, "refused: {detail}");
 }
 
 /// How long a caller that was answered may think about its next request.

@@ -19,6 +19,7 @@ use super::{
     Version,
     content::{ContentError, ContentReader, Progress},
     forward::Outgoing,
+    moved::Moved,
     origin::{self, Content, Origin},
     reply::{self, Asked, SendError, Sent},
 };
@@ -30,9 +31,9 @@ use crate::{
 /// What became of a request that was sent on.
 pub(super) enum Carried {
     /// Answered, and both connections can serve again.
-    Answered,
+    Answered(StatusCode),
     /// Answered, and the caller's connection ends.
-    Last,
+    Last(StatusCode),
     Upgraded(Connection, Early),
     /// The caller's content was wrong, and it has no answer yet.
     BadContent(ContentError),
@@ -67,7 +68,7 @@ pub(super) async fn carry(
     let content_done = AtomicBool::new(content.is_done());
     let (mut from_caller, mut to_caller) = caller.split();
     let pump = async {
-        let pumped = pump(&mut from_caller, unread, content, fill).await;
+        let pumped = pump(&mut from_caller, unread, content, fill, asked.moved).await;
         content_done.store(pumped.is_ok(), Ordering::Relaxed);
         pumped
     };
@@ -109,9 +110,10 @@ pub(super) async fn carry(
         // is no telling where the caller's next request begins.
         asked.last |= !content_done.load(Ordering::Relaxed);
         let (parts, incoming) = response.into_parts();
+        let status = parts.status;
         match reply::send(&mut to_caller, parts, incoming, &asked).await {
-            Ok(Sent::Complete) => Carried::Answered,
-            Ok(Sent::Last) => Carried::Last,
+            Ok(Sent::Complete) => Carried::Answered(status),
+            Ok(Sent::Last) => Carried::Last(status),
             Err(SendError::Caller(why)) => {
                 debug!("the caller left its answer: {why}");
                 Carried::Broken
@@ -167,14 +169,18 @@ async fn pump<R: AsyncRead + Unpin>(
     unread: &mut BytesMut,
     content: &mut ContentReader,
     fill: mpsc::Sender<io::Result<Frame<Bytes>>>,
+    moved: &Moved,
 ) -> Result<(), Stopped> {
     loop {
         let error = match content.next(unread) {
             Ok(Progress::Done) => return Ok(()),
-            Ok(Progress::Frame(frame)) => match fill.send(Ok(frame)).await {
-                Ok(()) => continue,
-                Err(_) => return Err(Stopped::Origin),
-            },
+            Ok(Progress::Frame(frame)) => {
+                moved.up(frame.data_ref().map_or(0, Bytes::len));
+                match fill.send(Ok(frame)).await {
+                    Ok(()) => continue,
+                    Err(_) => return Err(Stopped::Origin),
+                }
+            }
             Ok(Progress::More) => {
                 unread.reserve(READ);
                 match caller.read_buf(unread).await {

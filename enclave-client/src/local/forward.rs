@@ -1,6 +1,10 @@
 use bytes::BytesMut;
 use countersign_protocol::{Destination, Problem};
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use countersign_telemetry::{
+    Span, TraceContext,
+    names::{self, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{
@@ -8,7 +12,9 @@ use super::{
     answer::{self, Then},
     content::{ContentError, ContentReader, Progress},
     exchange::{Carried, carry},
+    head,
     hop::{self, Hop},
+    moved::Moved,
     origin::{Content, Origin},
     reply::Asked,
 };
@@ -23,11 +29,20 @@ pub(super) enum Next {
     Again,
     /// The caller has its answer, and the connection ends.
     Close,
-    /// The caller was told no.
-    Refused(Problem),
+    /// The caller is to be told no.
+    Refused(Problem, Span),
     /// The caller's answer is not whole, so it must not look so.
     Abort,
     /// Both sides speak another protocol from now on.
+    Upgraded(Connection, Early, Span),
+}
+
+/// The same, before the span of the exchange is seen to.
+enum Outcome {
+    Again,
+    Close,
+    Refused(Problem),
+    Abort,
     Upgraded(Connection, Early),
 }
 
@@ -44,14 +59,61 @@ impl Forwarder<'_> {
         &self,
         caller: &mut TcpStream,
         unread: &mut BytesMut,
-        request: ForwardRequest,
+        mut request: ForwardRequest,
         kept: &mut Option<Origin>,
     ) -> Next {
+        let (mut span, moved) = (self.take_part(&mut request), Moved::default());
+        let outcome = self.carry_out(caller, unread, request, kept, &mut span, &moved).await;
+        let (up, down) = moved.read();
+        span.set(names::BYTES_UP, up);
+        span.set(names::BYTES_DOWN, down);
+        match outcome {
+            Outcome::Again => Next::Again,
+            Outcome::Close => Next::Close,
+            Outcome::Abort => {
+                span.fail("broken-off");
+                Next::Abort
+            }
+            Outcome::Refused(problem) => Next::Refused(problem, span),
+            Outcome::Upgraded(way, early) => Next::Upgraded(way, early, span),
+        }
+    }
+
+    /// Begins this proxy's part of the trace. What goes on names it as the parent (W3C Trace Context,
+    /// section 2.3), and a `tracestate` only where the trace is the caller's. While nothing is traced
+    /// here, both fields are the caller's and the origin's business, as all others are.
+    fn take_part(&self, request: &mut ForwardRequest) -> Span {
+        let ForwardRequest { method, target, fields, .. } = request;
+        let telemetry = self.egress.telemetry();
+        if !telemetry.traces() {
+            return Span::none();
+        }
+        let parent = head::trace(fields);
+        let mut span = telemetry.forward_span(&target.destination, parent.as_ref());
+        span.set(HTTP_REQUEST_METHOD, known_method(method));
+        if let Some(own) = span.context().and_then(|own| HeaderValue::try_from(own.to_string()).ok()) {
+            fields.insert(TRACEPARENT, own);
+            if parent.is_none() {
+                fields.remove(TRACESTATE);
+            }
+        }
+        span
+    }
+
+    async fn carry_out(
+        &self,
+        caller: &mut TcpStream,
+        unread: &mut BytesMut,
+        request: ForwardRequest,
+        kept: &mut Option<Origin>,
+        span: &mut Span,
+        moved: &Moved,
+    ) -> Outcome {
         let ForwardRequest { method, target, version, mut fields, framing } = request;
         let mut content = ContentReader::new(framing);
         // What is known to be wrong is refused before anything is dialled.
         if let Err(error) = check_ahead(content.clone(), unread) {
-            return Next::Refused(answer::bad_content(error));
+            return Outcome::Refused(answer::bad_content(error));
         }
         let hop = hop::take(&mut fields);
         let last = hop.close || version == Version::Http10;
@@ -63,7 +125,7 @@ impl Forwarder<'_> {
         prepare(&mut fields, &hop, version, framing);
         match HeaderValue::try_from(target.host()) {
             Ok(host) => drop(fields.insert(header::HOST, host)),
-            Err(_) => return Next::Refused(answer::bad_head(&HeadError::Url(TargetError::Path))),
+            Err(_) => return Outcome::Refused(answer::bad_head(&HeadError::Url(TargetError::Path))),
         }
         hop::add_via(&mut fields, version);
         let outgoing = Outgoing { method, path: target.path, fields, framing };
@@ -75,41 +137,46 @@ impl Forwarder<'_> {
         let mut fresh = again.is_none();
         let mut origin = match again {
             Some(origin) => origin,
-            None => match self.open(&target.destination).await {
+            None => match self.open(&target.destination, span).await {
                 Ok(origin) => origin,
-                Err(problem) => return Next::Refused(problem),
+                Err(problem) => return Outcome::Refused(problem),
             },
         };
         loop {
-            let asked = Asked { method: &outgoing.method, version, last };
+            let asked = Asked { method: &outgoing.method, version, last, moved };
             match carry(caller, unread, &mut content, &outgoing, &mut origin, asked).await {
-                Carried::Answered => {
+                Carried::Answered(status) => {
+                    span.set(HTTP_RESPONSE_STATUS_CODE, status.as_u16());
                     *kept = Some(origin);
-                    return Next::Again;
+                    return Outcome::Again;
                 }
-                Carried::Last => return Next::Close,
-                Carried::Upgraded(way, early) => return Next::Upgraded(way, early),
-                Carried::BadContent(error) => return Next::Refused(answer::bad_content(error)),
-                Carried::Broken => return Next::Abort,
-                Carried::TwoEnds => return Next::Refused(answer::two_ends(&target.destination)),
+                Carried::Last(status) => {
+                    span.set(HTTP_RESPONSE_STATUS_CODE, status.as_u16());
+                    return Outcome::Close;
+                }
+                Carried::Upgraded(way, early) => return Outcome::Upgraded(way, early),
+                Carried::BadContent(error) => return Outcome::Refused(answer::bad_content(error)),
+                Carried::Broken => return Outcome::Abort,
+                Carried::TwoEnds => return Outcome::Refused(answer::two_ends(&target.destination)),
                 // The origin closed a kept connection while the request was on its way: not its
                 // answer to it (RFC 9112 section 9.3.1).
                 Carried::NoAnswer(_) if !fresh && outgoing.may_be_repeated() => {
                     fresh = true;
-                    origin = match self.open(&target.destination).await {
+                    origin = match self.open(&target.destination, span).await {
                         Ok(origin) => origin,
-                        Err(problem) => return Next::Refused(problem),
+                        Err(problem) => return Outcome::Refused(problem),
                     };
                 }
                 Carried::NoAnswer(error) => {
-                    return Next::Refused(answer::no_answer(&target.destination, &error));
+                    return Outcome::Refused(answer::no_answer(&target.destination, &error));
                 }
             }
         }
     }
 
-    async fn open(&self, destination: &Destination) -> Result<Origin, Problem> {
-        let way = self.egress.open(destination).await.map_err(|error| answer::not_opened(&error))?;
+    async fn open(&self, destination: &Destination, span: &mut Span) -> Result<Origin, Problem> {
+        let way =
+            self.egress.open_under(destination, span).await.map_err(|error| answer::not_opened(&error))?;
         Origin::new(destination.clone(), way).await.map_err(|error| answer::no_answer(destination, &error))
     }
 }
@@ -135,6 +202,23 @@ impl Outgoing {
     fn may_be_repeated(&self) -> bool {
         self.framing == Framing::Empty && self.method.is_idempotent()
     }
+}
+
+/// The method, if it is one that everybody knows: an application may write any word there, and the names of
+/// its own are nobody's business (OpenTelemetry, `http.request.method`).
+fn known_method(method: &Method) -> &'static str {
+    const KNOWN: [Method; 7] = [
+        Method::DELETE,
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PATCH,
+        Method::POST,
+        Method::PUT,
+    ];
+    const WORDS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+    let at = KNOWN.iter().position(|known| known == method);
+    at.and_then(|at| WORDS.get(at)).copied().unwrap_or("_OTHER")
 }
 
 /// Sets what is ours to say about this hop.
@@ -171,11 +255,11 @@ fn may_go_further(fields: &mut HeaderMap) -> bool {
     }
 }
 
-async fn answer_options(caller: &mut TcpStream, then: Then) -> Next {
+async fn answer_options(caller: &mut TcpStream, then: Then) -> Outcome {
     match (caller.write_all(answer::options(then).as_bytes()).await, then) {
-        (Ok(()), Then::Stay) => Next::Again,
-        (Ok(()), Then::Close) => Next::Close,
-        (Err(_), _) => Next::Abort,
+        (Ok(()), Then::Stay) => Outcome::Again,
+        (Ok(()), Then::Close) => Outcome::Close,
+        (Err(_), _) => Outcome::Abort,
     }
 }
 
@@ -187,3 +271,8 @@ fn check_ahead(mut content: ContentReader, unread: &BytesMut) -> Result<(), Cont
     while let Progress::Frame(_) = content.next(&mut ahead)? {}
     Ok(())
 }
+
+const TRACEPARENT: HeaderName = HeaderName::from_static(TraceContext::HEADER);
+
+/// What vendors say to each other about a trace (W3C Trace Context, section 3.3).
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");

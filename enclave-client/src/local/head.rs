@@ -1,6 +1,7 @@
 use std::fmt;
 
 use countersign_protocol::{Destination, DestinationError};
+use countersign_telemetry::TraceContext;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::{
@@ -21,7 +22,12 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// `CONNECT host:port`: a tunnel.
-    Connect(Destination),
+    Connect {
+        /// Where to.
+        destination: Destination,
+        /// The span that it is part of (`traceparent`), where there is one.
+        trace: Option<TraceContext>,
+    },
     /// `GET http://host/path` or another method: a request to be sent on.
     Forward(Box<ForwardRequest>),
 }
@@ -88,7 +94,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head>, HeadError> {
         if fields.contains_key(header::CONTENT_LENGTH) || fields.contains_key(header::TRANSFER_ENCODING) {
             return Err(HeadError::Content);
         }
-        Request::Connect(target.parse().map_err(HeadError::Target)?)
+        let destination = target.parse().map_err(HeadError::Target)?;
+        Request::Connect { destination, trace: trace(&fields) }
     } else {
         let framing = Framing::of(&fields, version).map_err(HeadError::Framing)?;
         let target = target::parse(&method, target).map_err(HeadError::Url)?;
@@ -98,6 +105,12 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head>, HeadError> {
         Request::Forward(Box::new(ForwardRequest { method, target, version, fields, framing }))
     };
     Ok(Some(Head { request, head_len }))
+}
+
+/// The trace context that a request brought. One that is malformed, or stands there twice, is as none: it
+/// changes nothing but what is told of the request.
+pub(super) fn trace(fields: &HeaderMap) -> Option<TraceContext> {
+    TraceContext::of_headers(fields.get_all(TraceContext::HEADER).iter().map(HeaderValue::as_bytes))
 }
 
 /// httparse takes a bare LF for a line end; here it is none.
@@ -180,7 +193,7 @@ mod tests {
     #[test]
     fn a_head_is_read_to_its_end_and_no_further() {
         let head = "CONNECT KMS.example:443 HTTP/1.1\r\nHost: other.example\r\nX: 1\r\n\r\n";
-        let request = Request::Connect("kms.example:443".parse().unwrap());
+        let request = Request::Connect { destination: "kms.example:443".parse().unwrap(), trace: None };
         let expected = Head { request, head_len: head.len() };
         assert_eq!(parsed(head), Ok(Some(expected.clone())));
         assert_eq!(parsed(&format!("{head}\u{16}\u{3}\u{1}")), Ok(Some(expected)));
@@ -201,6 +214,26 @@ mod tests {
         assert_eq!(request.target.destination, "a.example:8080".parse().unwrap());
         assert_eq!(request.target.path, "/p?q");
         assert_eq!(request.framing, Framing::Length(3));
+    }
+
+    /// Whatever an application writes there, its tunnel is opened, and nothing of it goes any further.
+    #[test]
+    fn a_trace_context_is_read_strictly_and_refuses_nothing() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let read = |fields: &str| {
+            let head = format!("CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            match parsed(&head).unwrap().unwrap().request {
+                Request::Connect { trace, .. } => trace.map(|trace| trace.to_string()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(read(&format!("TraceParent: {good}\r\ntracestate: a=b\r\n")).as_deref(), Some(good));
+        let long = "f".repeat(15_000);
+        for bad in ["", "00", &good.to_uppercase(), &good[..54], &format!("{good}-01"), &long, "\u{e9}"] {
+            assert_eq!(read(&format!("traceparent: {bad}\r\n")), None, "{bad}");
+        }
+        assert_eq!(read(&format!("traceparent: {good}\r\ntraceparent: {good}\r\n")), None);
+        assert_eq!(read(&format!("tracestate: {long}\r\n")), None);
     }
 
     #[test]

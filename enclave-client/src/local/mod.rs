@@ -18,6 +18,7 @@ mod forward;
 mod framing;
 mod head;
 mod hop;
+mod moved;
 mod origin;
 mod reply;
 mod serve;

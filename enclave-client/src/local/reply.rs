@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response};
 use hyper::body::{Body, Incoming};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use super::{Version, hop, origin};
+use super::{Version, hop, moved::Moved, origin};
 
 /// How the caller learns where an answer's content ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,10 @@ pub(super) async fn send<W: AsyncWrite + Unpin>(
     let mut trailers = HeaderMap::new();
     while let Some(frame) = origin::next_frame(&mut content).await {
         match frame.map_err(SendError::Origin)?.into_data() {
-            Ok(data) => write_data(caller, data, ending).await.map_err(SendError::Caller)?,
+            Ok(data) => {
+                request.moved.down(data.len());
+                write_data(caller, data, ending).await.map_err(SendError::Caller)?;
+            }
             Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),
         }
     }
@@ -112,6 +115,8 @@ pub(super) struct Asked<'a> {
     pub(super) version: Version,
     /// The connection ends with this answer.
     pub(super) last: bool,
+    /// Content that passes.
+    pub(super) moved: &'a Moved,
 }
 
 fn ending(parts: &response::Parts, content: &Incoming, request: &Asked<'_>) -> Ending {

@@ -145,7 +145,7 @@ impl Doorman {
         };
         let problem = answer::overloaded(self.limits.connections);
         tokio::spawn(async move {
-            refuse(stream, None, &problem, With::Content).await;
+            refuse(stream, None, None, &problem, With::Content).await;
             drop(permit);
         });
     }

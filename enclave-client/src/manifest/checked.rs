@@ -5,7 +5,7 @@ use std::{num::NonZeroU16, path::PathBuf};
 use countersign_protocol::egress::{EgressPolicy, Rule};
 
 use super::{
-    Files, IngressEntry, KmsEntry, Mistake, PeerEntry, PeerPort, ProxyEntry, ingress,
+    Files, IngressEntry, KmsEntry, Mistake, PeerEntry, PeerPort, ProxyEntry, TelemetryEntry, ingress,
     node::{At, Place},
     outbound::Connections,
     peers, raw,
@@ -34,6 +34,8 @@ pub struct Manifest {
     pub name: Option<String>,
     /// The local KMS endpoint.
     pub kms: Option<KmsEntry>,
+    /// The collector that this program tells of itself.
+    pub telemetry: Option<TelemetryEntry>,
     /// What is in order and yet does not do what its words say, in the order of the file:
     /// words without effect, entries that a deny rule makes unreachable.
     pub warnings: Vec<Mistake>,
@@ -49,8 +51,13 @@ pub(super) fn check(raw: &raw::Manifest, files: &Files<'_>, mistakes: &mut Vec<M
     let rules = Rules { exact: rules, listed: rules::check(&raw.egress, mistakes) };
     warnings.extend(raw.without_effect.iter().cloned());
     // A policy is made once more where the manifest is put to use; here it must be possible.
+    let mut telemetry = None;
     match EgressPolicy::new(rules.to_vec()) {
-        Ok(policy) => warnings.extend(rules.unreachable(&policy)),
+        Ok(policy) => {
+            warnings.extend(rules.unreachable(&policy));
+            let written = raw.telemetry.as_ref();
+            telemetry = written.and_then(|written| TelemetryEntry::check(written, &policy, files, mistakes));
+        }
         Err(why) => mistakes.push(Place::START.mistake("", why.to_string())),
     }
     warnings.sort_by_key(|warning| (warning.line, warning.column));
@@ -66,6 +73,7 @@ pub(super) fn check(raw: &raw::Manifest, files: &Files<'_>, mistakes: &mut Vec<M
         config_maps: None,
         name: raw.name.clone(),
         kms,
+        telemetry,
         warnings,
     }
 }

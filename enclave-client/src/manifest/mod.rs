@@ -26,6 +26,7 @@ mod raw;
 mod rules;
 mod schema;
 mod shape;
+mod telemetry;
 mod words;
 
 use std::{fs::File, io::Read, path::Path};
@@ -35,6 +36,7 @@ pub use entries::{IngressEntry, IngressTls, PeerEntry, PeerPort, PeerSource, Pro
 pub use kms::{CredentialsFrom, KmsEntry};
 pub use mistake::{ManifestError, Mistake};
 pub use schema::schema;
+pub use telemetry::TelemetryEntry;
 
 impl Manifest {
     /// Reads and checks a file; `config_maps` is the directory that `fqdn.configMap` looks into.

@@ -17,6 +17,7 @@ pub(super) struct Manifest {
     pub(super) peers: Vec<PeerPort>,
     pub(super) name: Option<String>,
     pub(super) kms: Option<KmsProxy>,
+    pub(super) telemetry: Option<Telemetry>,
     /// Words that ask for something which this version does not do, with what that means.
     pub(super) without_effect: Vec<Mistake>,
 }
@@ -38,6 +39,11 @@ pub(super) struct KmsProxy {
     pub(super) anchor_file: Option<At<String>>,
     pub(super) endpoint_kind: Option<At<String>>,
     pub(super) credentials: Option<At<String>>,
+}
+
+pub(super) struct Telemetry {
+    pub(super) endpoint: Option<At<String>>,
+    pub(super) anchor_file: Option<At<String>>,
 }
 
 pub(super) struct Outbound {
@@ -161,6 +167,10 @@ impl Manifest {
             peers: peers.filter_map(|(index, item)| PeerPort::read(item, index)).collect(),
             name: top.text("name").map(|name| name.value),
             kms: top.map("kms_proxy").map(|kms| KmsProxy::read(&kms)),
+            telemetry: top.map("telemetry").map(|telemetry| Telemetry {
+                endpoint: telemetry.text("endpoint"),
+                anchor_file: telemetry.text("anchor_file"),
+            }),
             without_effect: without_effect(&top),
         }
     }

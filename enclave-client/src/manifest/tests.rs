@@ -11,6 +11,7 @@ mod kms;
 mod peers;
 mod schema;
 mod seeds;
+mod telemetry;
 
 fn parse(text: &str) -> Result<Manifest, ManifestError> {
     Manifest::parse(text, &|_| Err(io::ErrorKind::NotFound.into()))

@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{
     attest::{Backoff, chain, renew_after},
-    egress::Connection,
+    egress::Way,
     random::Fraction,
 };
 
 /// Proves both ends again before either lease is over; the initiator does, the responder waits for it.
 pub(super) struct Keeper {
     route: Arc<Outbound>,
-    link: Secured<Connection>,
+    link: Secured<Way>,
     proof: Arc<Proof>,
     lease: Lease,
     /// When the lease began.
@@ -37,12 +37,7 @@ enum End {
 }
 
 impl Keeper {
-    pub(super) fn new(
-        route: Arc<Outbound>,
-        link: Secured<Connection>,
-        proof: Arc<Proof>,
-        peer: &Proven,
-    ) -> Self {
+    pub(super) fn new(route: Arc<Outbound>, link: Secured<Way>, proof: Arc<Proof>, peer: &Proven) -> Self {
         route.site().tell_proved(&proof.key(), peer);
         Self { route, link, proof, lease: peer.lease, since: peer.since }
     }

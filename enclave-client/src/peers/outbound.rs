@@ -19,6 +19,7 @@ use std::{
 };
 
 use countersign_protocol::{Destination, peer::Opening};
+use countersign_telemetry::Span;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::{
     device::Device,
-    egress::{Connection, Egress},
+    egress::{Egress, Way},
 };
 
 /// What all sites of an enclave share.
@@ -65,11 +66,11 @@ impl Outbound {
     ///
     /// # Errors
     /// [`PeerError`].
-    pub async fn open(self: &Arc<Self>) -> Result<Channel<Connection>, PeerError> {
+    pub async fn open(self: &Arc<Self>) -> Result<Channel<Way>, PeerError> {
         within(OPEN_DEADLINE, self.open_in_time()).await
     }
 
-    async fn open_in_time(self: &Arc<Self>) -> Result<Channel<Connection>, PeerError> {
+    async fn open_in_time(self: &Arc<Self>) -> Result<Channel<Way>, PeerError> {
         self.site.in_force()?;
         for _ in 0..MAX_ATTEMPTS {
             let secured = self.connect().await?;
@@ -87,7 +88,7 @@ impl Outbound {
     }
 
     /// Proves both ends to each other, and keeps them proved.
-    pub(super) async fn prove(self: &Arc<Self>, mut link: Secured<Connection>) -> Result<(), PeerError> {
+    pub(super) async fn prove(self: &Arc<Self>, mut link: Secured<Way>) -> Result<(), PeerError> {
         link.stream.write_all(&[Opening::Prove.byte()]).await.map_err(PeerError::Tls)?;
         let peer = exchange::round(&mut link, &self.own.device, &*self.site).await?;
         self.own.time.note(peer.at);
@@ -97,9 +98,9 @@ impl Outbound {
     }
 
     /// A connection to whichever enclave it leads to.
-    pub(super) async fn connect(&self) -> Result<Secured<Connection>, PeerError> {
+    pub(super) async fn connect(&self) -> Result<Secured<Way>, PeerError> {
         let way = self.way.upgrade().ok_or(PeerError::Stopping)?;
-        let reached = way.reach(&self.destination).await;
+        let reached = way.reach(&self.destination, &mut Span::none()).await;
         let stream = reached.map_err(|why| PeerError::Unreachable(Box::new(why)))?;
         self.own.identity.connect(stream).await
     }
@@ -112,15 +113,11 @@ impl Outbound {
         &self.own
     }
 
-    fn known(&self, secured: &Secured<Connection>) -> Result<Option<Permit>, PeerError> {
+    fn known(&self, secured: &Secured<Way>) -> Result<Option<Permit>, PeerError> {
         self.site.proofs().get(&secured.peer()).map(|proof| self.site.admit(&proof)).transpose()
     }
 
-    async fn carry(
-        &self,
-        mut secured: Secured<Connection>,
-        permit: Permit,
-    ) -> Result<Channel<Connection>, PeerError> {
+    async fn carry(&self, mut secured: Secured<Way>, permit: Permit) -> Result<Channel<Way>, PeerError> {
         secured.stream.write_all(&[Opening::Carry.byte()]).await.map_err(PeerError::Tls)?;
         secured.stream.flush().await.map_err(PeerError::Tls)?;
         let below = secured.stream.get_ref().0.cut().cloned();

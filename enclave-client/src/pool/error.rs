@@ -2,7 +2,7 @@ use std::{error::Error, fmt};
 
 use countersign_protocol::Problem;
 
-use crate::attest::Trouble;
+use crate::{attest::Trouble, telemetry};
 
 /// Why there is no tunnel.
 #[derive(Debug)]
@@ -23,6 +23,17 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The stable word for it, one of this program's own.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NotAttested(_) => "not-attested",
+            Self::Refused(problem) => telemetry::word(problem),
+            Self::Status { .. } => "gateway-answer-invalid",
+            Self::Gateway(_) => "gateway-unreachable",
+            Self::Deadline => "gateway-timeout",
+        }
+    }
+
     pub(super) fn broke(what: &str, why: &(dyn Error + 'static)) -> Self {
         Self::Gateway(format!("{what}: {}", crate::attest::chain(why)))
     }

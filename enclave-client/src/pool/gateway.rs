@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use countersign_protocol::Host;
+use countersign_telemetry::TraceContext;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::time::timeout;
@@ -36,6 +37,7 @@ impl Gateway {
         &self,
         attested: &Attested,
         tls: &Arc<ClientConfig>,
+        trace: Option<TraceContext>,
     ) -> Result<TlsStream<Stream>, OpenError> {
         let addresses = match &attested.gateway {
             Some(address) => vec![address.clone()],
@@ -43,7 +45,7 @@ impl Gateway {
         };
         let mut last = OpenError::Gateway("no address".to_owned());
         for address in addresses {
-            match address.connect().await {
+            match address.connect_under(trace).await {
                 Ok(stream) => return self.handshake(stream, tls).await,
                 Err(why) => last = OpenError::broke("connect", &why),
             }

@@ -1,10 +1,12 @@
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Waker},
 };
 
 use bytes::{Bytes, BytesMut};
 use countersign_protocol::Destination;
+use countersign_telemetry::TraceContext;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
     time::Instant,
@@ -22,8 +24,13 @@ pub(super) struct Idle {
 }
 
 impl Idle {
-    pub(super) async fn connect(gateway: &Gateway, attested: &Attested) -> Result<Self, OpenError> {
-        let stream = gateway.connect(attested, &attested.http1).await?;
+    /// Connects; `trace` is that of whoever waits for it.
+    pub(super) async fn connect(
+        gateway: &Gateway,
+        attested: &Attested,
+        trace: Option<TraceContext>,
+    ) -> Result<Self, OpenError> {
+        let stream = gateway.connect(attested, &attested.http1, trace).await?;
         Ok(Self { stream, since: Instant::now() })
     }
 
@@ -40,14 +47,15 @@ impl Idle {
         silent && now.duration_since(self.since) < limits::IDLE_AGE
     }
 
-    /// `CONNECT` (RFC 9110 section 9.3.6), built anew from the parsed destination:
+    /// `CONNECT` (RFC 9110 section 9.3.6), built anew from the parsed destination and trace context:
     /// nothing that the application wrote goes to the gateway's parser.
     pub(super) async fn open(
         mut self,
         destination: &Destination,
         cut: &CancellationToken,
+        trace: Option<TraceContext>,
     ) -> Result<Tunnel, OpenError> {
-        let head = format!("CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\n\r\n");
+        let head = format!("CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\n{}\r\n", Line(trace));
         let broke = |why| OpenError::broke("CONNECT", &why);
         self.stream.write_all(head.as_bytes()).await.map_err(broke)?;
         self.stream.flush().await.map_err(broke)?;
@@ -86,6 +94,15 @@ impl Idle {
         }
         body.truncate(length);
         body.freeze()
+    }
+}
+
+/// The field of a trace context, or nothing.
+struct Line(Option<TraceContext>);
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |trace| write!(f, "{}: {trace}\r\n", TraceContext::HEADER))
     }
 }
 

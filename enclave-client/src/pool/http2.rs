@@ -7,6 +7,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use countersign_protocol::Destination;
+use countersign_telemetry::TraceContext;
 use h2::{
     PingPong, RecvStream, SendStream,
     client::{Builder, SendRequest},
@@ -38,7 +39,7 @@ impl Standing {
         attested: &Attested,
         cut: &CancellationToken,
     ) -> Result<Self, OpenError> {
-        let stream = gateway.connect(attested, &attested.http2).await?;
+        let stream = gateway.connect(attested, &attested.http2, None).await?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err(OpenError::Gateway("it does not speak HTTP/2".to_owned()));
         }
@@ -89,13 +90,14 @@ impl Standing {
         self,
         destination: &Destination,
         cut: &CancellationToken,
+        trace: Option<TraceContext>,
     ) -> Result<Tunnel, OpenError> {
         let broke = |why: h2::Error| OpenError::broke("CONNECT", &why);
-        let request = Request::builder()
-            .method(Method::CONNECT)
-            .uri(destination.to_string())
-            .body(())
-            .map_err(|why| OpenError::broke("CONNECT", &why))?;
+        let mut request = Request::builder().method(Method::CONNECT).uri(destination.to_string());
+        if let Some(trace) = trace {
+            request = request.header(TraceContext::HEADER, trace.to_string());
+        }
+        let request = request.body(()).map_err(|why| OpenError::broke("CONNECT", &why))?;
         let full = |_| OpenError::Gateway("the standing connection is full".to_owned());
         let permit = self.room.try_acquire_owned().map_err(full)?;
         let mut requests = self.requests.ready().await.map_err(broke)?;

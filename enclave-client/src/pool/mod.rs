@@ -20,6 +20,7 @@ mod tunnel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use countersign_protocol::{Destination, ProblemCode};
+use countersign_telemetry::Span;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, sleep_until, timeout},
@@ -34,6 +35,7 @@ pub use tunnel::Tunnel;
 use crate::{
     attest::{Attested, Backoff, Nudge, Status, Trouble},
     random::Fraction,
+    telemetry::names,
 };
 use http1::Idle;
 use http2::Standing;
@@ -57,12 +59,12 @@ impl Pool {
         Arc::new(Self { gateway, status, nudge, state, wake: Notify::new() })
     }
 
-    /// Opens a tunnel within [`limits::OPEN_DEADLINE`].
+    /// Opens a tunnel within [`limits::OPEN_DEADLINE`], as part of a span whose context goes to the gateway.
     ///
     /// # Errors
     /// [`OpenError`]: not attested, refused by the gateway with its problem, or not reachable.
-    pub async fn open(&self, destination: &Destination) -> Result<Tunnel, OpenError> {
-        let opened = timeout(limits::OPEN_DEADLINE, self.open_somehow(destination))
+    pub async fn open(&self, destination: &Destination, span: &mut Span) -> Result<Tunnel, OpenError> {
+        let opened = timeout(limits::OPEN_DEADLINE, self.open_somehow(destination, span))
             .await
             .map_err(|_| OpenError::Deadline)?;
         if let Err(OpenError::Refused(problem)) = &opened
@@ -83,23 +85,27 @@ impl Pool {
         self.lock().cut_all();
     }
 
-    async fn open_somehow(&self, destination: &Destination) -> Result<Tunnel, OpenError> {
+    async fn open_somehow(&self, destination: &Destination, span: &mut Span) -> Result<Tunnel, OpenError> {
         let (attested, cut) = self.session()?;
+        let trace = span.context();
         // A connection that broke while it was idle says nothing about the
         // destination: the next kind is tried. An answer is final.
         if let Some(idle) = self.take_idle() {
-            match idle.open(destination, &cut).await {
+            span.set(names::GATEWAY_CONNECTION, "warm");
+            match idle.open(destination, &cut, trace).await {
                 Err(OpenError::Gateway(why)) => debug!("warm connection was dead: {why}"),
                 answer => return answer,
             }
         }
         if let Some(standing) = self.pick_standing() {
-            match standing.open(destination, &cut).await {
+            span.set(names::GATEWAY_CONNECTION, "standing");
+            match standing.open(destination, &cut, trace).await {
                 Err(OpenError::Gateway(why)) => debug!("standing connection failed: {why}"),
                 answer => return answer,
             }
         }
-        Idle::connect(&self.gateway, &attested).await?.open(destination, &cut).await
+        span.set(names::GATEWAY_CONNECTION, "new");
+        Idle::connect(&self.gateway, &attested, trace).await?.open(destination, &cut, trace).await
     }
 
     fn session(&self) -> Result<(Arc<Attested>, CancellationToken), OpenError> {
@@ -183,7 +189,7 @@ impl Pool {
                 self.lock().add_standing(attested.session, standing);
             }
             Missing::Idle => {
-                let idle = Idle::connect(&self.gateway, attested).await?;
+                let idle = Idle::connect(&self.gateway, attested, None).await?;
                 self.lock().add_idle(attested.session, idle);
             }
         }

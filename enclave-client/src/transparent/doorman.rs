@@ -9,6 +9,7 @@ use std::{
 };
 
 use countersign_protocol::Destination;
+use countersign_telemetry::Span;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -22,6 +23,7 @@ use crate::{
     attest::chain,
     egress::{Connection, Egress},
     relay::{Early, End, Report, Side, relay},
+    telemetry,
     throttle::Throttle,
     transport::{Setbacks, Stream, set_local},
 };
@@ -118,21 +120,30 @@ impl Visitor {
     async fn serve(self) {
         let Self { application, destination, house, _visit, _permit } = self;
         match house.open(&destination).await {
-            Some(connection) => house.carry(application, connection, &destination).await,
+            Some(opened) => house.carry(application, opened, &destination).await,
             None => application.abort(),
         }
     }
 }
 
+/// A way out that is open.
+pub(super) struct Opened {
+    connection: Connection,
+    span: Span,
+}
+
 impl House {
-    /// Opens the way out. `None`: the log says why not.
-    pub(super) async fn open(&self, destination: &Destination) -> Option<Connection> {
-        let why = match timeout(OPEN_DEADLINE, self.egress.open(destination)).await {
-            Ok(Ok(connection)) => return Some(connection),
-            Ok(Err(why)) => chain(&why),
-            Err(_) => "not opened in time".to_owned(),
+    /// Opens the way out, at the beginning of a trace. `None`: the log says why not.
+    pub(super) async fn open(&self, destination: &Destination) -> Option<Opened> {
+        let mut span = self.egress.telemetry().connect_span(destination, None);
+        let opening = self.egress.open_under(destination, &mut span);
+        let (why, word) = match timeout(OPEN_DEADLINE, opening).await {
+            Ok(Ok(connection)) => return Some(Opened { connection, span }),
+            Ok(Err(why)) => (chain(&why), why.word()),
+            Err(_) => ("not opened in time".to_owned(), "not-opened"),
         };
         self.warn(destination, "not-opened", &why);
+        span.fail(word);
         None
     }
 
@@ -140,16 +151,17 @@ impl House {
     pub(super) async fn carry<S: Side>(
         &self,
         application: S,
-        connection: Connection,
+        Opened { connection, span }: Opened,
         destination: &Destination,
     ) {
         let cut = connection.cut().cloned();
-        let carried = relay(application, connection, Early::default(), cut.as_ref()).await;
-        let Report { end, up, down } = carried;
+        let report = relay(application, connection, Early::default(), cut.as_ref()).await;
+        let Report { end, up, down } = &report;
         match end {
             End::Cut => self.warn(destination, "tunnel-cut", "cut: the session's lease lapsed"),
             other => debug!(%destination, up, down, "transparent connection ended: {other}"),
         }
+        telemetry::end(span, &report);
     }
 
     /// Room for one more connection. `None`: the log says so.

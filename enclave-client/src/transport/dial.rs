@@ -9,6 +9,7 @@ use std::{
 };
 
 use countersign_protocol::{Destination, Host};
+use countersign_telemetry::TraceContext;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, lookup_host},
@@ -138,14 +139,22 @@ impl Address {
     /// # Errors
     /// [`DialError::Connect`] with the address and the reason.
     pub async fn connect(&self) -> Result<Stream, DialError> {
+        self.connect_under(None).await
+    }
+
+    /// The same, for a trace that the host half is told of where it dials.
+    ///
+    /// # Errors
+    /// As for [`Self::connect`].
+    pub async fn connect_under(&self, trace: Option<TraceContext>) -> Result<Stream, DialError> {
         let failed = |why| DialError::Connect { address: self.clone(), why };
-        timeout(CONNECT_DEADLINE, self.open())
+        timeout(CONNECT_DEADLINE, self.open(trace))
             .await
             .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
             .map_err(failed)
     }
 
-    async fn open(&self) -> io::Result<Stream> {
+    async fn open(&self, trace: Option<TraceContext>) -> io::Result<Stream> {
         match self {
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
@@ -157,7 +166,9 @@ impl Address {
             Self::Vsock { cid, port } => {
                 VsockStream::connect(VsockAddr::new(*cid, *port)).await.map(Stream::Vsock)
             }
-            Self::Host { half, of, at } => Box::pin(half.dial(of, *at)).await.map_err(io::Error::other),
+            Self::Host { half, of, at } => {
+                Box::pin(half.dial(of, *at, trace)).await.map_err(io::Error::other)
+            }
         }
     }
 

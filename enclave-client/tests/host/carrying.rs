@@ -3,7 +3,7 @@
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use countersign_enclave::{
-    egress::{Connection, Egress},
+    egress::{Egress, Way},
     host::{IngressRoute, Rules},
     relay::{Early, End, Side, relay},
     transport::Stream,
@@ -22,8 +22,8 @@ use crate::rig::{Dir, FakeNames, Rig, echo};
 /// Opens a destination as every entrance does.
 async fn open(egress: &Egress, destination: &str) -> Stream {
     let destination: Destination = destination.parse().unwrap();
-    match egress.open(&destination).await.unwrap() {
-        Connection::Plain(stream, _) => stream,
+    match egress.open(&destination).await.unwrap().into_inner() {
+        Way::Plain(stream, _) => stream,
         other => panic!("{other:?}"),
     }
 }

@@ -3,7 +3,7 @@
 use std::{fs, io::ErrorKind};
 
 use countersign_enclave::{
-    egress::{Connection, EgressError},
+    egress::{EgressError, Way},
     host::Rules,
     relay::Side,
     transport::Stream,
@@ -35,8 +35,13 @@ async fn a_rule_that_goes_takes_its_connections_with_it_and_no_others() {
     let (to_kept, to_gone) = (to(&kept), to(&gone));
     let rig = Rig::with_rules(&[&to_kept, &to_gone], FakeNames::of(&[])).await;
     let egress = rig.egress(&["host"]);
-    let open = async |destination: &str| match egress.open(&destination.parse().unwrap()).await.unwrap() {
-        Connection::Plain(stream, _) => stream,
+    let open = async |destination: &str| match egress
+        .open(&destination.parse().unwrap())
+        .await
+        .unwrap()
+        .into_inner()
+    {
+        Way::Plain(stream, _) => stream,
         other => panic!("{other:?}"),
     };
     let mut kept_near = open(&to_kept).await;

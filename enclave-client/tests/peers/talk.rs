@@ -1,7 +1,7 @@
 //! One caller and one callee whose applications talk.
 
 use countersign_enclave::{
-    egress::Connection,
+    egress::{Connection, Way},
     relay::{Early, End, relay},
     transport::Stream,
 };
@@ -42,7 +42,7 @@ impl Talk {
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let inside = Stream::Tcp(listener.accept().await.unwrap().0);
         let cut = connection.cut().unwrap().clone();
-        assert!(matches!(connection, Connection::Peer(_)));
+        assert!(matches!(connection.inner(), Way::Peer(_)));
         let carried = async move { relay(inside, connection, Early::default(), Some(&cut)).await.end };
         (near, far, tokio::spawn(carried))
     }

@@ -13,7 +13,7 @@ use countersign_e2e::{PATIENCE, Proxy, SERVER_NAME, Scratch, Setup, now_ms};
 use countersign_enclave::{
     attest::{Boot, Keeper, Nudge, ProxySite, SiteConfig, Status},
     device::{Device, Software},
-    egress::{Connection, Egress, Outer},
+    egress::{Egress, Outer, Way},
     ingress::IngressListen,
     key::EnclaveKey,
     manifest::{Manifest, ProxyEntry},
@@ -82,7 +82,7 @@ async fn a_peer_is_reached_through_the_public_proxy_and_the_proxy_sees_ciphertex
     let destination = at.to_string().parse().unwrap();
     let opened = timeout(PATIENCE, egress.open(&destination)).await.expect("an answer in time");
     let mut near = opened.unwrap();
-    assert!(matches!(near, Connection::Peer(_)));
+    assert!(matches!(near.inner(), Way::Peer(_)));
     let (mut far, _) = application.accept().await.unwrap();
     near.write_all(SECRET).await.unwrap();
     let mut said = vec![0; SECRET.len()];

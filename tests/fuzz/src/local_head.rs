@@ -42,7 +42,12 @@ pub fn raw(bytes: &[u8]) {
     );
     assert_eq!(parse(&head[..head.len() - 1]), Ok(None), "a head without its last byte");
     let destination = match &found.request {
-        Request::Connect(destination) => destination,
+        Request::Connect { destination, trace } => {
+            // Nothing of it but the three parts that were understood goes any further.
+            let again = trace.map(|trace| trace.to_string().parse());
+            assert_eq!(again.transpose().expect("what is written is read"), *trace);
+            destination
+        }
         Request::Forward(request) => {
             assert!(request.target.path == "*" || request.target.path.as_str().starts_with('/'));
             let host = request.target.host();

@@ -29,6 +29,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::ByService;
+
 /// A collector of OpenTelemetry (OTLP over HTTP) that keeps what it is told. It reads
 /// with the messages that OpenTelemetry generates, so it takes nothing that another
 /// collector would not.
@@ -51,6 +53,8 @@ pub struct Told {
     pub logs: Vec<LogRecord>,
     /// The figures of the last request.
     pub metrics: Vec<Metric>,
+    /// All of it again, where several programs tell one collector.
+    pub by_service: ByService,
 }
 
 /// What a collector does with a request.
@@ -170,6 +174,7 @@ impl Collector {
 
 impl Told {
     fn take(&mut self, path: &str, body: Bytes) {
+        self.by_service.take(path, &body);
         if path.ends_with("/v1/traces") {
             let request = ExportTraceServiceRequest::decode(body).unwrap();
             for of_resource in request.resource_spans {

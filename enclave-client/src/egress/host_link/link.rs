@@ -6,6 +6,7 @@ use std::{
 };
 
 use countersign_protocol::{Destination, Host, Problem, egress::EgressPolicy};
+use countersign_telemetry::TraceContext;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
@@ -48,7 +49,8 @@ impl HostLink {
     /// Has the host half resolve the name, judges the addresses here, has it dial
     /// one of those that pass. For an address, and for the word `host`, the
     /// judgement of the destination, which the caller made, was the whole one.
-    /// What comes with the stream is to be dropped with it, or before.
+    /// What comes with the stream is to be dropped with it, or before. The host half is told which trace
+    /// the connection belongs to.
     ///
     /// # Errors
     /// [`EgressError`].
@@ -56,18 +58,19 @@ impl HostLink {
         &self,
         destination: &Destination,
         policy: &EgressPolicy,
+        trace: Option<TraceContext>,
     ) -> Result<(Stream, Refill), EgressError> {
         let open = async {
             if !destination.host().is_resolved() {
-                return self.0.connect(destination, Accepted::Itself).await;
+                return self.0.connect(destination, Accepted::Itself, trace).await;
             }
             let judged = judge(policy, destination, &self.0.addresses(destination).await?)?;
-            match self.0.connect(destination, Accepted::These(judged)).await {
+            match self.0.connect(destination, Accepted::These(judged), trace).await {
                 // The name has moved since it was asked for.
                 Err(EgressError::Host(problem)) if HostCode::AddressesDiffer.is(&problem) => {
                     self.0.cache.forget(destination);
                     let judged = judge(policy, destination, &self.0.addresses(destination).await?)?;
-                    self.0.connect(destination, Accepted::These(judged)).await
+                    self.0.connect(destination, Accepted::These(judged), trace).await
                 }
                 other => other,
             }
@@ -99,12 +102,17 @@ impl HostLink {
     ///
     /// # Errors
     /// [`EgressError`].
-    pub async fn dial(&self, destination: &Destination, address: IpAddr) -> Result<Stream, EgressError> {
+    pub async fn dial(
+        &self,
+        destination: &Destination,
+        address: IpAddr,
+        trace: Option<TraceContext>,
+    ) -> Result<Stream, EgressError> {
         let accepted = match Addresses::first_of([address]) {
             Some(address) if destination.host().is_resolved() => Accepted::These(address),
             _ => Accepted::Itself,
         };
-        let dial = timeout(OPEN_DEADLINE, self.0.connect(destination, accepted));
+        let dial = timeout(OPEN_DEADLINE, self.0.connect(destination, accepted, trace));
         let dialled = dial.await.unwrap_or(Err(EgressError::Deadline));
         if let Err(EgressError::Host(problem)) = &dialled
             && HostCode::AddressesDiffer.is(problem)
@@ -163,8 +171,13 @@ impl Link {
         }
     }
 
-    async fn connect(self: &Arc<Self>, to: &Destination, accepted: Accepted) -> Result<Stream, EgressError> {
-        let request = Request::Connect { destination: to.clone(), accepted };
+    async fn connect(
+        self: &Arc<Self>,
+        to: &Destination,
+        accepted: Accepted,
+        trace: Option<TraceContext>,
+    ) -> Result<Stream, EgressError> {
+        let request = Request::Connect { destination: to.clone(), accepted, trace };
         let (line, answer) = self.ask(&request).await?;
         let Request::Connect { accepted, .. } = &request else { return Err(EgressError::Deadline) };
         match (answer, accepted, to.host()) {

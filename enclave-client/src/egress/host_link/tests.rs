@@ -76,7 +76,7 @@ impl Liar {
         let allow = |text: &str| Rule::new(Action::Allow, text.parse().unwrap(), "test");
         let policy =
             EgressPolicy::new(vec![allow("**"), allow("192.0.2.0/24"), allow("2001:db8::/32")]).unwrap();
-        self.link.open(&destination.parse().unwrap(), &policy).await.map(|(stream, _)| stream)
+        self.link.open(&destination.parse().unwrap(), &policy, None).await.map(|(stream, _)| stream)
     }
 
     /// Every request, when the script is at its end.
@@ -226,7 +226,8 @@ async fn one_that_is_away_is_waited_for_once() {
     let link = HostLink::new(Dial::Unix("/nowhere/cs-host.sock".into()));
     let away = async || {
         let begun = Instant::now();
-        let error = link.open(&"192.0.2.1:1".parse().unwrap(), &EgressPolicy::default()).await.unwrap_err();
+        let error =
+            link.open(&"192.0.2.1:1".parse().unwrap(), &EgressPolicy::default(), None).await.unwrap_err();
         assert!(matches!(&error, EgressError::Host(problem) if problem.code == "host-away"), "{error}");
         begun.elapsed()
     };
@@ -250,7 +251,7 @@ async fn a_restart_between_two_connections_is_not_seen() {
     for _ in 0..3 {
         let _ = std::fs::remove_file(&path);
         let serving = tokio::spawn(serve_one(UnixListener::bind(&path).unwrap()));
-        link.open(&"192.0.2.1:443".parse().unwrap(), &EgressPolicy::default()).await.unwrap();
+        link.open(&"192.0.2.1:443".parse().unwrap(), &EgressPolicy::default(), None).await.unwrap();
         // Listener and every connection that it never accepted are gone.
         serving.await.unwrap();
         // Spares may still be filling.
@@ -262,5 +263,5 @@ async fn a_restart_between_two_connections_is_not_seen() {
 }
 
 fn _opens_are_send(link: &HostLink, to: &Destination, policy: &EgressPolicy) -> impl Future + Send {
-    link.open(to, policy)
+    link.open(to, policy, None)
 }

@@ -32,7 +32,7 @@ pub enum Enforcement {
 
 impl Enforcement {
     /// What comes of the policy's judgement of a destination.
-    pub(super) fn settle<'p>(
+    pub(crate) fn settle<'p>(
         &self,
         destination: &Destination,
         judged: Result<&Rule, Denial<'p>>,

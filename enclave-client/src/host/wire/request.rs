@@ -4,6 +4,7 @@ use std::{
 };
 
 use countersign_protocol::{Destination, DestinationError, Host};
+use countersign_telemetry::TraceContext;
 
 use super::{Addresses, AddressesError, Answer, MIN_ANSWER};
 
@@ -19,6 +20,8 @@ pub enum Request {
         destination: Destination,
         /// Which addresses may be dialled for it.
         accepted: Accepted,
+        /// The span that it is part of (`traceparent`), where there is one.
+        trace: Option<TraceContext>,
     },
 }
 
@@ -80,7 +83,7 @@ impl Request {
             (true, None) => return Err(RequestError::AddressesMissing),
             (false, Some(_)) => return Err(RequestError::AddressesUnasked),
         };
-        Ok(Self::Connect { destination, accepted })
+        Ok(Self::Connect { destination, accepted, trace: fields.trace() })
     }
 
     fn resolve(target: &str, fields: &Fields<'_>) -> Result<Self, RequestError> {
@@ -101,7 +104,7 @@ impl Request {
         let connected = match self {
             Self::Resolve(_) => None,
             Self::Connect { accepted: Accepted::These(these), .. } => these.as_slice().iter().map(of).min(),
-            Self::Connect { destination, accepted: Accepted::Itself } => Some(match destination.host() {
+            Self::Connect { destination, accepted: Accepted::Itself, .. } => Some(match destination.host() {
                 Host::Address(address) => of(address),
                 Host::Name(_) => of(&Ipv4Addr::LOCALHOST.into()),
             }),
@@ -117,10 +120,13 @@ impl fmt::Display for Request {
             Self::Resolve(destination) => {
                 write!(f, "GET {RESOLVE}{destination} HTTP/1.1\r\nHost: {destination}\r\n\r\n")
             }
-            Self::Connect { destination, accepted } => {
+            Self::Connect { destination, accepted, trace } => {
                 write!(f, "CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\n")?;
                 if let Accepted::These(addresses) = accepted {
                     write!(f, "{ADDRESSES}: {addresses}\r\n")?;
+                }
+                if let Some(trace) = trace {
+                    write!(f, "{}: {trace}\r\n", TraceContext::HEADER)?;
                 }
                 f.write_str("\r\n")
             }
@@ -133,6 +139,11 @@ struct Fields<'a>(&'a [httparse::Header<'a>]);
 impl Fields<'_> {
     fn all(&self, name: &'static str) -> impl Iterator<Item = &[u8]> {
         self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    /// A trace context that is none changes nothing but what is told of the request.
+    fn trace(&self) -> Option<TraceContext> {
+        TraceContext::of_headers(self.all(TraceContext::HEADER))
     }
 
     fn addresses(&self) -> Result<Option<Addresses>, RequestError> {
@@ -227,7 +238,8 @@ mod tests {
             ("[2001:db8::1]:443", Accepted::Itself),
             ("host:8080", Accepted::Itself),
         ] {
-            let request = Request::Connect { destination: destination.parse().unwrap(), accepted };
+            let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().ok();
+            let request = Request::Connect { destination: destination.parse().unwrap(), accepted, trace };
             let text = request.to_string();
             assert_eq!(parsed(&text), Ok(Some((request.clone(), text.len()))));
             assert_eq!(parsed(&format!("{text}\u{16}\u{3}\u{1}")), Ok(Some((request, text.len()))));
@@ -252,9 +264,10 @@ mod tests {
             ("[2001:db8::1]:443", Accepted::Itself, "2001:db8::1"),
             ("host:8080", Accepted::Itself, "127.0.0.1"),
         ] {
-            let request = Request::Connect { destination: destination.parse().unwrap(), accepted };
+            let destination = destination.parse().unwrap();
+            let request = Request::Connect { destination, accepted, trace: None };
             let answer = format!("HTTP/1.1 200 OK\r\nCountersign-Address: {address}\r\n\r\n");
-            assert_eq!(request.shortest_answer(), answer.len(), "{destination}");
+            assert_eq!(request.shortest_answer(), answer.len(), "{request}");
         }
     }
 
@@ -299,6 +312,26 @@ mod tests {
         ] {
             assert_eq!(parsed(head), Err(error), "{head:?}");
         }
+    }
+
+    /// Whatever stands in `traceparent`: the request is the same, and nothing of it goes any further.
+    #[test]
+    fn a_trace_context_that_is_none_is_left_out() {
+        let plain = "CONNECT host:1 HTTP/1.1\r\nHost: a\r\n";
+        let none = parsed(&format!("{plain}\r\n")).unwrap().unwrap().0;
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let huge = "0".repeat(7000);
+        for bad in ["", "x", "00-0-0-01", &good.to_uppercase(), &good[1..], &huge] {
+            let head = format!("{plain}Traceparent: {bad}\r\n\r\n");
+            assert_eq!(parsed(&head).unwrap().unwrap().0, none, "{bad}");
+        }
+        let twice = format!("{plain}traceparent: {good}\r\nTraceParent: {good}\r\n\r\n");
+        assert_eq!(parsed(&twice).unwrap().unwrap().0, none);
+        let once = format!("{plain}TraceParent: {good}\r\ntracestate: a=b\r\n\r\n");
+        let Request::Connect { trace: Some(trace), .. } = parsed(&once).unwrap().unwrap().0 else {
+            panic!("{once}")
+        };
+        assert_eq!(trace.to_string(), good);
     }
 
     #[test]

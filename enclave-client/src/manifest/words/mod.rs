@@ -9,7 +9,9 @@ mod enclaver;
 mod outbound;
 
 use super::shape::{
-    Effect, Field, Kind, Table,
+    Effect, Field, Kind,
+    Need::Required,
+    Table,
     World::{Enclaver, Oblv, Ours},
 };
 use enclaver::{API, DEFAULTS, KMS_PROXY, SIGNATURE, SOURCES, SPIRE};
@@ -52,6 +54,12 @@ pub(in crate::manifest) static TOP: Table = Table {
             "Ports where other enclaves call, through attested mutual TLS.",
         ),
         Field::new("kms_proxy", Kind::Map(&KMS_PROXY), Enclaver, "The KMS endpoint inside the enclave."),
+        Field::new(
+            "telemetry",
+            Kind::Map(&TELEMETRY),
+            Ours,
+            "The OTLP collector that traces, metrics and logs go to. Allows nothing by itself.",
+        ),
         Field::new("name", Kind::Text, Enclaver, "Name of the enclave, for people.")
             .effect(Effect::Elsewhere),
         Field::new("target", Kind::Text, Enclaver, "The image that a build makes.").effect(Effect::Elsewhere),
@@ -77,6 +85,26 @@ pub(in crate::manifest) static TOP: Table = Table {
         deployment("containers", "Containers; every outboundConnections in them counts."),
         Field::new("status", Kind::Foreign, Oblv, "What the cluster says of the resource.")
             .effect(Effect::Elsewhere),
+    ],
+};
+
+static TELEMETRY: Table = Table {
+    doc: "An OTLP collector over HTTP. The rules must allow its host and port.",
+    one_of: &[],
+    fields: &[
+        Field::new(
+            "endpoint",
+            Kind::Text,
+            Ours,
+            "http://host:port or https://host:port, with or without a path.",
+        )
+        .need(Required),
+        Field::new(
+            "anchor_file",
+            Kind::Text,
+            Ours,
+            "PEM file with the certificates that the collector's must chain to, instead of the public roots.",
+        ),
     ],
 };
 

@@ -8,16 +8,16 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::egress::Connection;
+use super::Connection;
 
 /// Bytes that stop when the session ends, whatever the other end says.
-pub(super) struct Cuttable {
+pub(crate) struct Cuttable {
     connection: Connection,
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl Cuttable {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(crate) fn new(connection: Connection) -> Self {
         let cut = connection.cut().map(|cut| Box::pin(cut.clone().cancelled_owned()));
         Self { connection, cut }
     }

@@ -260,7 +260,9 @@ async fn one_connection_carries_all_until_it_is_closed() {
 #[tokio::test(start_paused = true)]
 async fn the_exporter_never_tells_of_itself() {
     let rig = Rig::new();
-    // Everything that hyper and the exporter say, at every level.
+    // Everything that hyper and the exporter say, at every level. With one subscriber alive, a line
+    // that another test's thread writes first would be off for good, and nothing proven.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let subscriber = tracing_subscriber::registry().with(rig.layer());
     let logged = tracing::subscriber::set_default(subscriber);
     rig.collector.answer(Answer::Status(503, None));

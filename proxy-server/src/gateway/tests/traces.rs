@@ -148,7 +148,7 @@ async fn what_the_client_does_not_record_is_not_recorded_here() {
             ask(&mut client, &target, &format!("traceparent: {parent}{flags}\r\n")).await,
             Answer::Open
         );
-        drop(listener.accept().await.unwrap());
+        drop((client, listener.accept().await.unwrap()));
         if spans > 0 {
             let span = only(&collector).await;
             assert_eq!(hex(&span.trace_id), TRACE);
@@ -161,6 +161,8 @@ async fn lines_of_a_decision_name_the_trace() {
     let (listener, target) = destination().await;
     let (collector, address) = Collector::start().await;
     let otlp = Otlp::new(settings(&format!("http://{address}"))).unwrap();
+    // With one subscriber alive, a line that another test's thread writes first is off for good.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     // The port itself records nothing: the client's context is enough.
     let _logged = tracing::subscriber::set_default(tracing_subscriber::registry().with(otlp.layer()));
     tokio::spawn(otlp.run(TcpConnect, (), CancellationToken::new()));

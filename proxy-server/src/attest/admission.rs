@@ -1,45 +1,41 @@
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use countersign_protocol::{
     Binder, Deployment, LeaseBounds, Nonce, ProblemCode, Role,
     message::{Attest, Challenge, Grant},
 };
-use countersign_telemetry::{Kind, Span, Status, TraceContext, Tracer, names};
+use countersign_telemetry::{Kind, TraceContext, Tracer};
 use countersign_verifier::{
     Evidence, Expectations, Expected, Freshness, UnixMillis, UnverifiedDocument, Verifier,
 };
-use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::{
     connection::{Connection, NoNonce},
+    finish::Unfinished,
     gate::Gate,
     instance_rate::InstanceRate,
-    judgement::{answers, appraise, lease, might_pass, revoked},
+    judgement::{answers, appraise, lease, might_pass},
+    told::{Asked, Told, step},
 };
 use crate::{
-    ca::{ClientKey, SessionCa, SessionCertificate},
+    ca::{ClientKey, SessionCa},
     config::DocumentWindow,
-    log::{Chain, Sample, Sampler},
-    policy::{Admitting, Policy, PolicyHandle, is_narrower},
+    log::Chain,
+    policy::{Policy, PolicyHandle},
     refusal::Refused,
     replica::{Elsewhere, ReplicaId},
     session::{Admission, EndReason, Granted, Instance, Renewal, Sessions},
-    store::{AuditEvent, Journal, JournalError, SessionRow, UnixMs},
-    telemetry::{AttestationMetrics, Decision, RecentRefusal, trace},
+    store::{Journal, SessionRow, UnixMs},
+    telemetry::{AttestationMetrics, Decision},
 };
 
 /// Decides who is given a session. One for all connections.
 pub struct Admitter {
-    parts: AdmitterParts,
+    pub(super) parts: AdmitterParts,
+    pub(super) told: Told,
     gate: Gate,
     rate: InstanceRate,
-    lines: Sampler,
-    rows: Sampler,
 }
 
 /// What an [`Admitter`] decides with.
@@ -81,7 +77,7 @@ impl Admitter {
     pub fn new(parts: AdmitterParts) -> Self {
         let gate = Gate::new(parts.workers);
         let rate = InstanceRate::new(parts.attestations_per_instance);
-        Self { parts, gate, rate, lines: Sampler::new(LINES_PER_SECOND), rows: Sampler::new(ROWS_PER_SECOND) }
+        Self { parts, told: Told::new(), gate, rate }
     }
 
     #[cfg(test)]
@@ -311,242 +307,14 @@ impl Admitter {
             Refused::because(ProblemCode::Stale, detail, Chain(&error))
         })
     }
-
-    /// What can still fail once the session stands in the registry.
-    #[allow(clippy::too_many_arguments)]
-    async fn finish(
-        &self,
-        policy: &Arc<Policy>,
-        evidence: &Evidence<'_>,
-        document: &[u8],
-        admitting: &Admitting,
-        key: &ClientKey,
-        row: SessionRow,
-        renewed: Renewal,
-        request: &Asked<'_>,
-    ) -> Result<Vec<Vec<u8>>, Unfinished> {
-        // The watcher first puts a policy in force and then ends sessions. Either it
-        // saw this session, or the policy it put in force is seen here.
-        let latest = self.parts.policy.current();
-        if !Arc::ptr_eq(policy, &latest) {
-            still_admits(&latest, evidence, admitting)?;
-        }
-        let wall =
-            OffsetDateTime::from(SystemTime::UNIX_EPOCH + Duration::from_millis(row.lease_ends.as_millis()));
-        let certificate = SessionCertificate {
-            key,
-            deployment: &self.parts.deployment,
-            workload: &admitting.workload.name,
-            session: row.id,
-            not_after: wall,
-        };
-        let issued = self
-            .parts
-            .ca
-            .issue(&certificate, wall - row.lease.duration())
-            .map_err(|error| Refused::because(ProblemCode::Internal, "try again", Chain(&error)))?;
-        let event = AuditEvent {
-            at: UnixMs::now(),
-            kind: "admission".into(),
-            code: word(renewed).into(),
-            epoch: policy.epoch,
-            workload: Some(row.workload.clone()),
-            measurement: Some(row.measurement.clone()),
-            session: Some(row.id),
-            request_id: Some(request.id.to_owned()),
-            actor: None,
-            before: None,
-            after: None,
-            evidence: Some(sha256(document)),
-            detail: Some(evidence.module_id().to_owned()),
-        };
-        let span = request.span.child(&self.parts.tracer, "store", Kind::Internal);
-        let recorded = self.parts.journal.record(event, row).await;
-        let recorded = recorded.map_err(|error| match error {
-            JournalError::Revoked => Unfinished::over(
-                EndReason::MeasurementRevoked,
-                revoked("the measurement was revoked while the enclave attested"),
-            ),
-            JournalError::Ended => Unfinished::over(
-                EndReason::EndedByAdmin,
-                Refused::new(ProblemCode::SessionEnded, "somebody ended the session: attest again"),
-            ),
-            error => {
-                Refused::because(ProblemCode::Internal, "the admission was not recorded: try again", error)
-                    .into()
-            }
-        });
-        match &recorded {
-            Ok(_) => span.end(Status::Unset),
-            Err(Unfinished { refused, .. }) => span.fail(refused.code()),
-        }
-        recorded?;
-        Ok(issued.into_iter().map(|certificate| certificate.to_vec()).collect())
-    }
-
-    /// An audit row for a refusal of somebody who answered the challenge rightly;
-    /// so many a second of each code, and nobody waits for it.
-    fn note(&self, policy: &Policy, refused: &Refused, now: UnixMs, request_id: &str) {
-        self.parts.metrics.note(RecentRefusal {
-            at: now,
-            code: refused.code(),
-            detail: refused.to_string(),
-            request_id: request_id.to_owned(),
-        });
-        if self.rows.take(refused.code()) == Sample::Suppress {
-            return;
-        }
-        self.parts.journal.note(AuditEvent {
-            at: now,
-            kind: "refusal".into(),
-            code: refused.code().into(),
-            epoch: policy.epoch,
-            workload: None,
-            measurement: None,
-            session: None,
-            request_id: Some(request_id.to_owned()),
-            actor: None,
-            before: None,
-            after: None,
-            evidence: None,
-            detail: Some(refused.to_string()),
-        });
-    }
-
-    fn log_admission(&self, connection: &Connection, admitted: &Admitted, request: &Asked<'_>) {
-        let code = word(admitted.renewed);
-        let Sample::Write { suppressed } = self.lines.take(code) else { return };
-        let Admitted { workload, measurement, grant, .. } = admitted;
-        let (trace_id, span_id) = trace::fields(&request.span);
-        tracing::info!(
-            code,
-            suppressed,
-            session = %grant.session,
-            workload,
-            measurement = %measurement,
-            lease_seconds = grant.lease.as_secs(),
-            epoch = grant.epoch.0,
-            peer = %connection.peer,
-            request_id = request.id,
-            trace_id,
-            span_id,
-            "admitted"
-        );
-    }
-
-    /// A request that was refused before anything was decided.
-    pub(super) fn turn_away(&self, connection: &Connection, refused: &Refused, request_id: &str) {
-        self.parts.metrics.turned_away(refused.code());
-        self.log_refusal(connection, refused, &Asked { id: request_id, span: Span::none() });
-    }
-
-    fn log_refusal(&self, connection: &Connection, refused: &Refused, request: &Asked<'_>) {
-        let code = refused.code();
-        let Sample::Write { suppressed } = self.lines.take(code) else { return };
-        let (trace_id, span_id) = trace::fields(&request.span);
-        tracing::warn!(
-            code,
-            suppressed,
-            peer = %connection.peer,
-            request_id = request.id,
-            trace_id,
-            span_id,
-            reason = %refused,
-            "attestation refused"
-        );
-    }
 }
 
-/// Which request this is about, for whoever reads of it later.
-struct Asked<'r> {
-    id: &'r str,
-    span: Span,
-}
-
-impl Asked<'_> {
-    fn ended(self, decided: &Result<Admitted, Refused>) {
-        let Self { id: _, mut span } = self;
-        match decided {
-            Ok(Admitted { workload, measurement, grant, renewed }) => {
-                span.set(names::DECISION, word(*renewed));
-                span.set_with(names::SESSION, || grant.session.to_string().into());
-                span.set_with(names::WORKLOAD, || workload.clone().into());
-                span.set_with(names::MEASUREMENT, || measurement.to_string().into());
-                span.end(Status::Unset);
-            }
-            Err(refused) => {
-                span.set(names::DECISION, "refused");
-                span.fail(refused.code());
-            }
-        }
-    }
-}
-
-/// A step of it is over.
-fn step<T>(span: Span, done: &Result<T, Refused>) {
-    match done {
-        Ok(_) => span.end(Status::Unset),
-        Err(refused) => span.fail(refused.code()),
-    }
-}
-
-/// Why an admission that stands in the registry is not answered.
-struct Unfinished {
-    refused: Refused,
-    /// Why the session is over even if it stood before.
-    over: Option<EndReason>,
-}
-
-impl Unfinished {
-    fn over(reason: EndReason, refused: Refused) -> Self {
-        Self { refused, over: Some(reason) }
-    }
-}
-
-impl From<Refused> for Unfinished {
-    fn from(refused: Refused) -> Self {
-        Self { refused, over: None }
-    }
-}
-
-struct Admitted {
-    grant: Grant,
-    workload: String,
-    measurement: Arc<str>,
-    renewed: Renewal,
-}
-
-/// Whether a newer policy admits what an older one did, and allows it no less.
-fn still_admits(latest: &Policy, evidence: &Evidence<'_>, admitting: &Admitting) -> Result<(), Unfinished> {
-    let gone = EndReason::MeasurementRevoked;
-    let now = appraise(latest, evidence).map_err(|refused| match refused.code() == gone.as_str() {
-        true => Unfinished::over(gone, refused),
-        false => refused.into(),
-    })?;
-    if now.epoch != admitting.epoch {
-        return Err(Unfinished::over(gone, revoked("the measurement changed while the enclave attested")));
-    }
-    if is_narrower(&admitting.workload, &now.workload) {
-        let detail = "the workload's rules changed while the enclave attested: attest again";
-        return Err(Unfinished::over(
-            EndReason::RulesChanged,
-            Refused::new(ProblemCode::SessionEnded, detail),
-        ));
-    }
-    Ok(())
-}
-
-fn sha256(document: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, document).as_ref());
-    hash
-}
-
-fn word(renewed: Renewal) -> &'static str {
-    match renewed {
-        Renewal::New => "admitted",
-        Renewal::Renewed => "renewed",
-    }
+/// What an enclave is given.
+pub(super) struct Admitted {
+    pub(super) grant: Grant,
+    pub(super) workload: String,
+    pub(super) measurement: Arc<str>,
+    pub(super) renewed: Renewal,
 }
 
 pub(super) fn no_client_key() -> Refused {
@@ -567,9 +335,3 @@ fn no_nonce(reason: NoNonce) -> Refused {
         }
     }
 }
-
-/// Log lines of each code.
-const LINES_PER_SECOND: u32 = 100;
-
-/// Audit rows of refusals, of each code. Admissions are always written.
-const ROWS_PER_SECOND: u32 = 50;

@@ -15,6 +15,7 @@
 
 mod admission;
 mod connection;
+mod finish;
 mod gate;
 mod http1_io;
 mod instance_rate;
@@ -23,6 +24,7 @@ mod port;
 mod router;
 mod stream;
 mod tls;
+mod told;
 
 pub use admission::{Admitter, AdmitterParts};
 pub use port::{AttestationPort, PortLimits};

@@ -72,6 +72,7 @@ pub(super) async fn revoke(
         html! {
             p { "Revoked: " (words) "." }
             @if outcome["acknowledged"] == true { p { "Every replica has cut: " (replicas("cut")) "." } }
+            @else if outcome["unheard"] == true { p { "It is committed. The store does not say who has cut: look at the overview's replicas." } }
             @else { p { "Not every replica has said that it cut. Waiting for: " (replicas("laggards")) "." } }
         }
     });

@@ -43,7 +43,7 @@ lint: ## formatting and clippy, with and without the simulator
 	@$(CARGO) clippy --locked --quiet --workspace --all-targets --all-features -- -D warnings
 
 unit: ## unit, property, attack and end-to-end tests
-	@$(CARGO) test --locked --workspace --all-features $(if $(COUNTERSIGN_TEST_LOGS),2>&1 | tee target/test-logs/unit.log)
+	@$(CARGO) test --locked --workspace --all-features $(if $(COUNTERSIGN_TEST_LOGS),> >(tee target/test-logs/unit.log) 2>&1)
 
 documents: ## attestation documents, audit exports and the manifest's schema through independent implementations (Python)
 	@$(CARGO) build --locked --quiet --workspace --all-features

@@ -23,8 +23,8 @@ pub(crate) struct WayOut {
     host: Mutex<Child>,
     proxy: SocketAddr,
     far_end: SocketAddr,
-    /// Ends the far end when it is dropped.
-    _input: ChildStdin,
+    /// End the far end and the application when they are dropped.
+    _inputs: [ChildStdin; 2],
     _far: Child,
 }
 
@@ -43,12 +43,14 @@ impl WayOut {
         let mut client = Command::new(ENCLAVE);
         client.arg("run").arg("--host").arg(format!("unix:{}", socket(scratch.path()).display()));
         client.arg("--manifest").arg(manifest);
-        // The application of this enclave says where its proxy is and does nothing more.
-        client.args(["--", "sh", "-c", "echo ${http_proxy#http://}; exec sleep infinity"]);
-        client.env("COUNTERSIGN_LOG", "error").stdout(Stdio::piped()).kill_on_drop(true);
-        let mut client = client.spawn().unwrap();
+        // The application of this enclave says where its proxy is, and ends with these tests even
+        // where its client is killed.
+        client.args(["--", "sh", "-c", "echo ${http_proxy#http://}; exec cat > /dev/null"]);
+        client.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut client = client.env("COUNTERSIGN_LOG", "error").kill_on_drop(true).spawn().unwrap();
+        let application = client.stdin.take().unwrap();
         let proxy = first_line(&mut client).await.parse().unwrap();
-        Self { scratch, client, host, proxy, far_end, _input: input, _far: far }
+        Self { scratch, client, host, proxy, far_end, _inputs: [input, application], _far: far }
     }
 
     /// A connection through both halves, as an application asks for it.

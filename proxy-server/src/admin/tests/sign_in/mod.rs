@@ -2,30 +2,14 @@
 
 mod world;
 
-use std::sync::Arc;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use countersign_test_support::{OidcProvider, logs};
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use jsonwebtoken::Algorithm;
+use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::rig::{Call, Reply, Rig, Setup};
-use crate::{
-    admin::identity::{
-        ClientSecret, Oidc, OidcConfig, SignInConfig,
-        oidc_tests::{
-            signer::Signer,
-            world::{Provider, config},
-        },
-    },
-    store::UnixMs,
-};
-use world::{
-    Browser, CALLBACK, HOST, PENDING, SECRET, World, at_provider, back, claims, parameter, rig, token,
-};
+use super::rig::Call;
+use crate::store::UnixMs;
+use world::{Browser, CALLBACK, HOST, PENDING, SECRET, World, at_provider, back, claims, parameter, rig};
 
 /// What a provider says instead of an object: errors like to repeat it.
 const LEAKED: &str = "eyJhbGciOiJFUzI1NiJ9.planted-token-a2c4";

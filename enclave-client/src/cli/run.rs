@@ -101,7 +101,7 @@ pub async fn run(
     let policy = EgressPolicy::new(rules.clone()).map_err(RunError::Policy)?;
     let names: Vec<_> = manifest.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let way_out = if host.is_some() { WayOut::Host } else { WayOut::Direct };
-    let reports = Reports::new(options.telemetry, &policy, &options.enforcement, host.is_some())
+    let reports = Reports::new(options.telemetry, &policy, &options.enforcement, way_out)
         .map_err(RunError::Collector)?;
     let Proxies { gated, statuses, issuers } =
         start_proxies(manifest.proxies, host.as_ref(), &device, reports.telemetry(), &stop)?;

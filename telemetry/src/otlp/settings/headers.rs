@@ -60,6 +60,11 @@ impl Headers {
         Ok(())
     }
 
+    /// Whether none is sent.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(in crate::otlp) fn map(&self) -> &HeaderMap {
         &self.0
     }

@@ -67,10 +67,12 @@ impl Spares {
         }
         let link = link.clone();
         runtime.spawn(async move {
-            while link.spares.left() < SPARES {
-                // Whether it is away is found out by whoever needs it.
-                let Ok(stream) = link.dial().await else { break };
+            // Whether it is away is found out by whoever needs it.
+            while let Ok(stream) = link.dial().await {
                 link.spares.put(Line::new(stream));
+                if link.spares.left() >= SPARES {
+                    break;
+                }
                 // One at a time: whoever opens a connection meanwhile is not behind all of them.
                 yield_now().await;
             }

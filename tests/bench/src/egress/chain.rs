@@ -11,7 +11,7 @@ use crate::proxy::{free_port, fresh};
 use crate::settings::Settings;
 use crate::tunnel::way::Way;
 
-/// What carries connections from the load to the upstream: one process, or two with a UNIX socket between.
+/// What carries connections from the load to the upstream: one process, or several with a UNIX socket between.
 pub(super) struct Chain {
     /// For the report.
     pub(super) name: &'static str,
@@ -30,6 +30,8 @@ pub(super) enum Kind {
     SocatPair,
     /// Two HAProxys in TCP mode.
     HaProxyPair,
+    /// Two HAProxys in TCP mode, and tinyproxy behind them: what does our work when it is put together of such parts.
+    HaProxyPairTinyproxy,
     /// tinyproxy, alone.
     Tinyproxy,
     /// squid, alone.
@@ -38,8 +40,14 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Ours first.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Ours, Self::SocatPair, Self::HaProxyPair, Self::Tinyproxy, Self::Squid];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Ours,
+        Self::SocatPair,
+        Self::HaProxyPair,
+        Self::HaProxyPairTinyproxy,
+        Self::Tinyproxy,
+        Self::Squid,
+    ];
 
     /// Whether this is a pair of relays that look at nothing.
     pub(super) fn is_relay_pair(name: &str) -> bool {
@@ -51,19 +59,23 @@ impl Kind {
             Self::Ours => "ours",
             Self::SocatPair => "socat-pair",
             Self::HaProxyPair => "haproxy-pair",
+            Self::HaProxyPairTinyproxy => "haproxy-pair-tinyproxy",
             Self::Tinyproxy => "tinyproxy",
             Self::Squid => "squid",
         }
     }
 
-    fn program(self, settings: &Settings) -> Option<PathBuf> {
-        match self {
-            Self::Ours => Some(settings.enclave.clone()),
-            Self::SocatPair => installed("socat"),
-            Self::HaProxyPair => installed("haproxy"),
-            Self::Tinyproxy => installed("tinyproxy"),
-            Self::Squid => installed("squid"),
-        }
+    /// The program of each process; `None` where one is not installed.
+    fn programs(self, settings: &Settings) -> Option<Vec<PathBuf>> {
+        let names: &[&str] = match self {
+            Self::Ours => return Some(vec![settings.enclave.clone(); 2]),
+            Self::SocatPair => &["socat", "socat"],
+            Self::HaProxyPair => &["haproxy", "haproxy"],
+            Self::HaProxyPairTinyproxy => &["tinyproxy", "haproxy", "haproxy"],
+            Self::Tinyproxy => &["tinyproxy"],
+            Self::Squid => &["squid"],
+        };
+        names.iter().map(|name| installed(name)).collect()
     }
 }
 
@@ -78,7 +90,7 @@ impl Chain {
         upstream: SocketAddr,
     ) -> Result<Option<Self>, Failure> {
         let name = kind.name();
-        let Some(program) = kind.program(settings) else {
+        let Some(programs) = kind.programs(settings) else {
             println!("skipped: {name} is not installed (tests/setup/bench.sh installs it)");
             return Ok(None);
         };
@@ -86,15 +98,17 @@ impl Chain {
         let listen = free_port()?;
         let plan = Plan { run: &run, listen, socket: run.join("between.sock"), upstream };
         let mut servers = Vec::new();
-        for (index, arguments) in plan.arguments(kind)?.into_iter().enumerate() {
+        for (index, (program, arguments)) in programs.iter().zip(plan.arguments(kind)?).enumerate() {
             let arguments: Vec<_> = arguments.iter().map(OsString::as_os_str).collect();
-            servers.push(Server::start(name, &program, &arguments, run.join(format!("log{index}")))?);
+            servers.push(Server::start(name, program, &arguments, run.join(format!("log{index}")))?);
         }
         // The last one is the one that the load asks.
         servers.last_mut().context("no process")?.ready(listen).await?;
         let way = match kind {
             Kind::SocatPair | Kind::HaProxyPair => Way::Direct { upstream: listen },
-            Kind::Ours | Kind::Tinyproxy | Kind::Squid => Way::Connect { proxy: listen, upstream },
+            Kind::Ours | Kind::HaProxyPairTinyproxy | Kind::Tinyproxy | Kind::Squid => {
+                Way::Connect { proxy: listen, upstream }
+            }
         };
         Ok(Some(Self { name, way, servers }))
     }
@@ -130,23 +144,12 @@ impl Plan<'_> {
                     "-b 65536 TCP-LISTEN:{port},bind={ip},fork,reuseaddr,nodelay,backlog=1024 UNIX-CONNECT:{between}"
                 )),
             ],
-            Kind::HaProxyPair => {
-                let half = |name: &str, bind: &str, server: &str| {
-                    self.write(
-                        name,
-                        &format!("{HAPROXY}listen half\n    bind {bind}\n    server next {server}\n"),
-                    )
-                };
-                let outer = half("outer.cfg", &format!("unix@{between}"), &upstream.to_string())?;
-                let inner = half("inner.cfg", &listen.to_string(), &format!("unix@{between}"))?;
-                vec![words(&format!("-db -f {outer}")), words(&format!("-db -f {inner}"))]
+            Kind::HaProxyPair => self.haproxies(*upstream)?,
+            Kind::HaProxyPairTinyproxy => {
+                let behind = free_port()?;
+                [vec![self.tinyproxy(behind)?], self.haproxies(behind)?].concat()
             }
-            Kind::Tinyproxy => {
-                let text = format!(
-                    "Listen {ip}\nPort {port}\nTimeout 3600\nMaxClients 10000\nLogLevel Critical\nDisableViaHeader Yes\n"
-                );
-                vec![words(&format!("-d -c {}", self.write("tinyproxy.conf", &text)?))]
-            }
+            Kind::Tinyproxy => vec![self.tinyproxy(*listen)?],
             Kind::Squid => {
                 // As root it wants to be somebody else: `proxy` comes with Debian's package.
                 let text = format!(
@@ -157,6 +160,26 @@ impl Plan<'_> {
                 vec![words(&format!("-N -f {}", self.write("squid.conf", &text)?))]
             }
         })
+    }
+
+    /// One on each side of the UNIX socket, the inner one last.
+    fn haproxies(&self, next: SocketAddr) -> Result<Vec<Vec<OsString>>, Failure> {
+        let between = self.socket.display();
+        let half = |name: &str, bind: &str, server: &str| {
+            self.write(name, &format!("{HAPROXY}listen half\n    bind {bind}\n    server next {server}\n"))
+        };
+        let outer = half("outer.cfg", &format!("unix@{between}"), &next.to_string())?;
+        let inner = half("inner.cfg", &self.listen.to_string(), &format!("unix@{between}"))?;
+        Ok(vec![words(&format!("-db -f {outer}")), words(&format!("-db -f {inner}"))])
+    }
+
+    fn tinyproxy(&self, listen: SocketAddr) -> Result<Vec<OsString>, Failure> {
+        let text = format!(
+            "Listen {}\nPort {}\nTimeout 3600\nMaxClients 10000\nLogLevel Critical\nDisableViaHeader Yes\n",
+            listen.ip(),
+            listen.port()
+        );
+        Ok(words(&format!("-d -c {}", self.write("tinyproxy.conf", &text)?)))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<String, Failure> {

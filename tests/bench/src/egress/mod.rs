@@ -4,11 +4,13 @@
 //! ```text
 //!   load ──CONNECT──► countersign-enclave run ──UNIX socket──► countersign-enclave host ──► upstream
 //!   load ───────────► socat | HAProxy         ──UNIX socket──► socat | HAProxy          ──► upstream
+//!   load ──CONNECT──► HAProxy                 ──UNIX socket──► HAProxy ──► tinyproxy    ──► upstream
 //!   load ──CONNECT──► tinyproxy | squid                                                 ──► upstream
 //! ```
 //!
-//! A UNIX socket stands for vsock, which this kernel does not loop back. Both processes of a pair share the one core of
-//! the servers, so tinyproxy and squid, which are one process, have half the way to go.
+//! A UNIX socket stands for vsock, which this kernel does not loop back. All processes of a chain share the one core of
+//! the servers, so tinyproxy and squid, which are one process, have half the way to go: beside a vsock they need a pair in
+//! front of them.
 
 mod chain;
 

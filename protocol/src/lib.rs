@@ -45,5 +45,5 @@ pub use destination::{Destination, DestinationError, Host};
 pub use id::{BootId, Deployment, Epoch, IdError, KeyThumbprint, SessionId};
 pub use lease::{Interval, Lease, LeaseBounds, LeaseError};
 pub use nonce::Nonce;
-pub use p256::p256_point;
+pub use p256::{P256_POINT_LEN, P256_SPKI_LEN, p256_point};
 pub use problem::{Problem, ProblemCode};

@@ -3,15 +3,18 @@
 /// RFC 5480 section 2. There is one form of it, so its start is compared whole and nothing is parsed.
 pub fn p256_point(spki: &[u8]) -> Option<&[u8]> {
     let point = spki.strip_prefix(START)?;
-    (point.len() == POINT_LEN && point.first() == Some(&UNCOMPRESSED)).then_some(point)
+    (point.len() == P256_POINT_LEN && point.first() == Some(&UNCOMPRESSED)).then_some(point)
 }
+
+/// Of the point: its form, then two coordinates of 32 bytes (SEC 1 section 2.3.3).
+pub const P256_POINT_LEN: usize = 65;
+
+/// Of the SubjectPublicKeyInfo around it.
+pub const P256_SPKI_LEN: usize = START.len() + P256_POINT_LEN;
 
 /// `SEQUENCE { SEQUENCE { OID id-ecPublicKey, OID prime256v1 }, BIT STRING`, with the length of the point in it.
 const START: &[u8] =
     b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
-
-/// The form, then two coordinates of 32 bytes (SEC 1 section 2.3.3).
-const POINT_LEN: usize = 65;
 
 const UNCOMPRESSED: u8 = 4;
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use countersign_protocol::{Deployment, KeyThumbprint, SessionId};
+use countersign_protocol::{Deployment, KeyThumbprint, P256_POINT_LEN, P256_SPKI_LEN, SessionId, p256_point};
 use rcgen::{PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm};
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
@@ -9,17 +9,16 @@ use crate::policy::WorkloadName;
 
 /// An enclave's TLS key K: an uncompressed P-256 point in its SubjectPublicKeyInfo.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ClientKey([u8; SPKI_LEN]);
+pub struct ClientKey([u8; P256_SPKI_LEN]);
 
 impl ClientKey {
-    /// Reads a SubjectPublicKeyInfo. There is one encoding of such a key in DER
-    /// (RFC 5480 section 2), so this compares and does not parse.
+    /// Reads a SubjectPublicKeyInfo.
     ///
     /// # Errors
     /// [`NotAClientKey`] for everything else.
     pub fn from_spki(der: &[u8]) -> Result<Self, NotAClientKey> {
-        let bytes: [u8; SPKI_LEN] = der.try_into().map_err(|_| NotAClientKey)?;
-        if bytes.starts_with(&SPKI_PREFIX) { Ok(Self(bytes)) } else { Err(NotAClientKey) }
+        p256_point(der).ok_or(NotAClientKey)?;
+        der.try_into().map(Self).map_err(|_| NotAClientKey)
     }
 
     /// The SubjectPublicKeyInfo, DER.
@@ -35,8 +34,8 @@ impl ClientKey {
 
 impl PublicKeyData for ClientKey {
     fn der_bytes(&self) -> &[u8] {
-        // The point: the last 65 bytes, its form first.
-        &self.0[SPKI_PREFIX.len() - 1..]
+        // The point is the end of it.
+        &self.0[P256_SPKI_LEN - P256_POINT_LEN..]
     }
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
@@ -88,11 +87,3 @@ impl SessionCertificate<'_> {
 
 /// A session's certificate and its issuer, DER, as they go into the grant.
 pub(super) type Issued = [CertificateDer<'static>; 2];
-
-/// id-ecPublicKey, secp256r1, a bit string of 65 bytes, and the form byte of an uncompressed point.
-const SPKI_PREFIX: [u8; 27] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
-    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
-];
-
-const SPKI_LEN: usize = SPKI_PREFIX.len() + 64;

@@ -1,5 +1,6 @@
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, UnparsedPublicKey};
 use aws_sdk_kms::types::SigningAlgorithmSpec;
+use countersign_protocol::p256_point;
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData, SignatureAlgorithm};
 
 /// The root's public key: a point on one of two curves.
@@ -19,13 +20,11 @@ impl RootKey {
     /// Reads a SubjectPublicKeyInfo, DER (RFC 5480 section 2). There is one
     /// encoding of such a key, so this compares and does not parse.
     pub(super) fn from_spki(spki: &[u8]) -> Option<Self> {
-        for (curve, prefix, len) in [(Curve::P256, &P256[..], 64), (Curve::P384, &P384[..], 96)] {
-            if spki.starts_with(prefix) && spki.len() == prefix.len() + len {
-                // The prefix ends with the form byte, which is part of the point.
-                return Some(Self { curve, point: spki.get(prefix.len() - 1..)?.to_vec() });
-            }
-        }
-        None
+        let (curve, point) = match p256_point(spki) {
+            Some(point) => (Curve::P256, point),
+            None => (Curve::P384, spki.strip_prefix(&P384).filter(|point| is_p384_point(point))?),
+        };
+        Some(Self { curve, point: point.to_vec() })
     }
 
     /// The KMS signing algorithm of the curve.
@@ -59,16 +58,15 @@ impl PublicKeyData for RootKey {
     }
 }
 
-/// id-ecPublicKey, secp256r1, a bit string of 65 bytes, and the form byte of an uncompressed point.
-const P256: [u8; 27] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
-    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
-];
+/// Uncompressed: its form, then two coordinates of 48 bytes.
+fn is_p384_point(point: &[u8]) -> bool {
+    point.len() == 97 && point.first() == Some(&4)
+}
 
-/// id-ecPublicKey, secp384r1, a bit string of 97 bytes, and the form byte.
-const P384: [u8; 24] = [
+/// id-ecPublicKey, secp384r1, and a bit string of 97 bytes.
+const P384: [u8; 23] = [
     0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81,
-    0x04, 0x00, 0x22, 0x03, 0x62, 0x00, 0x04,
+    0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
 ];
 
 #[cfg(test)]

@@ -30,9 +30,9 @@ pub use change::{
 pub use error::StoreError;
 pub use journal::{Journal, JournalError, WeakJournal};
 pub use query::{
-    AuditFilter, AuditPage, AuditRow, ChainRow, CheckpointRow, Load, MeasurementFilter, MeasurementRow,
-    Origin, Page, Paged, PendingValidity, ReplicaRow, SessionFilter, TokenRow, TombstoneRow, Visible,
-    Waiting, WorkloadRow,
+    AuditFilter, AuditPage, AuditRow, AuditState, ChainRow, CheckpointRow, Load, MeasurementFilter,
+    MeasurementRow, Origin, Page, Paged, PendingValidity, ReplicaRow, SessionFilter, TokenRow, TombstoneRow,
+    Visible, Waiting, WorkloadRow,
 };
 pub use record::{
     Appended, AuditEvent, Batch, Committed, Seeded, SessionRow, StoredMeasurement, StoredPolicy, UnixMs,
@@ -157,6 +157,9 @@ pub trait AuditStore: Send + Sync {
 
     /// Heads of all chains.
     fn chains(&self) -> Answer<'_, Vec<ChainRow>>;
+
+    /// The same with the epochs that belong to them.
+    fn audit_state(&self) -> Answer<'_, AuditState>;
 
     /// Rows of one chain after `seq`, oldest first, at most `limit`.
     fn chain_rows<'a>(&'a self, chain: &'a str, after: u64, limit: u32) -> Answer<'a, Vec<AuditRow>>;

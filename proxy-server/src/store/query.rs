@@ -206,6 +206,18 @@ pub struct ChainRow {
     pub hash: [u8; 32],
 }
 
+/// Where the audit stood at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditState {
+    /// The policy's.
+    pub epoch: Epoch,
+    /// The highest epoch that a checkpoint speaks of; 0 where there is none. Above [`Self::epoch`] only if an older
+    /// policy was put back.
+    pub signed: Epoch,
+    /// The heads of all chains.
+    pub chains: Vec<ChainRow>,
+}
+
 /// A signed head, as it is kept.
 pub type CheckpointRow = Checkpoint;
 

@@ -17,7 +17,7 @@ use crate::{
     },
     audit::{AuditPublicKey, ChainName, Checkpoint, ExportHeader, ExportWriter, Head, Purpose},
     log::Chain,
-    store::{AuditRow, ChainRow, UnixMs},
+    store::{AuditRow, AuditState, ChainRow, UnixMs},
 };
 
 /// Gives the whole audit as JSON Lines, for `audit verify` and for keeping elsewhere.
@@ -53,6 +53,8 @@ struct Export {
     api: Arc<Shared>,
     /// Given back with the last piece, or when nobody takes the next one.
     _place: OwnedSemaphorePermit,
+    /// Whoever speaks of a later epoch spoke after the export was asked for.
+    latest: Epoch,
     /// `None` once it is finished.
     writer: Option<ExportWriter<Vec<u8>>>,
     /// Not begun yet, with the heads that were read at the start.
@@ -72,7 +74,7 @@ struct Current {
 
 impl Export {
     async fn begin(api: Arc<Shared>, place: OwnedSemaphorePermit) -> Result<Self, ApiError> {
-        let (epoch, heads) = heads(&api).await?;
+        let AuditState { epoch, signed, chains: heads } = api.store.audit_state().await?;
         let now = UnixMs::now();
         let header = ExportHeader { deployment: api.deployment.clone(), epoch, at: now };
         let mut writer = ExportWriter::new(Vec::new(), &header).map_err(ApiError::internal)?;
@@ -90,7 +92,8 @@ impl Export {
                 .map_err(|_| ApiError::internal(format_args!("the chain {} has no name of one", row.name)))?;
             chains.push_back((name, row));
         }
-        Ok(Self { api, _place: place, writer: Some(writer), chains, current: None })
+        let latest = epoch.max(signed);
+        Ok(Self { api, _place: place, latest, writer: Some(writer), chains, current: None })
     }
 
     async fn run(mut self, pieces: Pieces) {
@@ -134,17 +137,9 @@ impl Export {
         head: ChainRow,
     ) -> io::Result<Current> {
         let stored = self.api.store.checkpoints(&head.name).await.map_err(io::Error::other)?;
-        let mut checkpoints = VecDeque::with_capacity(stored.len());
-        let mut anchor = None;
-        for checkpoint in stored {
-            match checkpoint.purpose {
-                Purpose::Anchor => anchor = Some(checkpoint),
-                Purpose::Checkpoint => checkpoints.push_back(checkpoint),
-            }
-        }
+        let (anchor, checkpoints) = signed_before(stored, head.seq, self.latest)?;
         writer.chain(name, anchor.as_ref())?;
         let seq = anchor.map_or(0, |anchor| anchor.seq);
-        checkpoints.retain(|checkpoint| (seq..=head.seq).contains(&checkpoint.seq) && checkpoint.seq > seq);
         Ok(Current { name, head, seq, checkpoints })
     }
 
@@ -181,21 +176,61 @@ impl Export {
     }
 }
 
-/// The heads of the chains, and the epoch that they belong to: asked for again
-/// while changes come in between. Whoever checks an export holds it against its rows.
-async fn heads(api: &Shared) -> Result<(Epoch, Vec<ChainRow>), ApiError> {
-    for _ in 0..TRIES {
-        let before = api.store.committed().await?.epoch;
-        let heads = api.store.chains().await?;
-        if api.store.committed().await?.epoch == before {
-            return Ok((before, heads));
+/// The anchor of a chain, and the checkpoints behind it, as they were when the export was asked for. A chain's last row may
+/// be signed meanwhile, with an epoch that is later than the export's: that would read as if an older policy had been put back.
+fn signed_before(
+    stored: Vec<Checkpoint>,
+    head: u64,
+    latest: Epoch,
+) -> io::Result<(Option<Checkpoint>, VecDeque<Checkpoint>)> {
+    let (mut anchor, mut checkpoints) = (None, VecDeque::with_capacity(stored.len()));
+    for checkpoint in stored {
+        match checkpoint.purpose {
+            Purpose::Anchor if checkpoint.epoch > latest => {
+                return Err(io::Error::other("rows were dropped by retention meanwhile: try again"));
+            }
+            Purpose::Anchor => anchor = Some(checkpoint),
+            Purpose::Checkpoint if checkpoint.epoch <= latest && checkpoint.seq <= head => {
+                checkpoints.push_back(checkpoint);
+            }
+            Purpose::Checkpoint => {}
         }
     }
-    Err(ApiError::new(Code::TooSlow, "the policy changes too fast for an export: try again").retry_after(1))
+    if let Some(anchor) = &anchor {
+        checkpoints.retain(|checkpoint| checkpoint.seq > anchor.seq);
+    }
+    Ok((anchor, checkpoints))
 }
 
 /// Rows read at once.
 const ROWS: u32 = 1000;
 
-/// Changes come one at a time, and seldom: the second try is quiet.
-const TRIES: usize = 10;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::KeyId;
+
+    fn signed(purpose: Purpose, seq: u64, epoch: u64) -> Checkpoint {
+        let (chain, hash, at) = (ChainName::Policy, [0; 32], UnixMs(1));
+        let (key_id, signature) = (KeyId([0; 8]), [0; 64]);
+        Checkpoint { chain, purpose, seq, hash, at, epoch: Epoch(epoch), key_id, signature }
+    }
+
+    #[test]
+    fn what_is_signed_while_an_export_is_made_is_not_in_it() {
+        use Purpose::{Anchor, Checkpoint as Signed};
+        // The export was asked for at epoch 7, when the chain stood at row 30.
+        let stored = || vec![signed(Anchor, 9, 2), signed(Signed, 9, 2), signed(Signed, 20, 7)];
+        let meanwhile = [signed(Signed, 30, 8), signed(Signed, 31, 7)];
+        let (anchor, checkpoints) =
+            signed_before([stored(), meanwhile.to_vec()].concat(), 30, Epoch(7)).unwrap();
+        assert_eq!(
+            (anchor, Vec::from(checkpoints)),
+            (Some(signed(Anchor, 9, 2)), vec![signed(Signed, 20, 7)])
+        );
+        // Of an older policy that was put back: the checkpoint was there before, and is the evidence.
+        let (_, checkpoints) = signed_before(vec![signed(Signed, 30, 8)], 30, Epoch(8)).unwrap();
+        assert_eq!(Vec::from(checkpoints), [signed(Signed, 30, 8)]);
+        assert!(signed_before(vec![signed(Anchor, 12, 8)], 30, Epoch(7)).is_err());
+    }
+}

@@ -8,13 +8,21 @@ use super::{
     connection::{Failure, Row, Transaction},
 };
 use crate::audit::{ChainName, Checkpoint, Head, KeyId, Purpose};
-use crate::store::{AuditEvent, AuditRow, ChainRow, CheckpointRow, UnixMs, texts::corrupt};
+use crate::store::{AuditEvent, AuditRow, AuditState, ChainRow, CheckpointRow, UnixMs, texts::corrupt};
 
 impl SqlStore {
     pub(super) async fn read_chains(&self) -> Result<Vec<ChainRow>, Failure> {
         let rows = self.reader.fetch_all(CHAINS, &[]).await?;
-        let chain = |row: &Row| Ok(ChainRow { name: row.get(1)?, seq: row.count(2)?, hash: row.bytes(3)? });
         rows.iter().map(chain).collect()
+    }
+
+    pub(super) async fn read_audit_state(&self) -> Result<AuditState, Failure> {
+        let mut snapshot = self.reader.begin_reading().await?;
+        let epoch = committed(&snapshot.fetch_one(COMMITTED, &[]).await?)?.epoch;
+        let signed = snapshot.fetch_one(SIGNED, &[]).await?.epoch(0)?;
+        let chains = snapshot.fetch_all(CHAINS, &[]).await?;
+        snapshot.commit().await?;
+        Ok(AuditState { epoch, signed, chains: chains.iter().map(chain).collect::<Result<_, _>>()? })
     }
 
     pub(super) async fn read_chain(
@@ -102,6 +110,10 @@ impl SqlStore {
     }
 }
 
+fn chain(row: &Row) -> Result<ChainRow, Failure> {
+    Ok(ChainRow { name: row.get(1)?, seq: row.count(2)?, hash: row.bytes(3)? })
+}
+
 /// Columns: see `audit_columns`.
 pub(super) fn audit_row(row: &Row, chain: &str) -> Result<AuditRow, Failure> {
     let event = AuditEvent {
@@ -141,6 +153,7 @@ macro_rules! audit_columns {
 pub(super) use audit_columns;
 
 pub(super) const CHAINS: &str = "SELECT id, name, seq, hash FROM audit_chain ORDER BY name";
+const SIGNED: &str = "SELECT COALESCE(MAX(epoch), 0) FROM checkpoint";
 const HEAD: &str = "SELECT id, seq, hash FROM audit_chain WHERE name = $1";
 const FORWARD: &str = concat!(
     audit_columns!(),

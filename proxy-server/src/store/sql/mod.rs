@@ -51,9 +51,9 @@ pub use open::{AuditWriter, Missing, StoreConfig, open};
 pub use postgres_address::dump_address;
 
 use super::{
-    Actor, Answer, Appended, AuditFilter, AuditPage, AuditRow, AuditStore, Batch, ChainRow, ChangeRequest,
-    Changed, CheckpointRow, Committed, EndedSession, MeasurementFilter, MeasurementRow, Page, Paged,
-    PolicyStore, ReplicaRow, ReplicaStore, Seeded, SessionFilter, SessionRow, SessionStore, Store,
+    Actor, Answer, Appended, AuditFilter, AuditPage, AuditRow, AuditState, AuditStore, Batch, ChainRow,
+    ChangeRequest, Changed, CheckpointRow, Committed, EndedSession, MeasurementFilter, MeasurementRow, Page,
+    Paged, PolicyStore, ReplicaRow, ReplicaStore, Seeded, SessionFilter, SessionRow, SessionStore, Store,
     StoreError, StoredPolicy, TokenRow, TokenStore, TombstoneRow, UnixMs, Visible, WorkloadRow,
 };
 use crate::{
@@ -247,6 +247,10 @@ impl AuditStore for SqlStore {
 
     fn chains(&self) -> Answer<'_, Vec<ChainRow>> {
         within("read the audit's heads", async { self.read_chains().await })
+    }
+
+    fn audit_state(&self) -> Answer<'_, AuditState> {
+        within("read the audit's heads and epochs", async { self.read_audit_state().await })
     }
 
     fn chain_rows<'a>(&'a self, chain: &'a str, after: u64, limit: u32) -> Answer<'a, Vec<AuditRow>> {

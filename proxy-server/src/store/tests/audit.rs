@@ -33,6 +33,9 @@ pub(super) async fn chains_verify_from_their_first_row_to_their_head(database: D
     }
     done(&store, request("bob", revoke("b", "v1"), 5)).await;
     assert_eq!(verify(&store, &key).await, (8 + 20, 3 + 10));
+    let epoch = store.committed().await.unwrap().epoch;
+    let chains = store.chains().await.unwrap();
+    assert_eq!(store.audit_state().await.unwrap(), AuditState { epoch, signed: epoch, chains });
     // A row that somebody edits is found.
     store.sql_for_tests("UPDATE audit SET code = 'admitted' WHERE code = 'renewed' AND seq = 4").await;
     let report = report(&store, &key).await;

@@ -14,12 +14,14 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 )
 
 const usage = `no-proxy get URL [ANCHOR.pem]    prints the body
 no-proxy dial NETWORK ADDRESS    asks for / without HTTP's help, prints what comes back
 no-proxy lookup udp|tcp NAME     prints the name's addresses, and what was asked for them
+no-proxy burst COUNT DOMAIN      looks up that many names below the domain at once, prints how many queries that took
 no-proxy text NAME               prints the name's TXT records
 no-proxy reverse ADDRESS         prints the address's names`
 
@@ -46,6 +48,12 @@ func run(words []string) error {
 		return dial(words[1], words[2])
 	case len(words) == 3 && words[0] == "lookup":
 		return lookup(words[1], words[2])
+	case len(words) == 3 && words[0] == "burst":
+		count, err := strconv.Atoi(words[1])
+		if err != nil {
+			return err
+		}
+		return burst(count, words[2])
 	case len(words) == 2 && words[0] == "text":
 		return printed(resolver.LookupTXT(ctx, words[1]))
 	case len(words) == 2 && words[0] == "reverse":
@@ -99,20 +107,7 @@ func dial(network, address string) error {
 // Prints each query as it left: a resolver that answers late, or not what was asked, is asked again.
 func lookup(network, name string) error {
 	var book queries
-	resolver := &net.Resolver{
-		PreferGo: true,
-		Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			if datagrams, ok := conn.(*net.UDPConn); ok {
-				return &askedByDatagram{datagrams, &book}, nil
-			}
-			return &askedByStream{conn, &book}, nil
-		},
-	}
-	addresses, err := resolver.LookupHost(context.Background(), name)
+	addresses, err := book.resolver(network).LookupHost(context.Background(), name)
 	// Both families are asked for at once, in any order.
 	slices.Sort(book.lines)
 	for _, query := range book.lines {
@@ -122,6 +117,31 @@ func lookup(network, name string) error {
 		return err
 	}
 	return printed(addresses, nil)
+}
+
+func burst(count int, domain string) error {
+	var book queries
+	resolver := book.resolver("udp")
+	failed := make(chan error, count)
+	var all sync.WaitGroup
+	for number := range count {
+		all.Go(func() {
+			addresses, err := resolver.LookupHost(context.Background(), fmt.Sprintf("n%d.%s", number, domain))
+			if err == nil && len(addresses) != 2 {
+				err = fmt.Errorf("other addresses than one of each family: %v", addresses)
+			}
+			failed <- err
+		})
+	}
+	all.Wait()
+	close(failed)
+	for err := range failed {
+		if err != nil {
+			return err
+		}
+	}
+	fmt.Println(len(book.lines))
+	return nil
 }
 
 func printed(lines []string, err error) error {
@@ -135,6 +155,23 @@ func printed(lines []string, err error) error {
 type queries struct {
 	lock  sync.Mutex
 	lines []string
+}
+
+// Go's own resolver; each query that it sends is written down.
+func (book *queries) resolver(network string) *net.Resolver {
+	return &net.Resolver{
+		PreferGo: true,
+		Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			if datagrams, ok := conn.(*net.UDPConn); ok {
+				return &askedByDatagram{datagrams, book}, nil
+			}
+			return &askedByStream{conn, book}, nil
+		},
+	}
 }
 
 // The resolver speaks in datagrams to what is a net.PacketConn, and in a stream to all else.

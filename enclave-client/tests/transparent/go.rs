@@ -5,6 +5,7 @@ use std::{fs, net::Ipv4Addr, path::Path, sync::Arc};
 
 use countersign_enclave::transparent::{Limits, Way};
 use countersign_protocol::egress::Action;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -41,6 +42,7 @@ fn by_names() {
         assert!(code == Some(1) && reset.iter().any(|end| why.ends_with(end)), "{why}");
         let lines = program.enclave.logged(&["not-opened", "db.example:5432", "Connection refused"]);
         assert!((1..=2).contains(&lines.len()), "{lines:?}");
+        program.bursts().await;
     });
 }
 
@@ -63,6 +65,7 @@ fn by_tun() {
             .await;
         let line = ["not-opened", "db.example:5432", "Connection refused"];
         assert_eq!(program.enclave.logged(&line).len(), 2);
+        program.bursts().await;
     });
 }
 
@@ -77,6 +80,9 @@ impl Program {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let path = repository.join("target/go-program/no-proxy");
         assert!(path.exists(), "{} is missing: run tests/setup/test.sh", path.display());
+        // As `run` does: each name that is asked for has listeners.
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
         let enclave = Enclave::start_way("go", Limits::default(), way, RULES).await;
         web_server((Ipv4Addr::LOCALHOST, 80).into(), "hello").await;
         tls_server(&enclave.scratch.path("anchor.pem")).await;
@@ -123,6 +129,11 @@ impl Program {
         }
         self.prints(&["reverse", "198.18.0.1"], "web.example.").await;
         self.fails(&["text", "web.example"], "lookup web.example on 127.0.0.1:53: no such host").await;
+    }
+
+    /// A thousand names at once, two queries each. One that was dropped would be sent again, five seconds later.
+    async fn bursts(&self) {
+        self.prints(&["burst", "1000", "wild.example"], "2000").await;
     }
 
     /// Denied names do not exist, with the rule in the log; ports, addresses and datagrams are refused.

@@ -75,6 +75,29 @@ fn the_application_finds_the_proxy_in_its_environment() {
     assert_eq!((https, all, none), (http, http, "localhost,127.0.0.1,::1"));
 }
 
+/// The first number is what a program may have open, the second what it may ask the system for. Only with
+/// `CAP_SYS_RESOURCE` may the second one grow.
+#[test]
+fn files_may_be_open_as_many_as_the_system_allows_and_the_application_inherits_that() {
+    let manifest = Manifest::nothing("files");
+    let lowered = |words: &str| {
+        let script = format!("ulimit -Sn 300 && ulimit -Hn 4096 && {words}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_countersign-enclave")]);
+        command.arg(manifest.0.join("countersign.yaml"));
+        command
+    };
+    let may_lift = lowered("ulimit -Hn 131072 2>&-").status().unwrap().success();
+    let expected = if may_lift { "131072 131072\n" } else { "4096 4096\n" };
+    let application = "run --manifest \"$1\" -- sh -c 'echo $(ulimit -Sn) $(ulimit -Hn)'";
+    let output = lowered(&format!("\"$0\" {application}")).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    // A program that cannot bear it is started through a shell, as docs/supervisor.md says.
+    let application = "run --manifest \"$1\" -- sh -c 'ulimit -Sn 1024; exec sh -c \"ulimit -Sn\"'";
+    let output = lowered(&format!("\"$0\" {application}")).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "1024\n");
+}
+
 /// Starts `script`, waits for its line "ready", sends `signal`; the exit code.
 fn signalled(name: &str, script: &str, signal: Signal) -> Option<i32> {
     let manifest = Manifest::nothing(name);

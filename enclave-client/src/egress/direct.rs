@@ -12,7 +12,8 @@ pub(super) async fn open(destination: &Destination, policy: &EgressPolicy) -> Re
     if addresses.is_empty() {
         return Err(EgressError::NoAddress);
     }
-    connect_first(addresses).await.map_err(EgressError::Dial)
+    let (stream, _) = connect_first(addresses).await.map_err(EgressError::Dial)?;
+    Ok(stream)
 }
 
 /// The addresses that were judged; none of those that were not.

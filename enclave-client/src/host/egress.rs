@@ -1,5 +1,6 @@
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -16,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{
-    dial::{Unreachable, dial},
     door::Place,
     limit::{Beyond, OuterLimit},
     names::{self, Names, ResolveError},
@@ -27,7 +27,7 @@ use crate::{
     random::request_id,
     relay::{Early, Report, Side, relay},
     telemetry::{self, Counted, Telemetry, trace_id},
-    transport::Stream,
+    transport::{DialError, Stream, connect_first},
 };
 
 /// Answers the enclave's requests and carries its connections.
@@ -115,14 +115,9 @@ impl EgressDesk {
                 return Err(problem(ProblemCode::BadRequest, "an address takes no list of addresses"));
             }
         };
-        dial(&addresses, to.port()).await.map_err(|why| match why {
-            Unreachable::Refused(why) => {
-                problem(ProblemCode::Unreachable, format!("{to} takes no connection: {why}"))
-            }
-            Unreachable::Deadline => {
-                problem(ProblemCode::ConnectTimeout, format!("{to} did not answer in time"))
-            }
-        })
+        let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, to.port())).collect();
+        let (stream, address) = connect_first(addresses).await.map_err(|why| unreachable(to, why))?;
+        Ok((stream, address.ip()))
     }
 
     async fn carry(&self, mut enclave: Stream, upstream: Stream, way: Way, early: Early) {
@@ -254,6 +249,18 @@ fn beyond(why: Beyond) -> Problem {
 
 fn unresolved(why: ResolveError) -> Problem {
     problem(ProblemCode::ResolveFailed, why.to_string())
+}
+
+/// No address took the connection: why the last one did not.
+fn unreachable(to: &Destination, why: DialError) -> Problem {
+    match why {
+        DialError::Connect { why, .. } if why.kind() == io::ErrorKind::TimedOut => {
+            problem(ProblemCode::ConnectTimeout, format!("{to} did not answer in time"))
+        }
+        DialError::Connect { why, .. } | DialError::Resolve { why, .. } => {
+            problem(ProblemCode::Unreachable, format!("{to} takes no connection: {why}"))
+        }
+    }
 }
 
 /// Tells that there is no place, without reading what was asked.

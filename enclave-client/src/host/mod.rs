@@ -1,7 +1,7 @@
 //! The untrusted half on the parent machine: it carries bytes between vsock and TCP.
 //!
 //! ```text
-//!   enclave ──vsock──► door.rs ► egress.rs ► names.rs, dial.rs ──TCP──► the world
+//!   enclave ──vsock──► door.rs ► egress.rs ► names.rs ──TCP──► the world
 //!                                   │ limit/: the parent's own rule sets
 //!   callers ──TCP────► door.rs ► ingress.rs ──vsock──► enclave
 //!   enclave ──vsock──► door.rs ► logs.rs ──► standard output
@@ -14,7 +14,6 @@
 //! own policy first, and TLS inside protects what is carried. What the host half
 //! adds is a limit that the enclave cannot lift.
 
-mod dial;
 mod door;
 mod egress;
 mod health;

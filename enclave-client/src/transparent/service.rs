@@ -5,14 +5,14 @@ use std::{
 };
 
 use ipnet::IpNet;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
     Networks, TransparentConfig, TransparentError, Way,
     directory::{Directory, Families},
-    dns::{Names, serve_tcp, serve_udp},
+    dns::{Names, listen_udp, serve_tcp, serve_udp},
     doorman::House,
     networks::NetworkPlan,
     resolv_conf::{DNS_PORT, RESOLVER},
@@ -148,7 +148,7 @@ async fn resolve_at<N>(at: SocketAddr, names: &Arc<N>, stop: &CancellationToken)
 where
     N: Names + Send + Sync + 'static,
 {
-    let udp = UdpSocket::bind(at).await?;
+    let udp = listen_udp(at).await?;
     let tcp = TcpListener::bind(at).await?;
     let (over_udp, until) = (names.clone(), stop.clone());
     tokio::spawn(async move { serve_udp(udp, &*over_udp, until).await });

@@ -53,6 +53,36 @@ fn connect(socket: &Path, destination: &str) -> (UnixStream, String) {
     (stream, String::from_utf8(head).unwrap())
 }
 
+/// The soft limit is a process's own to raise: 66,048 for 16,384 connections, if the hard one lets it.
+#[test]
+fn files_may_be_open_as_many_as_connections_need() {
+    let dir = Dir::new();
+    let at = format!("unix:{}", dir.socket().display());
+    for (hard, connections, soft, warned) in [("4096", "500", "2512", false), ("4096", "16384", "4096", true)]
+    {
+        let script = format!("ulimit -Sn 300 && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_countersign-enclave"), "host"]);
+        command.args([
+            "--egress",
+            &at,
+            "--logs",
+            "off",
+            "--outer-limit",
+            "none",
+            "--connections",
+            connections,
+        ]);
+        let (mut child, log) = serving(&mut command);
+        let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        assert_eq!(files.split_whitespace().take(2).collect::<Vec<_>>(), [soft, hard], "{connections}");
+        signal(&child, Signal::TERM);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(log.join().unwrap().contains("few-descriptors"), warned, "{connections}");
+    }
+}
+
 #[test]
 fn killed_and_started_again_it_carries_again() {
     let dir = Dir::new();

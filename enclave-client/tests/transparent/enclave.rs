@@ -57,7 +57,8 @@ impl Enclave {
         Self::start_way(test, limits, Way::Tun, rules).await
     }
 
-    async fn start_way(test: &str, limits: Limits, way: Way, rules: &[(Action, &str, u16)]) -> Self {
+    /// Either way.
+    pub async fn start_way(test: &str, limits: Limits, way: Way, rules: &[(Action, &str, u16)]) -> Self {
         let scratch = Scratch::new(test);
         let log = Log::default();
         let writer = log.clone();

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod enclave;
+mod go;
 mod halves;
 mod namespace;
 mod programs;

@@ -31,7 +31,8 @@ const RULES: &[(Action, &str, u16)] = &[
     (Action::Allow, "away.example", 80),
 ];
 
-fn with_tun<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
+/// As [`inside`], where there is a TUN device.
+pub fn with_tun<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
     if !Path::new("/dev/net/tun").exists() {
         eprintln!("SKIPPED {test}: there is no /dev/net/tun here");
         return;

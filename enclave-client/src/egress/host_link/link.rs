@@ -279,7 +279,7 @@ fn invalid(why: &AnswerError) -> EgressError {
 }
 
 /// To open a connection, every attempt included. The host half's own deadlines
-/// (5 s to resolve, 10 s to connect) end before it.
+/// (5 s to resolve, 8.75 s to connect) end before it.
 pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How long a host half that was not known to be away is waited for.

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 pub use super::addresses::Family;
 pub use message::answer;
 pub(super) use tcp::serve_tcp;
-pub(super) use udp::serve_udp;
+pub(super) use udp::{listen_udp, serve_udp};
 
 /// What the resolver asks for its answers.
 pub trait Names {

@@ -1,0 +1,3 @@
+module countersign.example/no-proxy
+
+go 1.27

@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::PathBuf,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -233,6 +233,25 @@ fn schema_prints_what_is_committed() {
     let directory = Directory::new("schema", "");
     let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/manifest.schema.json");
     assert_eq!(directory.outcome(&["schema"]), (0, fs::read_to_string(committed).unwrap()));
+}
+
+/// `schema | head -1`, and a full disk.
+#[test]
+fn a_reader_that_has_gone_is_no_failure_and_a_full_disk_is_one() {
+    let directory = Directory::new("gone", "no manifest");
+    let code = |arguments: &[&str], out: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-enclave"));
+        let output = command.current_dir(&directory.0).args(arguments).stdout(out).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let gone = || Stdio::from(std::io::pipe().unwrap().1);
+    assert_eq!(code(&["schema"], gone()), (Some(0), String::new()));
+    assert_eq!(code(&["check", "--manifest", "m.yaml"], gone()), (Some(2), String::new()));
+    assert_eq!(code(&["explain", "--manifest", "m.yaml", "a.example:1"], gone()), (Some(2), String::new()));
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let (code, said) = code(&["schema"], full.into());
+    assert_eq!(code, Some(71));
+    assert!(said.starts_with("error: the output cannot be written: No space left"), "{said}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     EXIT_USAGE, ManifestArg, Output,
+    print::{lines, print},
     transparent::{ports_wanted_twice, wanted_twice},
 };
 use crate::manifest::{Manifest, ManifestError, Mistake};
@@ -21,11 +22,11 @@ pub(super) struct CheckArgs {
 impl CheckArgs {
     pub(super) fn execute(&self) -> ExitCode {
         let checked = self.manifest.load();
+        let code = if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
         match self.output {
-            Output::Text => self.text(&checked).iter().for_each(|line| println!("{line}")),
-            Output::Json => println!("{}", json(&checked)),
+            Output::Text => print(lines(self.text(&checked)), code),
+            Output::Json => print(format_args!("{}\n", json(&checked)), code),
         }
-        if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) }
     }
 
     fn text(&self, checked: &Result<Manifest, ManifestError>) -> Vec<String> {

@@ -8,6 +8,7 @@ mod inside;
 mod kms;
 mod learn;
 mod peer;
+mod print;
 mod reports;
 mod run;
 mod runtime;
@@ -34,6 +35,7 @@ use crate::{
 pub use host_way::{HostWay, HostWayError};
 use inside::{InitArgs, InsideArgs, Prepare};
 pub use kms::KmsStartError;
+use print::print;
 pub use reports::ReportsError;
 pub use run::{Outcome, RunError, RunOptions, TelemetryOptions, run};
 pub use transparent::TransparentOptions;
@@ -152,10 +154,7 @@ impl Cli {
                 args.execute()
             }
             Command::Peer(args) => args.execute(),
-            Command::Schema => {
-                println!("{:#}", manifest::schema());
-                ExitCode::SUCCESS
-            }
+            Command::Schema => print(format_args!("{:#}\n", manifest::schema()), ExitCode::SUCCESS),
             Command::Host(args) => args.execute(log::init(self.log)),
             Command::Run(args) => ExitCode::from(args.execute(self.log, &Prepare::Process)),
             Command::Init(args) => args.execute(self.log),

@@ -264,6 +264,35 @@ fn a_warning_is_logged_for_words_without_effect() {
     assert!(log.contains("m.yaml:3:1: api: has no effect in this version"), "{log}");
 }
 
+#[test]
+fn explain_tells_a_program_of_the_manifests_mistakes_as_check_does() {
+    let directory = Directory::new("explain-mistakes", "version: v2\negres: {}\n");
+    for manifest in ["m.yaml", "missing.yaml"] {
+        let check = directory.outcome(&["check", "--manifest", manifest, "--output", "json"]);
+        assert!(check.0 == 2 && serde_json::from_str::<Value>(&check.1).is_ok(), "{check:?}");
+        let explain = ["explain", "--manifest", manifest, "--output", "json", "a.example:1"];
+        assert_eq!(directory.outcome(&explain), check);
+    }
+}
+
+#[cfg(any(debug_assertions, feature = "simulator"))]
+#[test]
+fn nothing_is_learnt_where_nothing_can_be_written() {
+    let directory = Directory::new("unwritable", "version: v1\negress: { proxy_port: 0 }\n");
+    fs::create_dir(directory.0.join("taken")).unwrap();
+    for file in ["missing/learnt.yaml", "taken"] {
+        let output =
+            directory.run(&["run", "--manifest", "m.yaml", "--learn", file, "--", "touch", "started"]);
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(71) && log.contains(&format!("{file} cannot be written: ")),
+            "{log}"
+        );
+    }
+    let left: Vec<_> = fs::read_dir(&directory.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.len() == 2 && left.iter().all(|name| name == "m.yaml" || name == "taken"), "{left:?}");
+}
+
 /// Only builds for development have the short word; a release build's is louder.
 #[cfg(any(debug_assertions, feature = "simulator"))]
 #[test]

@@ -71,10 +71,17 @@ fn json(checked: &Result<Manifest, ManifestError>) -> Value {
             "proxies": manifest.proxies.iter().map(|proxy| proxy.name.to_string()).collect::<Vec<_>>(),
             "warnings": manifest.warnings.iter().map(place).chain(twice(manifest)).collect::<Vec<_>>(),
         }),
-        Err(ManifestError::Mistakes(mistakes)) => {
+        Err(error) => mistakes(error),
+    }
+}
+
+/// What a program is told of a manifest that is none, by `check` and by `explain`.
+pub(super) fn mistakes(error: &ManifestError) -> Value {
+    match error {
+        ManifestError::Mistakes(mistakes) => {
             json!({"ok": false, "mistakes": mistakes.iter().map(place).collect::<Vec<_>>()})
         }
-        Err(error) => json!({"ok": false, "mistakes": [{"message": crate::attest::chain(error)}]}),
+        error => json!({"ok": false, "mistakes": [{"message": crate::attest::chain(error)}]}),
     }
 }
 

@@ -10,6 +10,7 @@ use tracing::error;
 
 use super::{
     EXIT_OS, EXIT_USAGE, ManifestArg, Output,
+    check::mistakes,
     print::{lines, print},
     rules_in_force,
 };
@@ -67,7 +68,11 @@ impl ExplainArgs {
         let manifest = match self.manifest.load() {
             Ok(manifest) => manifest,
             Err(error) => {
-                return print(lines(self.manifest.lines(&error)), ExitCode::from(EXIT_USAGE));
+                let code = ExitCode::from(EXIT_USAGE);
+                return match self.output {
+                    Output::Text => print(lines(self.manifest.lines(&error)), code),
+                    Output::Json => print(format_args!("{}\n", mistakes(&error)), code),
+                };
             }
         };
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -270,7 +270,10 @@ impl RunArgs {
             inside,
             telemetry: TelemetryOptions { collector, late },
         };
-        self.learn.start(&enforcement, runtime);
+        if let Err(why) = self.learn.start(&enforcement, runtime) {
+            error!(code = "learn-failed", "{why}");
+            return EXIT_OS;
+        }
         let outcome = runtime.block_on(run(manifest, device, &application, options));
         self.learn.finish(&enforcement);
         exit_code(outcome)

@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::PathBuf,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -235,6 +235,25 @@ fn schema_prints_what_is_committed() {
     assert_eq!(directory.outcome(&["schema"]), (0, fs::read_to_string(committed).unwrap()));
 }
 
+/// `schema | head -1`, and a full disk.
+#[test]
+fn a_reader_that_has_gone_is_no_failure_and_a_full_disk_is_one() {
+    let directory = Directory::new("gone", "no manifest");
+    let code = |arguments: &[&str], out: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-enclave"));
+        let output = command.current_dir(&directory.0).args(arguments).stdout(out).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let gone = || Stdio::from(std::io::pipe().unwrap().1);
+    assert_eq!(code(&["schema"], gone()), (Some(0), String::new()));
+    assert_eq!(code(&["check", "--manifest", "m.yaml"], gone()), (Some(2), String::new()));
+    assert_eq!(code(&["explain", "--manifest", "m.yaml", "a.example:1"], gone()), (Some(2), String::new()));
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let (code, said) = code(&["schema"], full.into());
+    assert_eq!(code, Some(71));
+    assert!(said.starts_with("error: the output cannot be written: No space left"), "{said}");
+}
+
 #[test]
 fn a_warning_is_logged_for_words_without_effect() {
     let directory =
@@ -243,6 +262,35 @@ fn a_warning_is_logged_for_words_without_effect() {
     let log = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{log}");
     assert!(log.contains("m.yaml:3:1: api: has no effect in this version"), "{log}");
+}
+
+#[test]
+fn explain_tells_a_program_of_the_manifests_mistakes_as_check_does() {
+    let directory = Directory::new("explain-mistakes", "version: v2\negres: {}\n");
+    for manifest in ["m.yaml", "missing.yaml"] {
+        let check = directory.outcome(&["check", "--manifest", manifest, "--output", "json"]);
+        assert!(check.0 == 2 && serde_json::from_str::<Value>(&check.1).is_ok(), "{check:?}");
+        let explain = ["explain", "--manifest", manifest, "--output", "json", "a.example:1"];
+        assert_eq!(directory.outcome(&explain), check);
+    }
+}
+
+#[cfg(any(debug_assertions, feature = "simulator"))]
+#[test]
+fn nothing_is_learnt_where_nothing_can_be_written() {
+    let directory = Directory::new("unwritable", "version: v1\negress: { proxy_port: 0 }\n");
+    fs::create_dir(directory.0.join("taken")).unwrap();
+    for file in ["missing/learnt.yaml", "taken"] {
+        let output =
+            directory.run(&["run", "--manifest", "m.yaml", "--learn", file, "--", "touch", "started"]);
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(71) && log.contains(&format!("{file} cannot be written: ")),
+            "{log}"
+        );
+    }
+    let left: Vec<_> = fs::read_dir(&directory.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.len() == 2 && left.iter().all(|name| name == "m.yaml" || name == "taken"), "{left:?}");
 }
 
 /// Only builds for development have the short word; a release build's is louder.

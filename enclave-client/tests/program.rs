@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
     path::PathBuf,
     process::{Command, Output, Stdio},
 };
@@ -104,6 +104,7 @@ fn signalled(name: &str, script: &str, signal: Signal) -> Option<i32> {
     let mut running = manifest
         .program("run")
         .args(["--", "sh", "-c", script])
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(logs::stderr("enclave"))
         .spawn()
@@ -133,6 +134,49 @@ fn a_shell_in_front_does_not_swallow_a_signal() {
     // The shell waits for its child and would go on without it; the group gets the signal.
     let script = "trap ':' TERM; sh -c 'trap \"exit 5\" TERM; echo ready; i=0; while [ $i -lt 200 ]; do sleep 0.1; i=$((i+1)); done'; exit $?";
     assert_eq!(signalled("shell", script, Signal::TERM), Some(5));
+}
+
+/// Runs `script` at a terminal (of script(1)), types each of `lines` once the terminal shows what stands before it;
+/// what the terminal showed, and the exit code.
+fn typed(name: &str, script: &str, lines: &[(&str, &str)]) -> (String, Option<i32>) {
+    let manifest = Manifest::nothing(name);
+    let program = env!("CARGO_BIN_EXE_countersign-enclave");
+    let file = manifest.0.join("countersign.yaml");
+    let command = format!("exec {program} run --manifest {} -- sh -c '{script}'", file.display());
+    let mut terminal = Command::new("timeout")
+        .args(["20", "script", "--quiet", "--return", "--command", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(logs::stderr("enclave"))
+        .spawn()
+        .unwrap();
+    let mut keyboard = terminal.stdin.take().unwrap();
+    let mut shown = String::new();
+    let mut screen = BufReader::new(terminal.stdout.take().unwrap());
+    for (before, keys) in lines {
+        while !shown.contains(before) {
+            assert_ne!(screen.read_line(&mut shown).unwrap(), 0, "no {before:?} in {shown:?}");
+        }
+        keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+    screen.read_to_string(&mut shown).unwrap();
+    (shown, terminal.wait().unwrap().code())
+}
+
+#[test]
+fn the_application_reads_what_is_typed() {
+    let (shown, code) =
+        typed("typed", "echo ready; read word; echo heard $word; exit 6", &[("ready", "a word\n")]);
+    assert!(shown.contains("heard a word"), "{shown}");
+    assert_eq!(code, Some(6));
+}
+
+#[test]
+fn an_interrupt_from_the_keyboard_arrives_once() {
+    let script = "trap \"echo interrupted\" INT; echo ready; read word; read word; exit 8";
+    let (shown, code) =
+        typed("interrupt", script, &[("ready", "\x03"), ("interrupted", "one\n"), ("one", "two\n")]);
+    assert_eq!((shown.matches("interrupted").count(), code), (1, Some(8)), "{shown}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! true everywhere and tests see what an enclave sees.
 
 mod output;
+mod recipient;
 mod signals;
 
 use std::{
@@ -16,9 +17,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use rustix::process::{
-    Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process_group, set_child_subreaper, wait,
-};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, set_child_subreaper, wait};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -28,6 +27,7 @@ use tracing::{debug, warn};
 
 pub use output::ApplicationOutput;
 use output::Output;
+use recipient::Recipient;
 use signals::Signals;
 
 /// The application's command line.
@@ -114,9 +114,8 @@ impl Supervisor {
         }
     }
 
-    /// Starts the application in a process group of its own and returns when it
-    /// has ended. Signals go to the whole group: a shell in front of the real
-    /// program does not swallow them.
+    /// Starts the application and returns when it has ended. Signals are passed on: to its whole process group, or
+    /// to it alone where it shares a terminal with this process.
     ///
     /// Its environment is this one's, with the proxy and `variables` in it.
     ///
@@ -129,7 +128,11 @@ impl Supervisor {
         variables: Vec<(&'static str, String)>,
     ) -> Result<Ended, StartError> {
         let mut command = Command::new(&application.program);
-        command.args(&application.arguments).envs(environment(proxy)).envs(variables).process_group(0);
+        command.args(&application.arguments).envs(environment(proxy)).envs(variables);
+        let recipient = Recipient::here();
+        if recipient == Recipient::Group {
+            command.process_group(0);
+        }
         if std::env::var_os("PATH").is_none() {
             // The kernel gives its first process none.
             command.env("PATH", DEFAULT_PATH);
@@ -152,7 +155,7 @@ impl Supervisor {
                 _ = self.children.recv() => {}
                 signal = self.signals.next() => {
                     debug!(?signal, "signal passed on");
-                    if let Err(why) = kill_process_group(child, signal) {
+                    if let Err(why) = recipient.tell(child, signal) {
                         warn!("signal {signal:?} was not passed on: {why}");
                     }
                 }

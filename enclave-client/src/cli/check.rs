@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     EXIT_USAGE, ManifestArg, Output,
+    print::{lines, print},
     transparent::{ports_wanted_twice, wanted_twice},
 };
 use crate::manifest::{Manifest, ManifestError, Mistake};
@@ -21,11 +22,11 @@ pub(super) struct CheckArgs {
 impl CheckArgs {
     pub(super) fn execute(&self) -> ExitCode {
         let checked = self.manifest.load();
+        let code = if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
         match self.output {
-            Output::Text => self.text(&checked).iter().for_each(|line| println!("{line}")),
-            Output::Json => println!("{}", json(&checked)),
+            Output::Text => print(lines(self.text(&checked)), code),
+            Output::Json => print(format_args!("{}\n", json(&checked)), code),
         }
-        if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) }
     }
 
     fn text(&self, checked: &Result<Manifest, ManifestError>) -> Vec<String> {
@@ -70,10 +71,17 @@ fn json(checked: &Result<Manifest, ManifestError>) -> Value {
             "proxies": manifest.proxies.iter().map(|proxy| proxy.name.to_string()).collect::<Vec<_>>(),
             "warnings": manifest.warnings.iter().map(place).chain(twice(manifest)).collect::<Vec<_>>(),
         }),
-        Err(ManifestError::Mistakes(mistakes)) => {
+        Err(error) => mistakes(error),
+    }
+}
+
+/// What a program is told of a manifest that is none, by `check` and by `explain`.
+pub(super) fn mistakes(error: &ManifestError) -> Value {
+    match error {
+        ManifestError::Mistakes(mistakes) => {
             json!({"ok": false, "mistakes": mistakes.iter().map(place).collect::<Vec<_>>()})
         }
-        Err(error) => json!({"ok": false, "mistakes": [{"message": crate::attest::chain(error)}]}),
+        error => json!({"ok": false, "mistakes": [{"message": crate::attest::chain(error)}]}),
     }
 }
 

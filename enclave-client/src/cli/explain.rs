@@ -8,7 +8,12 @@ use countersign_protocol::{
 use serde_json::{Value, json};
 use tracing::error;
 
-use super::{EXIT_OS, EXIT_USAGE, ManifestArg, Output, rules_in_force};
+use super::{
+    EXIT_OS, EXIT_USAGE, ManifestArg, Output,
+    check::mistakes,
+    print::{lines, print},
+    rules_in_force,
+};
 use crate::{
     attest::chain,
     manifest::Manifest,
@@ -63,8 +68,11 @@ impl ExplainArgs {
         let manifest = match self.manifest.load() {
             Ok(manifest) => manifest,
             Err(error) => {
-                self.manifest.lines(&error).iter().for_each(|line| println!("{line}"));
-                return ExitCode::from(EXIT_USAGE);
+                let code = ExitCode::from(EXIT_USAGE);
+                return match self.output {
+                    Output::Text => print(lines(self.manifest.lines(&error)), code),
+                    Output::Json => print(format_args!("{}\n", mistakes(&error)), code),
+                };
             }
         };
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -83,13 +91,14 @@ impl ExplainArgs {
         };
         let answer = |asked| runtime.block_on(self.answer(asked, &policy, &manifest));
         let answers: Vec<_> = self.destinations.iter().map(answer).collect();
+        let allowed = answers.iter().all(Answer::is_allowed);
+        let code = if allowed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DENIED) };
         match self.output {
-            Output::Text => answers.iter().for_each(|answer| print!("{answer}")),
+            Output::Text => print(answers.iter().map(Answer::to_string).collect::<String>(), code),
             Output::Json => {
-                println!("{}", Value::from_iter(answers.iter().map(Answer::json)));
+                print(format_args!("{}\n", Value::from_iter(answers.iter().map(Answer::json))), code)
             }
         }
-        if answers.iter().all(Answer::is_allowed) { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DENIED) }
     }
 
     async fn answer(&self, asked: &Asked, policy: &EgressPolicy, manifest: &Manifest) -> Answer {

@@ -30,11 +30,17 @@ impl LearnArgs {
         Ok(Enforcement::Learn(Arc::new(Recorder::new(&manifest.rules, gated.collect())?)))
     }
 
-    /// Warns, and writes the file now and then, so that a killed enclave leaves something behind.
-    pub(super) fn start(&self, enforcement: &Enforcement, runtime: &Runtime) {
+    /// Writes the file for the first time, so that nobody learns for nothing; then warns, and writes it now and then,
+    /// so that a killed enclave leaves something behind.
+    ///
+    /// # Errors
+    /// The file system's, with the file's name.
+    pub(super) fn start(&self, enforcement: &Enforcement, runtime: &Runtime) -> Result<(), String> {
         if let (Some(file), Enforcement::Learn(recorder)) = (&self.learn, enforcement) {
+            recorder.write(file).map_err(|why| format!("{} cannot be written: {why}", file.display()))?;
             runtime.spawn(recorder.clone().keep(file.clone()));
         }
+        Ok(())
     }
 
     /// Writes the file for the last time.

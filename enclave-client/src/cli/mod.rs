@@ -8,6 +8,7 @@ mod inside;
 mod kms;
 mod learn;
 mod peer;
+mod print;
 mod reports;
 mod run;
 mod runtime;
@@ -34,6 +35,7 @@ use crate::{
 pub use host_way::{HostWay, HostWayError};
 use inside::{InitArgs, InsideArgs, Prepare};
 pub use kms::KmsStartError;
+use print::print;
 pub use reports::ReportsError;
 pub use run::{Outcome, RunError, RunOptions, TelemetryOptions, run};
 pub use transparent::TransparentOptions;
@@ -152,10 +154,7 @@ impl Cli {
                 args.execute()
             }
             Command::Peer(args) => args.execute(),
-            Command::Schema => {
-                println!("{:#}", manifest::schema());
-                ExitCode::SUCCESS
-            }
+            Command::Schema => print(format_args!("{:#}\n", manifest::schema()), ExitCode::SUCCESS),
             Command::Host(args) => args.execute(log::init(self.log)),
             Command::Run(args) => ExitCode::from(args.execute(self.log, &Prepare::Process)),
             Command::Init(args) => args.execute(self.log),
@@ -271,7 +270,10 @@ impl RunArgs {
             inside,
             telemetry: TelemetryOptions { collector, late },
         };
-        self.learn.start(&enforcement, runtime);
+        if let Err(why) = self.learn.start(&enforcement, runtime) {
+            error!(code = "learn-failed", "{why}");
+            return EXIT_OS;
+        }
         let outcome = runtime.block_on(run(manifest, device, &application, options));
         self.learn.finish(&enforcement);
         exit_code(outcome)

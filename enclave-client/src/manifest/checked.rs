@@ -8,9 +8,8 @@ use super::{
     Files, IngressEntry, KmsEntry, Mistake, PeerEntry, PeerPort, ProxyEntry, TelemetryEntry, ingress,
     node::{At, Place},
     outbound::Connections,
-    peers, raw,
+    peers, ports, raw,
     rules::{self, Rules},
-    words::DEFAULT_PROXY_PORT,
 };
 
 /// A manifest without a mistake.
@@ -62,9 +61,8 @@ pub(super) fn check(raw: &raw::Manifest, files: &Files<'_>, mistakes: &mut Vec<M
     }
     warnings.sort_by_key(|warning| (warning.line, warning.column));
     let kms = raw.kms.as_ref().and_then(|kms| KmsEntry::check(kms, proxies.len(), files, mistakes));
-    let proxy_port = raw.egress.proxy_port.as_ref().and_then(|port| u16::try_from(port.value).ok());
     Manifest {
-        proxy_port: proxy_port.unwrap_or(DEFAULT_PROXY_PORT),
+        proxy_port: ports::proxy_port(raw, mistakes),
         proxies,
         rules: rules.to_vec(),
         ingress: ingress::check(&raw.ingress, mistakes),

@@ -4,64 +4,67 @@
 //! `ref` is the way to the name: keys, and indexes of lists, joined by `#`; in an
 //! INI file `section#key`, or `key` before the first section.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{
-    Files, Mistake,
+    Files, Mistake, ReadFile,
     node::{self, At, Node},
     raw,
 };
 
-/// The name, or `None` and a mistake.
+/// The name, or `None` and at least one mistake.
 pub(super) fn resolve(
     map: &raw::ConfigMap,
     files: &Files<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<At<String>> {
-    match look_up(map, files) {
-        Ok(value) => Some(At { value, place: map.reference.place }),
-        Err(mistake) => {
-            mistakes.push(mistake);
-            None
-        }
+    let before = mistakes.len();
+    for (field, at) in [("name", &map.name), ("key", &map.key)] {
+        let path = || format!("{}.{field}", map.path);
+        mistakes.extend(at.as_ref().and_then(|at| bad_file_name(at, path)));
     }
-}
-
-fn look_up(map: &raw::ConfigMap, files: &Files<'_>) -> Result<String, Mistake> {
+    if files.config_maps.is_none() {
+        let message = "needs --config-maps DIR, with the file DIR/name/key in it";
+        mistakes.push(map.place.mistake(&map.path, message));
+    }
+    let read = files.config_maps.filter(|_| mistakes.len() == before)?;
+    let (name, key) = (map.name.as_ref()?, map.key.as_ref()?);
+    let (kind, reference) = (map.kind.as_ref()?, map.reference.as_ref()?);
     let wrong = |field: &str, at: &At<String>, message: String| {
         at.place.mistake(format!("{}.{field}", map.path), message)
     };
-    for (field, at) in [("name", &map.name), ("key", &map.key)] {
-        if !is_file_name(&at.value) {
-            let message = "expected letters, digits, hyphens, underscores and dots".to_owned();
-            return Err(wrong(field, at, message));
-        }
-    }
-    let Some(read) = files.config_maps else {
-        return Err(map
-            .place
-            .mistake(&map.path, "needs --config-maps DIR, with the file DIR/name/key in it"));
-    };
-    let file = PathBuf::from(&map.name.value).join(&map.key.value);
-    let text = read(&file).map_err(|why| why.to_string());
-    let text = text.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned()));
-    let text =
-        text.map_err(|why| wrong("key", &map.key, format!("{} cannot be read: {why}", file.display())))?;
-    let steps: Vec<&str> = map.reference.value.split('#').collect();
-    let found = match map.kind.value.as_str() {
+    let file = PathBuf::from(&name.value).join(&key.value);
+    let found = look_up(&file, read, &kind.value, &reference.value);
+    let found = found.map_err(|why| wrong("key", key, format!("{}{why}", file.display())));
+    let found = found.and_then(|found| {
+        let nothing = || format!("{} has no text at {:?}", file.display(), reference.value);
+        found.ok_or_else(|| wrong("ref", reference, nothing()))
+    });
+    let value = found.map_err(|mistake| mistakes.push(mistake)).ok()?;
+    Some(At { value, place: reference.place })
+}
+
+/// What stands at the reference, if it is a text; or what is wrong with the file, to be said behind its name.
+fn look_up(file: &Path, read: &ReadFile<'_>, kind: &str, reference: &str) -> Result<Option<String>, String> {
+    let bytes = read(file).map_err(|why| format!(" cannot be read: {why}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| " cannot be read: is not UTF-8".to_owned())?;
+    let steps: Vec<&str> = reference.split('#').collect();
+    let found = match kind {
         "json" => in_json(&text, &steps),
         "ini" => Ok(in_ini(&text, &steps)),
         _ => in_yaml(&text, &steps),
     };
-    let found = found.map_err(|why| wrong("key", &map.key, format!("{}: {why}", file.display())))?;
-    found.ok_or_else(|| {
-        let message = format!("{} has no text at {:?}", file.display(), map.reference.value);
-        wrong("ref", &map.reference, message)
-    })
+    found.map_err(|why| format!(": {why}"))
+}
+
+/// What is wrong with the name of a ConfigMap or of a key in one.
+pub(super) fn bad_file_name(name: &At<String>, path: impl FnOnce() -> String) -> Option<Mistake> {
+    let message = "expected letters, digits, hyphens, underscores and dots";
+    (!is_file_name(&name.value)).then(|| name.place.mistake(path(), message))
 }
 
 /// What Kubernetes allows for names and keys; nothing that leads out of the directory.
-pub(super) fn is_file_name(text: &str) -> bool {
+fn is_file_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=253).contains(&text.len()) && text.bytes().all(allowed) && text != "." && text != ".."
 }

@@ -22,6 +22,7 @@ mod nearest;
 mod node;
 mod outbound;
 mod peers;
+mod ports;
 mod raw;
 mod rules;
 mod schema;

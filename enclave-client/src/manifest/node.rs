@@ -60,10 +60,13 @@ impl Place {
     /// For what concerns the manifest as a whole.
     pub(super) const START: Self = Self { line: 1, column: 1 };
 
-    fn is_at(self, sign: char, text: &str) -> bool {
+    /// Whether `*`, `**` or `*.` stands there: no alias, whose name begins with a letter.
+    fn is_at_a_pattern(self, text: &str) -> bool {
         let index = |from_one: u64| usize::try_from(from_one).ok()?.checked_sub(1);
         let line = index(self.line).and_then(|line| text.lines().nth(line));
-        line.zip(index(self.column)).and_then(|(line, column)| line.chars().nth(column)) == Some(sign)
+        let mut rest =
+            line.zip(index(self.column)).into_iter().flat_map(|(line, column)| line.chars().skip(column));
+        rest.next() == Some('*') && !rest.next().is_some_and(char::is_alphanumeric)
     }
 }
 
@@ -96,7 +99,7 @@ fn why(error: &serde_saphyr::Error, place: Place, text: &str) -> String {
     if matches!(error, serde_saphyr::Error::MultipleDocuments { .. }) {
         return "a second YAML document begins here; a manifest is one".to_owned();
     }
-    if place.is_at('*', text) {
+    if place.is_at_a_pattern(text) {
         return "a pattern needs quotes, since * begins a YAML alias: write '*.example.com'".to_owned();
     }
     let words = error.render_with_formatter(&UserMessageFormatter);

@@ -102,22 +102,21 @@ impl Connections {
         mistakes: &mut Vec<Mistake>,
     ) -> (Option<Way>, Option<ProxyEntry>) {
         let raw::Peer { config, proxy } = peer;
-        let source = match peers::check(config, files, mistakes) {
-            None => return (None, None),
-            Some(Pinned::ByNothing) => return (Some(Way::UnpinnedPeer), None),
-            Some(Pinned::By(source)) => source,
-        };
-        let interval = peers::interval(config);
-        if proxy.url.is_none() {
-            if let Some(place) = proxy.without_url() {
+        // Both are looked at before either ends it: all mistakes are told at once.
+        let source = peers::check(config, files, mistakes);
+        let through = match &proxy.url {
+            Some(_) => ProxyEntry::check(raw, proxy, files, mistakes).map(Some),
+            None => {
                 let message = "is about a proxy, and this entry has no proxyUrl";
-                mistakes.push(place.mistake(&raw.path, message));
+                mistakes.extend(proxy.without_url().map(|place| place.mistake(&raw.path, message)));
+                Some(None)
             }
-            return (Some(Way::Peer(source, interval, None)), None);
-        }
-        match ProxyEntry::check(raw, proxy, files, mistakes) {
-            Some((key, entry)) => (Some(Way::Peer(source, interval, Some(key))), Some(entry)),
-            None => (None, None),
+        };
+        let (Some(source), Some(through)) = (source, through) else { return (None, None) };
+        let (key, entry) = through.unzip();
+        match source {
+            Pinned::ByNothing => (Some(Way::UnpinnedPeer), None),
+            Pinned::By(source) => (Some(Way::Peer(source, peers::interval(config), key)), entry),
         }
     }
 

@@ -50,33 +50,37 @@ pub(super) fn ports(
 
 /// What pins a configuration; `None` with at least one mistake noted.
 pub(super) fn check(raw: &raw::PeerConfig, files: &Files<'_>, mistakes: &mut Vec<Mistake>) -> Option<Pinned> {
-    let raw::PeerConfig { path, place: _, config_map, signer, signer_file, sha256, interval: _ } = raw;
-    let config_map = config_map.as_ref()?;
-    let mut wrong = |at: &At<String>, name: &str, message: String| {
-        mistakes.push(at.place.mistake(path_of(path, name), message));
-        None
-    };
-    if !config_map::is_file_name(&config_map.value) {
-        let message = "expected letters, digits, hyphens, underscores and dots".to_owned();
-        return wrong(config_map, "configMap", message);
-    }
+    let name = raw.config_map.as_ref().filter(|name| {
+        let wrong = config_map::bad_file_name(name, || path_of(&raw.path, "configMap"));
+        let is_right = wrong.is_none();
+        mistakes.extend(wrong);
+        is_right
+    });
+    // Whatever the name is: all mistakes are told at once.
+    let pin = pin(raw, files).map_err(|mistake| mistakes.push(mistake)).ok()?;
+    let config_map = name?.value.clone();
+    Some(pin.map_or(Pinned::ByNothing, |pin| Pinned::By(PeerSource { config_map, pin })))
+}
+
+fn pin(raw: &raw::PeerConfig, files: &Files<'_>) -> Result<Option<Pin>, Mistake> {
+    let raw::PeerConfig { path, place, config_map, signer, signer_file, sha256, interval: _ } = raw;
+    let wrong = |at: &At<String>, name: &str, message: String| at.place.mistake(path_of(path, name), message);
     let (at, name, pin) = match (signer, signer_file, sha256) {
-        (None, None, None) => return Some(Pinned::ByNothing),
+        (None, None, None) => return Ok(None),
         (Some(pem), None, None) => (pem, "configSigner", Pin::signer_from_pem(pem.value.as_bytes())),
-        (None, Some(file), None) => match (files.beside)(Path::new(&file.value)) {
-            Ok(pem) => (file, "configSignerFile", Pin::signer_from_pem(&pem)),
-            Err(why) => return wrong(file, "configSignerFile", format!("cannot be read: {why}")),
-        },
+        (None, Some(file), None) => {
+            let pem = (files.beside)(Path::new(&file.value));
+            let pem = pem.map_err(|why| wrong(file, "configSignerFile", format!("cannot be read: {why}")))?;
+            (file, "configSignerFile", Pin::signer_from_pem(&pem))
+        }
         (None, None, Some(hash)) => (hash, "configSha256", Pin::sha256_from_hex(&hash.value)),
         _ => {
-            let message = "expected one of configSigner, configSignerFile and configSha256".to_owned();
-            return wrong(config_map, "configMap", message);
+            let place = config_map.as_ref().map_or(*place, |name| name.place);
+            let message = "expected one of configSigner, configSignerFile and configSha256";
+            return Err(place.mistake(path_of(path, "configMap"), message));
         }
     };
-    match pin {
-        Ok(pin) => Some(Pinned::By(PeerSource { config_map: config_map.value.clone(), pin })),
-        Err(why) => wrong(at, name, why.to_string()),
-    }
+    pin.map(Some).map_err(|why| wrong(at, name, why.to_string()))
 }
 
 /// The interval; one out of its bounds was noted by its field.

@@ -115,10 +115,10 @@ pub(super) enum Fqdn {
 pub(super) struct ConfigMap {
     pub(super) path: String,
     pub(super) place: Place,
-    pub(super) name: At<String>,
-    pub(super) key: At<String>,
-    pub(super) kind: At<String>,
-    pub(super) reference: At<String>,
+    pub(super) name: Option<At<String>>,
+    pub(super) key: Option<At<String>>,
+    pub(super) kind: Option<At<String>>,
+    pub(super) reference: Option<At<String>>,
 }
 
 pub(super) struct Ingress {
@@ -335,10 +335,10 @@ impl Fqdn {
         }
         let map = fqdn.map("configMap")?;
         Some(Self::ConfigMap(ConfigMap {
-            name: map.text("name")?,
-            key: map.text("key")?,
-            kind: map.text("type")?,
-            reference: map.text("ref")?,
+            name: map.text("name"),
+            key: map.text("key"),
+            kind: map.text("type"),
+            reference: map.text("ref"),
             place: map.place,
             path: map.path,
         }))

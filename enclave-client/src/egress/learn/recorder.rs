@@ -137,7 +137,10 @@ impl Recorder {
         let mut beside = file.as_os_str().to_owned();
         beside.push(".new");
         fs::write(&beside, self.manifest())?;
-        fs::rename(&beside, file)
+        fs::rename(&beside, file).inspect_err(|_| {
+            // The first error is the one to tell.
+            let _ = fs::remove_file(&beside);
+        })
     }
 
     /// The manifest that would allow what was asked for, and nothing else; how often, in comments.

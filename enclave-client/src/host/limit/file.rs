@@ -2,7 +2,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use countersign_protocol::egress::{Rule, RuleSetTarget};
 use serde::Deserialize;
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
 /// One `EgressRuleSet` (Zalando's, kubernetes-on-aws issue 198): a name and targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,18 +32,25 @@ impl RuleSet {
 pub fn parse(text: &str, file: &str) -> Result<Vec<RuleSet>, Vec<FileMistake>> {
     let text = quote_leading_stars(text);
     let options = serde_saphyr::options! { strict_booleans: true };
-    let documents: Vec<Document> =
-        serde_saphyr::from_multiple_with_options(&text, options).map_err(|error| {
-            let plain = error.without_snippet().to_string();
-            let message = plain.lines().next().unwrap_or("not YAML").to_owned();
-            vec![FileMistake::at(error.location(), message)]
-        })?;
+    let documents: Vec<Document> = serde_saphyr::from_multiple_with_options(&text, options)
+        .map_err(|error| vec![FileMistake::at(error.location(), why(error.without_snippet()))])?;
     let mut sets = Vec::new();
     let mut mistakes = Vec::new();
     for document in documents {
         document.read(file, &mut sets, &mut mistakes);
     }
     if mistakes.is_empty() { Ok(sets) } else { Err(mistakes) }
+}
+
+/// The parser's reason, in words for whoever writes rule sets.
+fn why(error: &serde_saphyr::Error) -> String {
+    if matches!(error, serde_saphyr::Error::UnknownAnchor { .. }) {
+        return "a target that begins with * needs quotes here, since * begins a YAML alias: write '*.example.org:80'"
+            .to_owned();
+    }
+    let words = error.render_with_formatter(&UserMessageFormatter);
+    let words = words.lines().next().unwrap_or("not YAML");
+    words.split(" at line ").next().unwrap_or(words).to_owned()
 }
 
 /// `- *.example.org:80`, as Zalando's own example has it, is an alias to YAML
@@ -277,6 +284,20 @@ spec:
                 "4: spec.targets is missing (write targets: [] for none)",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_no_yaml_says_what_to_write() {
+        let head = "apiVersion: zalando.org/v1\nkind: EgressRuleSet\nmetadata: { name: a }\n";
+        for (text, mistake) in [
+            (
+                "spec: { targets: [*.example.org:80] }\n",
+                "4: a target that begins with * needs quotes here, since * begins a YAML alias: write '*.example.org:80'",
+            ),
+            ("kind: EgressRuleSet\n", "4: duplicate mapping key `kind` is not allowed here"),
+        ] {
+            assert_eq!(mistakes(&format!("{head}{text}")), [mistake]);
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ fn what_is_no_manifest_is_one_mistake() {
             "version: v1\negress:\n  allow:\n    - *.example.com\n",
             "4:7: a pattern needs quotes, since * begins a YAML alias: write '*.example.com'",
         ),
+        ("version: v1\negress: { allow: *nobody }\n", "2:18: reference to unknown value"),
         (
             "version: v1\negress: { allow: [ ** ] }\n",
             "2:20: a pattern needs quotes, since * begins a YAML alias: write '*.example.com'",
@@ -42,7 +43,10 @@ fn aliases_cannot_grow_without_bound() {
     // Each line doubles what the one before stands for.
     let lines = (1..40).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1));
     let bomb: String = std::iter::once("a0: &a0 [x]\n".to_owned()).chain(lines).collect();
-    assert_eq!(mistakes(&bomb).len(), 1);
+    assert_eq!(
+        mistakes(&bomb),
+        ["17:12: YAML document too large or too complex: limits breached: Nodes { nodes: 250001 }"]
+    );
     let rules = |count: usize| format!("version: v1\negress: {{ allow: [{}] }}\n", "x,".repeat(count));
     assert_eq!(mistakes(&rules(100_001)), ["1:1: 100001 rules, the limit is 100000"]);
     assert!(mistakes(&rules(300_000))[0].contains("too large or too complex"));
@@ -168,4 +172,58 @@ fn a_config_map_cannot_lead_out_of_its_directory() {
         let message = "expected letters, digits, hyphens, underscores and dots";
         assert_eq!(found, [format!("1:{column}: [0].fqdn.configMap.{field}: {message}")]);
     }
+}
+
+/// Who listens there would take callers from outside for the application, and open them the enclave's way out.
+#[test]
+fn no_port_leads_from_outside_to_a_listener_of_this_program() {
+    let outside = ": callers from outside would pass for the application";
+    assert_eq!(
+        mistakes(
+            "version: v1
+egress: { proxy_port: 8000 }
+kms_proxy: { listen_port: 8001 }
+ingress: [{ listen_port: 8000 }, { listen_port: 8001, tls: { attested: [a.example] } }]
+"
+        ),
+        [
+            format!(
+                "4:26: ingress[0].listen_port: 8000 stands at line 2 already, as egress.proxy_port{outside}"
+            ),
+            format!(
+                "4:49: ingress[1].listen_port: 8001 stands at line 3 already, as kms_proxy.listen_port{outside}"
+            ),
+        ]
+    );
+    let hash = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    assert_eq!(
+        mistakes(&format!(
+            "version: v1
+egress: {{ proxy_port: 8000 }}
+kms_proxy: {{ listen_port: 8000 }}
+peers:
+  - {{ listenPort: 8000, configMap: a, configSha256: {hash} }}
+  - {{ listenPort: 8001, applicationPort: 8000, configMap: a, configSha256: {hash} }}
+"
+        )),
+        [
+            "3:27: kms_proxy.listen_port: 8000 stands at line 2 already, as egress.proxy_port".to_owned(),
+            format!(
+                "5:19: peers[0].listenPort: 8000 stands at line 3 already, as kms_proxy.listen_port{outside}"
+            ),
+            format!(
+                "6:42: peers[1].applicationPort: 8000 stands at line 3 already, as kms_proxy.listen_port{outside}"
+            ),
+        ]
+    );
+}
+
+/// An enclaver.yaml whose application listens on 9000 says nothing of a proxy there.
+#[test]
+fn the_proxys_default_port_gives_way() {
+    for words in ["ingress: [{ listen_port: 9000 }]", "kms_proxy: { listen_port: 9000 }"] {
+        assert_eq!(parse(&format!("version: v1\n{words}\n")).unwrap().proxy_port, 0, "{words}");
+    }
+    let apart = "version: v1\negress: { proxy_port: 0 }\ningress: [{ listen_port: 9000 }]\n";
+    assert_eq!(parse(apart).unwrap().proxy_port, 0);
 }

@@ -96,3 +96,18 @@ fn a_missing_file_and_a_missing_directory_are_mistakes() {
     };
     assert_eq!(found[0].to_string(), "1:49: [0].fqdn.configMap.key: m/k cannot be read: entity not found");
 }
+
+#[test]
+fn all_mistakes_of_a_reference_are_told_at_once() {
+    let text = "- { port: 1, fqdn: { configMap: { name: ../m, key: ../k, type: xml, ref: 5 } } }\n";
+    assert_eq!(
+        mistakes(text),
+        [
+            "1:33: [0].fqdn.configMap: needs --config-maps DIR, with the file DIR/name/key in it",
+            "1:41: [0].fqdn.configMap.name: expected letters, digits, hyphens, underscores and dots",
+            "1:52: [0].fqdn.configMap.key: expected letters, digits, hyphens, underscores and dots",
+            "1:64: [0].fqdn.configMap.type: expected yaml, json or ini, found \"xml\"",
+            "1:74: [0].fqdn.configMap.ref: expected a text, found a number",
+        ]
+    );
+}

@@ -83,3 +83,17 @@ fn a_port_for_peers_needs_a_pin_and_a_place_of_its_own() {
     let taken = ports(&format!("configSha256: {HASH}")).replace("listen_port: 1", "listen_port: 7");
     assert_eq!(mistakes(&taken), ["4:19: peers[0].listenPort: 7 stands at line 2 already"]);
 }
+
+#[test]
+fn all_mistakes_of_a_peer_are_told_at_once() {
+    assert_eq!(
+        mistakes(
+            "- { type: enclave, fqdn: a.example, port: 7, configMap: ../a, configSha256: x, proxyUrl: p }\n"
+        ),
+        [
+            "1:57: [0].configMap: expected letters, digits, hyphens, underscores and dots",
+            "1:77: [0].configSha256: a SHA-256 is 64 hexadecimal digits",
+            "1:90: [0].proxyUrl: expected https://host or https://host:port",
+        ]
+    );
+}

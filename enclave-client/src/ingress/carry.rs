@@ -8,7 +8,6 @@ use bytes::BytesMut;
 use countersign_protocol::ingress::CallerNonce;
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
     time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::server::TlsStream;
@@ -18,7 +17,7 @@ use super::{
     sniff::{self, After, Verdict},
     tls::Attested,
 };
-use crate::transport::{Stream, set_local};
+use crate::transport::{self, Stream, set_local};
 
 /// What became of the first bytes.
 #[derive(Debug)]
@@ -105,7 +104,7 @@ async fn next_request(
 /// It does not listen there, or not in time.
 pub(crate) async fn connect(port: u16) -> io::Result<Stream> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let stream = timeout(CONNECT_DEADLINE, TcpStream::connect(address)).await??;
+    let stream = timeout(CONNECT_DEADLINE, transport::connect(address)).await??;
     set_local(&stream)?;
     Ok(Stream::Tcp(stream))
 }

@@ -78,10 +78,12 @@ impl From<Location> for Place {
 
 /// Parses a whole YAML document.
 pub(super) fn parse(text: &str) -> Result<At<Node>, Mistake> {
-    // YAML 1.2: `y`, `no` and `off` are texts. A tag would change what a value is to some readers only.
+    // YAML 1.2: `y`, `no` and `off` are texts. A tag would change what a value is to some readers only; what
+    // `!!binary` would turn into another text is that which stands there.
     let options = serde_saphyr::options! {
         strict_booleans: true,
         reject_unsupported_tags: true,
+        ignore_binary_tag_for_string: true,
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_vsock::{VsockAddr, VsockStream};
 
-use super::{UnixSocket, set_local, set_remote};
+use super::{UnixSocket, connect, set_local, set_remote};
 use crate::egress::HostLink;
 
 /// How to get to the proxy, as the manifest says it.
@@ -157,7 +157,7 @@ impl Address {
     async fn open(&self, trace: Option<TraceContext>) -> io::Result<Stream> {
         match self {
             Self::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
+                let stream = connect(*address).await?;
                 let set = if address.ip().is_loopback() { set_local } else { set_remote };
                 set(&stream)?;
                 Ok(Stream::Tcp(stream))

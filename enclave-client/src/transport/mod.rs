@@ -13,5 +13,5 @@ pub use dial::{Address, Dial, DialError, MAX_ADDRESSES, Stream};
 pub use listen::{Listen, Listener};
 pub use race::connect_first;
 pub(crate) use setbacks::{Setbacks, pause};
-pub(crate) use tcp::{set_local, set_remote};
+pub(crate) use tcp::{connect, set_local, set_remote};
 pub use unix::{UnixDoor, UnixSocket};

@@ -1,9 +1,32 @@
 //! What TCP sockets are set to. Linux gives an accepted socket the settings of its listener, so a
 //! listener is set once and its connections cost no system call.
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+
+/// Connects, to somebody else.
+///
+/// Where nobody listens at a port of this machine, the kernel may choose that very port for the caller, and TCP then
+/// connects the socket to itself (RFC 9293 section 3.5: both ends open at once). Whoever may try often enough would
+/// hear an echo, and keep the program that is about to listen there from its port. So it is a refusal.
+///
+/// # Errors
+/// What the system says.
+pub(crate) async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    not_itself(TcpStream::connect(to).await?, to)
+}
+
+fn not_itself(stream: TcpStream, to: SocketAddr) -> io::Result<TcpStream> {
+    let from = stream.local_addr()?;
+    if (from.ip(), from.port()) != (to.ip(), to.port()) {
+        return Ok(stream);
+    }
+    // Reset: an orderly end would hold the port for a minute more.
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    Err(io::ErrorKind::ConnectionRefused.into())
+}
 
 /// For sockets to other machines: what is written leaves at once, and a path that went silent ends
 /// the connection instead of keeping it for ever.
@@ -37,6 +60,8 @@ const PROBES: u32 = 3;
 mod tests {
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
+    use tokio::net::TcpSocket;
+
     use super::*;
 
     fn accepted(set: fn(&TcpListener) -> io::Result<()>) -> TcpStream {
@@ -44,6 +69,19 @@ mod tests {
         set(&listener).unwrap();
         let _caller = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         listener.accept().unwrap().0
+    }
+
+    #[tokio::test]
+    async fn nobody_is_connected_to_himself() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let itself = socket.local_addr().unwrap();
+        let stream = socket.connect(itself).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), itself, "the kernel allows it");
+        let refused = not_itself(stream, itself).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let listener = TcpListener::bind(itself).expect("the port is free at once");
+        connect(listener.local_addr().unwrap()).await.unwrap();
     }
 
     #[test]

@@ -31,7 +31,12 @@ impl RuleSet {
 /// Every [`FileMistake`] of documents that are YAML; otherwise the first one.
 pub fn parse(text: &str, file: &str) -> Result<Vec<RuleSet>, Vec<FileMistake>> {
     let text = quote_leading_stars(text);
-    let options = serde_saphyr::options! { strict_booleans: true };
+    // What stands there counts, and no tag makes something else of it.
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        reject_unsupported_tags: true,
+        ignore_binary_tag_for_string: true,
+    };
     let documents: Vec<Document> = serde_saphyr::from_multiple_with_options(&text, options)
         .map_err(|error| vec![FileMistake::at(error.location(), why(error.without_snippet()))])?;
     let mut sets = Vec::new();
@@ -293,6 +298,11 @@ spec:
             (
                 "spec: { targets: [*.example.org:80] }\n",
                 "4: a target that begins with * needs quotes here, since * begins a YAML alias: write '*.example.org:80'",
+            ),
+            ("spec: { targets: [!any a.example:80] }\n", "4: unsupported tag `!any`"),
+            (
+                "spec: { targets: [!!binary ZXZpbC5jb206NDQz] }\n",
+                "4: target \"ZXZpbC5jb206NDQz\" lacks its port (write host:port; a rule set names each port)",
             ),
             ("kind: EgressRuleSet\n", "4: duplicate mapping key `kind` is not allowed here"),
         ] {

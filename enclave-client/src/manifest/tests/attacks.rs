@@ -15,6 +15,10 @@ fn what_is_no_manifest_is_one_mistake() {
         ("? [a]\n: b\n", "1:3: expected string scalar"),
         ("null: b\n", "1:1: null is not allowed here"),
         ("version: !v2 v1\n", "1:14: unsupported tag `!v2`"),
+        (
+            "version: v1\negress: { allow: [!!binary ZXZpbC5jb20=] }\n",
+            "2:28: egress.allow[0]: \"ZXZpbC5jb20=\" is no label of a DNS name",
+        ),
         ("!!python/object:os.system\nversion: v1\n", "2:1: unsupported tag"),
         (
             "version: v1\negress:\n  allow:\n    - *.example.com\n",

@@ -149,6 +149,7 @@ fn yaml<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, ConfigTextErr
     let options = serde_saphyr::options! {
         strict_booleans: true,
         reject_unsupported_tags: true,
+        ignore_binary_tag_for_string: true,
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {

@@ -112,8 +112,9 @@ struct RunArgs {
     #[cfg(feature = "simulator")]
     #[command(flatten)]
     danger: DangerArgs,
-    /// The application and its arguments
-    #[arg(last = true, required = true, value_name = "APP")]
+    /// The application and its arguments. The `--` before it may be missing: a kernel that starts process 1 takes
+    /// the second one of its command line, and all behind it, away
+    #[arg(required = true, value_name = "APP", trailing_var_arg = true, allow_hyphen_values = true)]
     application: Vec<OsString>,
 }
 

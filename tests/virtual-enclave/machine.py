@@ -7,7 +7,7 @@ import threading
 import time
 
 # Two processors that emulate two machines take their time, more so beside other work.
-PATIENCE = 60
+PATIENCE = 180
 
 
 class Failed(Exception):

@@ -18,9 +18,10 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 from machine import Failed, Image, Machine, Switch, until
-from outside import WHOLE, Breaks, Gated, LastWord, Web, call, free_port, get, serve
+from outside import WHOLE, Breaks, Gated, LastWord, Web, call, free_port, get, reset, serve
 
 HERE = pathlib.Path(__file__).parent
 PARENT, ENCLAVE = 3, 16
@@ -150,11 +151,10 @@ class Process:
         self.process.wait()
 
 
-def record(line):
-    """A line of the log that came out of the enclave."""
-    if line.startswith("enclave {"):
-        return json.loads(line.removeprefix("enclave "))
-    return None
+def check(what, found, expected):
+    if found != expected:
+        raise Failed(f"{what}: expected {expected!r}, found {found!r}")
+    print(f"  ok  {what}", flush=True)
 
 
 def main():
@@ -175,17 +175,107 @@ def show(world):
     parent.wait("host half", lambda line: "host half serves" in line or None)
     parent.wait("heartbeat", lambda line: line == "parent awaits a heartbeat" or None)
     enclave = world.boot_enclave()
-    parent.wait("application", lambda line: "app serves" in line or None)
-    print(get(world.outside[9100], "/healthz"))
-    print(call(world.outside[7001], b""))
-    print(call(world.outside[7002], b"abc"), hashlib.sha256(b"abc").hexdigest())
-    print(call(world.outside[7002], WHOLE), hashlib.sha256(WHOLE).hexdigest())
-    print(call(world.outside[7003], b"7"))
-    print(enclave.ended())
+    parent.wait("application", lambda line: record(line).get("message") == "app serves" or None)
+    print(f"  the application serves {time.monotonic() - enclave.started:.1f} s after the enclave was switched on")
+    records = [record(line) for line in parent.lines]
+    started(parent.lines, records)
+    went_out(world.ports, records)
+    check("health of the enclave, asked of the parent", told_health(world), (200, "ok", "ok"))
+    came_in(world.outside)
+    ended(world, parent, enclave)
+
+
+def record(line):
+    """A line of the log that came out of the enclave; nothing of any other line."""
+    return json.loads(line.removeprefix("enclave ")) if line.startswith("enclave {") else {}
+
+
+def started(lines, records):
+    steps = [(line["step"], line["message"]) for line in records if line.get("code") == "init-step"]
+    check("every step of init, in its order", steps, STEPS)
+    check("heartbeat", [line for line in lines if "took heartbeat" in line], ["parent took heartbeat b7 of CID 16"])
+    attested = [line for line in records if line.get("message") == "attested"]
+    check("attested with documents of /dev/nsm", [line["lease_seconds"] for line in attested], [30] * len(attested))
+    check("attested before the application started", bool(attested) and records.index(attested[0])
+          < min(at for at, line in enumerate(records) if line.get("target") == "application"), True)
+    check("only what was provoked is warned of", sorted(line["code"] for line in records if line.get("level") in ("WARN", "ERROR")),
+          ["destination-denied", "egress-rule-set"])
+
+
+def went_out(ports, records):
+    said = [line["message"].removeprefix("app ") for line in records if line.get("target") == "application"]
+    digest, word, forbidden = hashlib.sha256(WHOLE).hexdigest(), "word from outside", "wget: server returned error: HTTP/1.1 403 Forbidden"
+    for expected in [
+        "pid1=countersign-enc host=enclave lo=0x9 devices=lo ",
+        f"transparent status=0 said={word} error=",
+        f"transparent-whole status=0 said={digest} error=",
+        f"proxied status=0 said={word} error=",
+        f"proxied-whole status=0 said={digest} error=",
+        f"denied-name status=1 said= error=wget: bad address 'closed.test:{ports['WEB']}'",
+        f"denied status=1 said= error={forbidden}",
+        f"outside status=1 said= error={forbidden}",
+        "half-close status=0 said=heard: to the very end error=",
+        "reset status=255 said=half of  error=",
+        "gated status=0 said=word behind the gate error=",
+        "serves",
+    ]:
+        check(expected.split("=")[0].removesuffix(" status"), said.pop(0), expected)
+    check("nothing else said", said, [])
+    by_code = {line.get("code"): line for line in records}
+    check("log of the name", by_code["name-denied"]["message"], "name not answered: no rule allows it")
+    check("log of the destination", (by_code["destination-denied"]["message"], by_code["destination-denied"]["status"]),
+          (f"refused: closed.test:{ports['WEB']}: no rule allows it", 403))
+    check("log of the outer limit", by_code["egress-rule-set"]["message"],
+          "refused: the host half says: the parent's EgressRuleSets: no rule allows it")
+
+
+def told_health(world):
+    status, body = get(world.outside[9100], "/healthz")
+    told = json.loads(body)
+    return status, told["status"], told["enclave"]
+
+
+def came_in(outside):
+    check("ingress", call(outside[7001], b""), b"word from inside\n")
+    digest = hashlib.sha256(WHOLE).hexdigest()
+    check("ingress, half-closed after 4 MiB", call(outside[7002], WHOLE), f"{digest}  -\n".encode())
+
+
+def ended(world, parent, enclave):
+    # The application exits with the number that it is sent.
+    check("the last word to the application", call(world.outside[7003], b"7"), b"")
+    check("QEMU after the enclave", enclave.ended(), 0)
+    check("the enclave switched itself off", any("reboot: Restarting system" in line for line in enclave.lines), True)
+    parent.wait("exit code", lambda line: record(line).get("code") == "run-ended" or None)
+    last = [record(line) for line in parent.lines if record(line)][-1]
+    check("exit code, the last line out of the enclave", (last["code"], last["exit_code"]), ("run-ended", 7))
+    check("health of an enclave that has gone", told_health(world), (503, "enclave-unhealthy", "unreachable"))
+    check("ingress to an enclave that has gone", reset(world.outside[7001]), True)
     parent.type("stranger")
-    parent.wait("stranger", lambda line: "stranger was told" in line or None)
+    parent.wait("stranger", lambda line: line == "parent stranger was told 0 bytes" or None)
+    foreign = parent.wait("foreign CID", lambda line: json.loads(line) if "foreign-cid" in line else None)
+    check("a caller of another CID", (foreign["expected"], foreign["found"]), (ENCLAVE, 1))
     parent.type("stop")
-    print(parent.ended())
+    parent.wait("end", lambda line: line == "host half ended with 0" or None)
+    check("QEMU after the parent", parent.ended(), 0)
+
+
+# What process 1 finds to do in a machine that has nothing.
+STEPS = [
+    ("/proc", "proc mounted"),
+    ("/sys", "sysfs mounted"),
+    ("/dev", "devtmpfs mounted"),
+    ("/dev/pts", "devpts mounted"),
+    ("/dev/shm", "tmpfs mounted"),
+    ("/tmp", "tmpfs mounted"),
+    ("/run", "tmpfs mounted"),
+    ("links in /dev", "4 made"),
+    ("host name", "enclave"),
+    ("heartbeat", "the parent knows that the enclave has booted"),
+    ("open-files", "131072 open files instead of 1024"),
+    ("loopback", "lo is up"),
+    ("entropy", "256 random bytes of the NSM credited to the kernel"),
+]
 
 
 if __name__ == "__main__":

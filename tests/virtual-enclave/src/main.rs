@@ -23,7 +23,7 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["nsm", root, image, devices] => {
-            let mut device = nsm::Device::load(Path::new(root), image);
+            let device = nsm::Device::load(Path::new(root), image);
             let why = cuse::serve(&Path::new(devices).join("cuse"), "nsm", |request| device.answer(request));
             panic!("the device ended: {why}");
         }

@@ -16,10 +16,10 @@ SECRETS = 'API token' 'AWS secret access key' 'AWS session token' 'ID token' 'KM
     $(if $(COUNTERSIGN_WITHOUT_POSTGRES),,'database password')
 AUDIT_KEY = MCowBQYDK2VwAyEA6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw
 
-.PHONY: help run test setup-test fresh-logs lint unit documents model fuzz-smoke api-fuzz web metrics story release deny secrets bench first-page chaos soak fuzz advisories clean
+.PHONY: help run test setup-test fresh-logs lint unit documents model fuzz-smoke api-fuzz web metrics story release deny secrets bench first-page chaos soak virtual-enclave fuzz advisories clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
 run: ## set up what is missing and show the main job (ONCE=1: go through it once and exit)
 	@tests/setup/run.sh
@@ -110,6 +110,12 @@ chaos: ## kills of proxies and of the database in the middle of changes (COUNT=1
 soak: ## the way out under faults (MINUTES=30)
 	@tests/setup/test.sh
 	@COUNTERSIGN_SOAK_SECONDS=$$(( $(or $(MINUTES),30) * 60 )) $(CARGO) test --locked -p countersign-e2e --test soak -- --nocapture --test-threads 1
+
+virtual-enclave: ## process 1 and the host half in two virtual machines (QEMU), over real vsock and a /dev/nsm
+	@tests/setup/virtual-enclave.sh
+	@$(CARGO) build --locked --quiet --release -p countersign-enclave
+	@$(CARGO) build --locked --quiet $(PROGRAMS) -p countersign-simulator -p countersign-demo -p countersign-virtual-guest $(SIMULATOR)
+	@tests/virtual-enclave/virtual_enclave.py --parts target/virtual-enclave --enclave target/release/countersign-enclave --target target/debug
 
 clean: ## remove what was built
 	@$(CARGO) clean

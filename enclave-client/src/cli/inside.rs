@@ -86,7 +86,7 @@ pub(super) struct InitArgs {
     #[arg(long, value_enum, default_value_t)]
     at_end: AtEnd,
     #[command(flatten)]
-    run: RunArgs,
+    pub(super) run: RunArgs,
 }
 
 impl InitArgs {

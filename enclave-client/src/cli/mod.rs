@@ -114,8 +114,8 @@ struct RunArgs {
     #[cfg(feature = "simulator")]
     #[command(flatten)]
     danger: DangerArgs,
-    /// The application and its arguments
-    #[arg(last = true, required = true, value_name = "APP")]
+    /// The application and its arguments. `--` before it may be left out, and must be on a kernel's command line
+    #[arg(required = true, value_name = "APP", trailing_var_arg = true)]
     application: Vec<OsString>,
 }
 
@@ -355,3 +355,35 @@ Examples:
 Exit codes: the application's own (128 + signal if one ended it); 2 wrong usage or manifest;
 69 not attested in time (--if-unattested exit); 71 the system refused something;
 126 the application cannot be executed; 127 it was not found.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn application(words: &[&str]) -> Vec<OsString> {
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Run(args) | Command::Init(InitArgs { run: args, .. }) => args.application,
+            _ => panic!("neither run nor init"),
+        }
+    }
+
+    /// Linux, kernel/params.c, `parse_args`: "Stop at --". The kernel hands on what stands behind the first one, and
+    /// stops at the second: process 1 never sees it, nor what stands behind it.
+    #[test]
+    fn the_application_begins_at_the_first_word_that_is_no_option() {
+        let app = ["/app/server", "--port", "8001", "--manifest", "its own", "--", "-x"];
+        for before in [&["--"][..], &[]] {
+            for command in ["run", "init"] {
+                let ours = ["countersign-enclave", command, "--manifest", "/m.yaml", "--logs", "host"];
+                assert_eq!(application(&[&ours, before, &app].concat()), app, "{command} {before:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mistyped_option_is_no_application() {
+        for words in [["run", "--manifest", "/m.yaml", "--log-s", "host"], ["run", "--manifest", "/m.yaml", "-x", "app"]] {
+            assert!(Cli::try_parse_from(["countersign-enclave"].iter().chain(&words)).is_err(), "{words:?}");
+        }
+    }
+}

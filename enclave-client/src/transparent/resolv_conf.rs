@@ -8,13 +8,17 @@ use std::{
 /// resolver on loopback and nobody else. What stood there is gone.
 ///
 /// A symbolic link is replaced and not followed: what it points at belongs to another
-/// program. A file is written in place, because a container's is mounted there.
+/// program. A file is written in place, because a container's is mounted there. Its
+/// directory is made if there is none, as in an image that holds a static binary and no more.
 ///
 /// # Errors
 /// What the system says.
 pub fn write_resolv_conf(path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
         fs::remove_file(path)?;
+    }
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
     }
     fs::write(path, text())
 }
@@ -45,7 +49,7 @@ mod tests {
         fs::write(&target, "another program's").unwrap();
         symlink(&target, &link).unwrap();
         symlink(directory.join("nowhere"), &dangling).unwrap();
-        for path in [&file, &link, &dangling, &directory.join("new")] {
+        for path in [&file, &link, &dangling, &directory.join("new"), &directory.join("etc/new")] {
             write_resolv_conf(path).unwrap();
             assert_eq!(fs::read_to_string(path).unwrap(), text());
         }

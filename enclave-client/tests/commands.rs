@@ -170,6 +170,40 @@ fn explain_resolves_when_asked() {
     assert!(printed.ends_with("has rules of its own\n"), "{printed}");
 }
 
+/// Port 1 is nobody's: what passes is 502.
+#[test]
+fn explain_and_the_proxy_say_the_same() {
+    const MANIFEST: &str = "\
+version: v1
+egress:
+  proxy_port: 0
+  allow: ['**.test', localhost, '127.0.0.0/8:1', '::1', 'host:1', '0.0.0.0/0', '::/0', '[fe80::1]:1']
+  deny: [evil.test, '**.evil.test', 127.0.0.7, 10.1.0.0/16]
+";
+    let destinations: Vec<_> = "evil.test:1 EVIL.test.:1 x.evil.test:1 other:1 a..test:1 -a.test:1 user@a.test:1 localhost:1 \
+        LOCALHOST.:1 127.0.0.1:1 127.0.0.1:2 127.1:1 0x7f000001:1 2130706433:1 0177.0.0.1:1 127.0.0.7:1 0x7f000007:1 \
+        [::1]:1 [::ffff:127.0.0.1]:1 [::ffff:127.0.0.7]:1 [::127.0.0.7]:1 [64:ff9b::127.0.0.7]:1 [64:ff9b::7f00:1]:1 \
+        10.1.2.3:1 2852039166:1 169.254.169.254:1 [fe80::2]:1 [fe80::1%lo]:1 [fd00:ec2::254]:1 0.0.0.0:1 0:1 [::]:1 \
+        224.0.0.1:1 198.18.0.1:1 host:1 HOST.:1 host:2 1.2.3.4.5:1 256.0.0.1:1 localhost:0 localhost http://localhost:1"
+        .split_whitespace()
+        .collect();
+    let directory = Directory::new("agree", MANIFEST);
+    let script = "for to in \"$@\"; do exec 3<>/dev/tcp/127.0.0.1/${http_proxy##*:}; \
+        printf 'CONNECT %s HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n' \"$to\" \"$to\" >&3; read -r _ code _ <&3; echo $code; done";
+    let run = ["run", "--host", "direct", "--manifest", "m.yaml", "--", "bash", "-c", script, "bash"];
+    let (code, answers) = directory.outcome(&[&run[..], &destinations].concat());
+    assert_eq!((code, answers.lines().count()), (0, destinations.len()), "{answers}");
+    for (destination, answer) in destinations.into_iter().zip(answers.lines()) {
+        let asked = ["explain", "--manifest", "m.yaml", "--resolve", destination];
+        let expected = match directory.outcome(&asked) {
+            (0, _) => "502",
+            (1, _) => "403",
+            _ => "400",
+        };
+        assert_eq!(answer, expected, "{destination}");
+    }
+}
+
 #[test]
 fn explain_speaks_json() {
     let directory = Directory::new("json", MANIFEST);

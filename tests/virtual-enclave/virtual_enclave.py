@@ -215,7 +215,7 @@ def went_out(ports, records):
         f"denied status=1 said= error={forbidden}",
         f"outside status=1 said= error={forbidden}",
         "half-close status=0 said=heard: to the very end error=",
-        "reset status=255 said=half of  error=",
+        "reset status=0 said=half of , then Err(ConnectionReset) error=",
         "gated status=0 said=word behind the gate error=",
         "serves",
     ]:

@@ -83,12 +83,3 @@ def get(port, path):
     connection.request("GET", path)
     answer = connection.getresponse()
     return answer.status, answer.read()
-
-
-def reset(port):
-    """Whether whoever calls is reset before a byte comes."""
-    try:
-        call(port, b"")
-    except ConnectionResetError:
-        return True
-    return False

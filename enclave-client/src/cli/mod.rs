@@ -380,7 +380,10 @@ mod tests {
 
     #[test]
     fn a_mistyped_option_is_no_application() {
-        for words in [["run", "--manifest", "/m.yaml", "--log-s", "host"], ["run", "--manifest", "/m.yaml", "-x", "app"]] {
+        for words in [
+            ["run", "--manifest", "/m.yaml", "--log-s", "host"],
+            ["run", "--manifest", "/m.yaml", "-x", "app"],
+        ] {
             assert!(Cli::try_parse_from(["countersign-enclave"].iter().chain(&words)).is_err(), "{words:?}");
         }
     }

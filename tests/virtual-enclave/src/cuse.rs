@@ -18,7 +18,8 @@ pub(crate) fn serve(cuse: &Path, name: &str, mut answer: impl FnMut(&[u8]) -> Ve
     };
     let mut room = vec![0; ROOM];
     loop {
-        let done = device.read(&mut room).and_then(|read| step(&mut device, name, &room[..read], &mut answer));
+        let done =
+            device.read(&mut room).and_then(|read| step(&mut device, name, &room[..read], &mut answer));
         if let Err(why) = done {
             return why;
         }
@@ -96,7 +97,8 @@ fn ioctl(body: &[u8], answer: &mut impl FnMut(&[u8]) -> Vec<u8>) -> Result<Vec<u
 
 /// fuse_ioctl_out: the kernel shall ask again with these parts of the caller's memory.
 fn retry(read: &[(u64, u64)], write: &[(u64, u64)]) -> Vec<u8> {
-    let mut reply = words(&[0, RETRY, u32::try_from(read.len()).unwrap(), u32::try_from(write.len()).unwrap()]);
+    let mut reply =
+        words(&[0, RETRY, u32::try_from(read.len()).unwrap(), u32::try_from(write.len()).unwrap()]);
     for (base, length) in read.iter().chain(write) {
         reply.extend(base.to_le_bytes());
         reply.extend(length.to_le_bytes());

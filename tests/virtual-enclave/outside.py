@@ -5,6 +5,7 @@ import http.client
 import http.server
 import socket
 import socketserver
+import struct
 import threading
 
 from machine import PATIENCE
@@ -39,19 +40,17 @@ class LastWord(socketserver.StreamRequestHandler):
         self.wfile.write(b"heard: " + heard)
 
 
-class Breaks(socketserver.StreamRequestHandler):
+class Breaks(socketserver.BaseRequestHandler):
     """Sends half an answer and resets the connection."""
 
     def handle(self):
-        self.rfile.readline()
-        self.wfile.write(b"half of ")
-        self.wfile.flush()
+        self.request.recv(100)
+        self.request.sendall(b"half of ")
         # The caller says that it has this half, so that the reset does not overtake it.
-        self.rfile.readline()
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-
-    def finish(self):
-        self.connection.close()
+        self.request.recv(100)
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # Here, since the server would end its side in order first.
+        self.request.close()
 
 
 def serve(handler):
@@ -84,12 +83,3 @@ def get(port, path):
     connection.request("GET", path)
     answer = connection.getresponse()
     return answer.status, answer.read()
-
-
-def reset(port):
-    """Whether whoever calls is reset before a byte comes."""
-    try:
-        call(port, b"")
-    except ConnectionResetError:
-        return True
-    return False

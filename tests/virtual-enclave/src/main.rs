@@ -3,6 +3,7 @@
 //! ```text
 //!   virtual-guest nsm ROOT IMAGE DEVICES   in the enclave: /dev/nsm, a character device (cuse.rs) that
 //!                                          answers as the NSM does (nsm.rs), under the simulator's root
+//!   virtual-guest broken HOST:PORT         in the enclave: an application that can tell a reset from an end
 //!   virtual-guest heartbeat                on the parent: takes the enclave's sign of life at vsock port 9000
 //!   virtual-guest stranger PORT            on the parent: calls a vsock port as any process there can
 //! ```
@@ -13,6 +14,7 @@ mod nsm;
 
 use std::{
     io::{Read, Write},
+    net::TcpStream,
     path::Path,
 };
 
@@ -27,10 +29,22 @@ fn main() {
             let why = cuse::serve(&Path::new(devices).join("cuse"), "nsm", |request| device.answer(request));
             panic!("the device ended: {why}");
         }
+        ["broken", at] => broken(at),
         ["heartbeat"] => heartbeat(),
         ["stranger", port] => call(port.parse().unwrap()),
-        _ => panic!("nsm ROOT IMAGE DEVICES, heartbeat, or stranger PORT"),
+        _ => panic!("nsm ROOT IMAGE DEVICES, broken HOST:PORT, heartbeat, or stranger PORT"),
     }
+}
+
+/// The other end sends a part, and resets when it is told that the part has come.
+fn broken(at: &str) {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.write_all(b"one\n").unwrap();
+    let mut part = [0; 8];
+    stream.read_exact(&mut part).unwrap();
+    stream.write_all(b"two\n").unwrap();
+    let end = stream.read(&mut [0]).map_err(|why| why.kind());
+    println!("{}, then {end:?}", String::from_utf8_lossy(&part));
 }
 
 /// As `nitro-cli` does: one byte, and the same one back.

@@ -49,6 +49,35 @@ fn exit_codes_tell_mistakes_from_wrong_usage() {
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: no store at "));
 }
 
+/// The soft limit is a process's own to raise: by default to 20,000 and twice 50,000 connections, and 512 more.
+#[test]
+fn files_may_be_open_as_many_as_the_limits_need_or_the_system_allows() {
+    let place = Place::new("files");
+    let start = |configuration: &str| {
+        place.write(configuration);
+        let served = place.command(&["serve", "--ready-file", "ready.json"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -Sn 300 && ulimit -Hn 4096 && exec \"$0\" \"$@\""]);
+        command.arg(served.get_program()).args(served.get_args()).current_dir(&place.0);
+        Proxy::of(&mut command)
+    };
+    let limits = |proxy: &Proxy| {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", proxy.child.id())).unwrap();
+        let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        files.split_whitespace().take(2).map(|number| number.parse().unwrap()).collect::<Vec<u32>>()
+    };
+    let mut proxy = start(&place.good());
+    let warning = proxy.wait_for("few-descriptors");
+    assert_eq!((warning["open_files"].as_u64(), warning["wanted"].as_u64()), (Some(4096), Some(120_512)));
+    assert_eq!(limits(&proxy), [4096, 4096]);
+    drop(proxy);
+
+    let few = "[limits]\nattestation_connections = 100\ngateway_connections = 200\n";
+    let mut proxy = start(&format!("{}{few}", place.good()));
+    proxy.wait_for("ready");
+    assert_eq!(limits(&proxy), [1012, 4096]);
+}
+
 #[test]
 fn it_serves_sees_a_revocation_reloads_and_stops() {
     let place = Place::new("serve");
@@ -169,8 +198,11 @@ impl Proxy {
     }
 
     fn start_with<const N: usize>(place: &Place, environment: [(&str, &str); N]) -> Self {
-        let mut command = place.command(&["serve", "--ready-file", "ready.json"]);
-        let mut child = command.envs(environment).stderr(Stdio::piped()).spawn().unwrap();
+        Self::of(place.command(&["serve", "--ready-file", "ready.json"]).envs(environment))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(logs::kept("proxy", child.stderr.take().unwrap())).lines();
         Self { child, log }
     }

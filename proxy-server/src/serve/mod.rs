@@ -14,6 +14,7 @@ mod ends;
 mod error;
 mod housekeeping;
 mod lock;
+mod open_files;
 mod parts;
 mod restored;
 mod signals;

@@ -7,7 +7,8 @@ use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ServeError, admin::AdminPort, background::Background, ends::audit_ends, lock::lock, witness::Outside,
+    ServeError, admin::AdminPort, background::Background, ends::audit_ends, lock::lock, open_files,
+    witness::Outside,
 };
 #[cfg(feature = "aws")]
 use crate::config::StsConfig;
@@ -47,7 +48,7 @@ impl Parts {
         outlet: &Outlet,
     ) -> Result<Self, ServeError> {
         announce_root(&config.trust);
-        warn_of_few_descriptors(config);
+        open_files::raise(&config.limits);
         let lock = lock(&config.state_directory)?;
         let identity = ReplicaIdentity::open(&config.state_directory, config.replica_name.as_ref());
         let identity = identity.map_err(ServeError::Identity)?;
@@ -280,26 +281,6 @@ fn announce_root(root: &TrustRoot) {
                  For development only"
             );
         }
-    }
-}
-
-/// A proxy that may hold more connections than the system gives it files fails
-/// under load and not before: better said at the start.
-fn warn_of_few_descriptors(config: &Config) {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let soft = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
-    // A tunnel takes one for each of its two connections.
-    let wanted =
-        u64::from(config.limits.attestation_connections) + 2 * u64::from(config.limits.gateway_connections);
-    if soft.is_some_and(|soft: u64| soft < wanted) {
-        tracing::warn!(
-            code = "few-descriptors",
-            open_files = soft,
-            wanted,
-            "the limit of open files (ulimit -n) is lower than [limits] may need"
-        );
     }
 }
 

@@ -44,8 +44,10 @@ class World:
         self.ports = {name: serve(kind) for name, kind in
                       {"WEB": Web, "LAST_WORD": LastWord, "BREAKS": Breaks, "GATED": Gated}.items()}
         self.outside = {port: free_port() for port in (7001, 7002, 7003, 9100)}
+
+    def start(self):
         self.proxy()
-        self.switch = self.keep(Switch(self.parts / "vhost-device-vsock", folder, [PARENT, ENCLAVE]))
+        self.switch = self.keep(Switch(self.parts / "vhost-device-vsock", self.folder, [PARENT, ENCLAVE]))
 
     def keep(self, running):
         self.running.append(running)
@@ -165,6 +167,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="cs-virtual-") as folder:
         world = World(arguments, pathlib.Path(folder))
         try:
+            world.start()
             show(world)
         finally:
             world.end()

@@ -1,4 +1,4 @@
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use countersign_protocol::{Destination, Host, egress::EgressPolicy};
 
@@ -6,14 +6,17 @@ use super::EgressError;
 use crate::transport::{Address, Dial, Stream, connect_first};
 
 /// Resolves a destination that the policy lets pass, judges each address, and
-/// dials those that may be dialled, and no others, until one takes a connection.
-pub(super) async fn open(destination: &Destination, policy: &EgressPolicy) -> Result<Stream, EgressError> {
+/// dials those that may be dialled, and no others, until one takes a connection; which one.
+pub(super) async fn open(
+    destination: &Destination,
+    policy: &EgressPolicy,
+) -> Result<(Stream, IpAddr), EgressError> {
     let addresses = addresses(destination, policy).await?;
     if addresses.is_empty() {
         return Err(EgressError::NoAddress);
     }
-    let (stream, _) = connect_first(addresses).await.map_err(EgressError::Dial)?;
-    Ok(stream)
+    let (stream, address) = connect_first(addresses).await.map_err(EgressError::Dial)?;
+    Ok((stream, address.ip()))
 }
 
 /// The addresses that were judged; none of those that were not.

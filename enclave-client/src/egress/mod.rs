@@ -149,12 +149,13 @@ impl Egress {
         let policy = self.enforcement.for_addresses(&self.policy);
         match &self.outer {
             Outer::Direct => {
-                let stream = direct::open(destination, policy).await?;
-                self.enforcement.connected(destination, &stream, &self.policy);
+                let (stream, address) = direct::open(destination, policy).await?;
+                self.enforcement.connected(destination, address, &self.policy);
                 Ok(Way::Plain(stream, None))
             }
             Outer::Host(link) => {
-                let (stream, refill) = link.open(destination, policy, span.context()).await?;
+                let (stream, address, refill) = link.open(destination, policy, span.context()).await?;
+                self.enforcement.connected(destination, address, &self.policy);
                 Ok(Way::Plain(stream, Some(refill)))
             }
         }

@@ -49,8 +49,8 @@ impl HostLink {
     /// Has the host half resolve the name, judges the addresses here, has it dial
     /// one of those that pass. For an address, and for the word `host`, the
     /// judgement of the destination, which the caller made, was the whole one.
-    /// What comes with the stream is to be dropped with it, or before. The host half is told which trace
-    /// the connection belongs to.
+    /// With the stream comes the address that the host half says it dialled, one of those that passed; and what is to
+    /// be dropped with the stream, or before. The host half is told which trace the connection belongs to.
     ///
     /// # Errors
     /// [`EgressError`].
@@ -59,7 +59,7 @@ impl HostLink {
         destination: &Destination,
         policy: &EgressPolicy,
         trace: Option<TraceContext>,
-    ) -> Result<(Stream, Refill), EgressError> {
+    ) -> Result<(Stream, IpAddr, Refill), EgressError> {
         let open = async {
             if !destination.host().is_resolved() {
                 return self.0.connect(destination, Accepted::Itself, trace).await;
@@ -75,8 +75,8 @@ impl HostLink {
                 other => other,
             }
         };
-        let stream = timeout(OPEN_DEADLINE, open).await.unwrap_or(Err(EgressError::Deadline))?;
-        Ok((stream, Refill::of(&self.0)))
+        let (stream, address) = timeout(OPEN_DEADLINE, open).await.unwrap_or(Err(EgressError::Deadline))?;
+        Ok((stream, address, Refill::of(&self.0)))
     }
 
     /// The addresses that the host half's resolver knows for a destination, with its port;
@@ -120,7 +120,7 @@ impl HostLink {
             // The name has moved: whoever tries again asks anew.
             self.0.cache.forget(destination);
         }
-        dialled
+        dialled.map(|(stream, _)| stream)
     }
 }
 
@@ -176,7 +176,7 @@ impl Link {
         to: &Destination,
         accepted: Accepted,
         trace: Option<TraceContext>,
-    ) -> Result<Stream, EgressError> {
+    ) -> Result<(Stream, IpAddr), EgressError> {
         let request = Request::Connect { destination: to.clone(), accepted, trace };
         let (line, answer) = self.ask(&request).await?;
         let Request::Connect { accepted, .. } = &request else { return Err(EgressError::Deadline) };
@@ -191,7 +191,7 @@ impl Link {
             (Answer::Connected(address), Accepted::Itself, Host::Address(asked)) if address != *asked => {
                 Err(invalid(&AnswerError::Field("Countersign-Address")))
             }
-            (Answer::Connected(_), ..) => Ok(line.into_stream()),
+            (Answer::Connected(address), ..) => Ok((line.into_stream(), address)),
             (Answer::Resolved(_), ..) => Err(invalid(&AnswerError::Body)),
         }
     }

@@ -76,7 +76,7 @@ impl Liar {
         let allow = |text: &str| Rule::new(Action::Allow, text.parse().unwrap(), "test");
         let policy =
             EgressPolicy::new(vec![allow("**"), allow("192.0.2.0/24"), allow("2001:db8::/32")]).unwrap();
-        self.link.open(&destination.parse().unwrap(), &policy, None).await.map(|(stream, _)| stream)
+        self.link.open(&destination.parse().unwrap(), &policy, None).await.map(|(stream, ..)| stream)
     }
 
     /// Every request, when the script is at its end.

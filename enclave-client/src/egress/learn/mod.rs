@@ -9,16 +9,14 @@
 mod recorder;
 mod written;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use countersign_protocol::{
-    Destination, Host,
+    Destination,
     egress::{Denial, EgressPolicy, Rule},
 };
 
 pub use recorder::Recorder;
-
-use crate::transport::Stream;
 
 /// Whether the rules hold.
 #[derive(Clone, Debug, Default)]
@@ -52,14 +50,13 @@ impl Enforcement {
     }
 
     /// Notes an address that somebody has connected to and `policy` would not have allowed. Where the host half
-    /// dials, the address is not known.
-    pub(super) fn connected(&self, destination: &Destination, stream: &Stream, policy: &EgressPolicy) {
-        if let (Self::Learn(recorder), Stream::Tcp(stream)) = (self, stream)
-            && let Ok(peer) = stream.peer_addr()
-            && matches!(destination.host(), Host::Name(name) if &**name != Host::PARENT)
-            && policy.judge_address(destination, peer.ip()).is_err()
+    /// dials, it is the one that it named, of those that were judged here.
+    pub(super) fn connected(&self, destination: &Destination, address: IpAddr, policy: &EgressPolicy) {
+        if let Self::Learn(recorder) = self
+            && destination.host().is_resolved()
+            && policy.judge_address(destination, address).is_err()
         {
-            recorder.add_address(destination, peer.ip());
+            recorder.add_address(destination, address);
         }
     }
 }

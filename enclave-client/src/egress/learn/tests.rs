@@ -1,7 +1,10 @@
-use std::{collections::HashMap, fs, io};
+use std::{collections::HashMap, fs, io, net::Ipv4Addr, path::Path};
 
 use countersign_protocol::egress::Action;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, UnixListener},
+};
 
 use super::{
     recorder::{MAX_DESTINATIONS, WRITE_EVERY},
@@ -9,17 +12,23 @@ use super::{
     *,
 };
 use crate::{
-    egress::{Egress, EgressError, Outer},
+    egress::{Egress, EgressError, HostLink, Outer},
+    host::wire::{Answer, Resolved},
     manifest::Manifest,
+    transport::Dial,
 };
 
 /// A way out that learns, and what it has learnt.
 fn learning(manifest: &str) -> (Egress, Arc<Recorder>) {
+    learning_by(manifest, Outer::Direct)
+}
+
+fn learning_by(manifest: &str, outer: Outer) -> (Egress, Arc<Recorder>) {
     let Manifest { rules, proxies, .. } =
         Manifest::parse(manifest, &|_| Err(io::ErrorKind::NotFound.into())).unwrap();
     let gated = proxies.into_iter().flat_map(|proxy| proxy.destinations).collect();
     let recorder = Arc::new(Recorder::new(&rules, gated).unwrap());
-    let egress = Egress::new(EgressPolicy::new(rules).unwrap(), HashMap::new(), Outer::Direct);
+    let egress = Egress::new(EgressPolicy::new(rules).unwrap(), HashMap::new(), outer);
     (egress.with_enforcement(Enforcement::Learn(recorder.clone())), recorder)
 }
 
@@ -63,20 +72,50 @@ async fn what_nothing_allows_passes_and_makes_a_manifest_that_allows_it() {
 #[tokio::test]
 async fn a_special_address_that_a_name_led_to_is_learnt_once_it_was_used() {
     let (_listener, port) = listener().await;
-    let (egress, recorder) = learning("version: v1\n");
-    egress.open(&destination(&format!("localhost:{port}"))).await.unwrap();
-    let learnt = recorder.manifest();
-    assert!(
-        learnt.contains(&format!(
-            "  # localhost:{port} led to it\n  - type: default\n    fqdn: \"127.0.0.1\"\n"
-        )),
-        "{learnt}"
-    );
-    // Now the rules hold, and the same connection passes.
-    let manifest = Manifest::parse(&learnt, &|_| Err(io::ErrorKind::NotFound.into())).unwrap();
-    let policy = EgressPolicy::new(manifest.rules).unwrap();
-    let egress = Egress::new(policy, HashMap::new(), Outer::Direct);
-    egress.open(&destination(&format!("localhost:{port}"))).await.unwrap();
+    let path = std::env::temp_dir().join(format!("cs-learn-{}", std::process::id()));
+    host_half(&path);
+    let host = || Outer::Host(HostLink::new(Dial::Unix(path.clone())));
+    for outer in [&(|| Outer::Direct) as &dyn Fn() -> Outer, &host] {
+        let (egress, recorder) = learning_by("version: v1\n", outer());
+        egress.open(&destination(&format!("localhost:{port}"))).await.unwrap();
+        let learnt = recorder.manifest();
+        assert!(
+            learnt.contains(&format!(
+                "  # localhost:{port} led to it\n  - type: default\n    fqdn: \"127.0.0.1\"\n"
+            )),
+            "{learnt}"
+        );
+        // Now the rules hold, and the same connection passes.
+        let manifest = Manifest::parse(&learnt, &|_| Err(io::ErrorKind::NotFound.into())).unwrap();
+        let policy = EgressPolicy::new(manifest.rules).unwrap();
+        let egress = Egress::new(policy, HashMap::new(), outer());
+        egress.open(&destination(&format!("localhost:{port}"))).await.unwrap();
+    }
+    fs::remove_file(&path).unwrap();
+}
+
+/// One that knows 127.0.0.1 for every name, and says that it dialled it.
+fn host_half(path: &Path) {
+    let _ = fs::remove_file(path);
+    let listener = UnixListener::bind(path).unwrap();
+    let addresses = vec![Ipv4Addr::LOCALHOST.into()];
+    let resolved = Answer::Resolved(Resolved { addresses, lifetime_seconds: 0 }).encode();
+    let connected = Answer::Connected(Ipv4Addr::LOCALHOST.into()).encode();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (resolved, connected) = (resolved.clone(), connected.clone());
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {
+                    if head.ends_with(b"\r\n\r\n") {
+                        let answer = if head.starts_with(b"GET") { &resolved } else { &connected };
+                        stream.write_all(answer).await.unwrap();
+                        head.clear();
+                    }
+                }
+            });
+        }
+    });
 }
 
 #[tokio::test]

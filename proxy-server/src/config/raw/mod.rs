@@ -12,7 +12,9 @@ use toml::{Spanned, de::DeTable};
 use super::{mistake::Collector, reader::Section};
 
 pub(super) use admin::{RawAdmin, RawCertificate, RawOidc, RawSignIn};
-pub(super) use sts::{RawRole, RawSts};
+#[cfg(feature = "aws")]
+pub(super) use sts::RawRole;
+pub(super) use sts::RawSts;
 pub(super) use telemetry::RawTelemetry;
 pub(super) use workload::{RawMeasurement, RawPcrs, RawWorkload};
 

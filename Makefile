@@ -105,11 +105,11 @@ first-page: ## what the web page costs with 100,000 sessions
 
 chaos: ## kills of proxies and of the database in the middle of changes (COUNT=1000: about a quarter of an hour)
 	@tests/setup/test.sh
-	@COUNTERSIGN_KILLS=$(or $(COUNT),1000) $(CARGO) test --locked -p countersign-e2e --test chaos -- --nocapture
+	@export COUNTERSIGN_KILLS=$(or $(COUNT),1000); $(CARGO) test --locked -p countersign-e2e --test chaos -- --nocapture
 
 soak: ## the way out under faults (MINUTES=30)
 	@tests/setup/test.sh
-	@COUNTERSIGN_SOAK_SECONDS=$$(( $(or $(MINUTES),30) * 60 )) $(CARGO) test --locked -p countersign-e2e --test soak -- --nocapture --test-threads 1
+	@export COUNTERSIGN_SOAK_SECONDS=$$(( $(or $(MINUTES),30) * 60 )); $(CARGO) test --locked -p countersign-e2e --test soak -- --nocapture --test-threads 1
 
 virtual-enclave: ## process 1 and the host half in two virtual machines (QEMU), over real vsock and a /dev/nsm
 	@tests/setup/virtual-enclave.sh

@@ -26,6 +26,16 @@ def until(what, found, alive=lambda: True):
     return value
 
 
+def end(process):
+    """In order, or by force."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Image:
     """The file system that a machine boots with: a cpio archive ("newc", Linux: early-userspace/buffer-format.rst)."""
 
@@ -86,8 +96,7 @@ class Switch:
         return self.folder / f"vhost{cid}"
 
     def end(self):
-        self.process.terminate()
-        self.process.wait()
+        end(self.process)
 
 
 class Machine:

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-from machine import Failed, Image, Machine, Switch, until
+from machine import Failed, Image, Machine, Switch, end, until
 from outside import WHOLE, Breaks, Gated, LastWord, Web, call, free_port, get, serve
 
 HERE = pathlib.Path(__file__).parent
@@ -149,8 +149,7 @@ class Process:
         self.process = process
 
     def end(self):
-        self.process.terminate()
-        self.process.wait()
+        end(self.process)
 
 
 def check(what, found, expected):

@@ -6,7 +6,7 @@ use super::EgressError;
 use crate::transport::{Address, Dial, Stream, connect_first};
 
 /// Resolves a destination that the policy lets pass, judges each address, and
-/// dials those that may be dialled, and no others, until one takes a connection; which one.
+/// dials those that may be dialled, and no others, until one takes a connection. Gives that address too.
 pub(super) async fn open(
     destination: &Destination,
     policy: &EgressPolicy,

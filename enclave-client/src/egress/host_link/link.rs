@@ -49,8 +49,8 @@ impl HostLink {
     /// Has the host half resolve the name, judges the addresses here, has it dial
     /// one of those that pass. For an address, and for the word `host`, the
     /// judgement of the destination, which the caller made, was the whole one.
-    /// With the stream comes the address that the host half says it dialled, one of those that passed; and what is to
-    /// be dropped with the stream, or before. The host half is told which trace the connection belongs to.
+    /// With the stream comes the address that the host half says it dialled, of a name one of those that passed; and
+    /// what is to be dropped with the stream, or before. The host half is told which trace the connection belongs to.
     ///
     /// # Errors
     /// [`EgressError`].

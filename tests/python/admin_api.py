@@ -34,8 +34,8 @@ def main():
         try:
             ready = wait_for(directory / "state" / "ready.json", server)
             url = f"https://localhost:{ready['address'].rsplit(':', 1)[1]}"
-            seed(url, ready)
-            code = schemathesis(url, ready, arguments, directory)
+            spare = seed(url, ready)
+            code = schemathesis(url, ready, spare, arguments, directory)
         finally:
             server.stdin.close()
             server.wait(timeout=30)
@@ -57,7 +57,7 @@ def wait_for(file, server):
 
 
 def seed(url, ready):
-    """Something to show, change and revoke: workloads with one measurement each."""
+    """Something to show, change and revoke: workloads with one measurement each, and a token, whose id is given back."""
     trust = ssl.create_default_context(cafile=ready["ca"])
     headers = {"Authorization": f"Bearer {ready['token']}", "Content-Type": "application/json"}
 
@@ -65,15 +65,17 @@ def seed(url, ready):
         request = urllib.request.Request(url + path, json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, context=trust, timeout=30) as answer:
             assert answer.status == 201, answer.status
+            return json.load(answer)
 
     for number in range(SEEDS):
         name = f"seed-{number}"
         post("/v1/workloads", {"name": name, "destinations": ["kms.example:443"]})
         pcr = f"{number + 1:02x}" * 48
         post(f"/v1/workloads/{name}/measurements", {"name": "v1", "pcrs": {"0": pcr, "1": pcr, "2": pcr}})
+    return post("/v1/tokens", {"name": "spare", "roles": ["viewer"], "lives_seconds": 86400})["token"]["id"]
 
 
-def schemathesis(url, ready, arguments, directory):
+def schemathesis(url, ready, spare, arguments, directory):
     command = [
         pathlib.Path(sys.executable).parent / "schemathesis",
         "--config-file", HERE / "schemathesis.toml",
@@ -93,7 +95,7 @@ def schemathesis(url, ready, arguments, directory):
     ]  # fmt: skip
     if arguments.seed is not None:
         command += ["--seed", str(arguments.seed)]
-    hints = {"ADMIN_API_TOKEN_ID": ready["token_id"]}
+    hints = {"ADMIN_API_TOKEN_ID": ready["token_id"], "ADMIN_API_SPARE_TOKEN_ID": spare}
     environment = {**os.environ, **hints, "SCHEMATHESIS_HOOKS": "admin_api_hooks", "PYTHONPATH": str(HERE)}
     # What it keeps for a next run goes with the directory: each run is by itself.
     return subprocess.run(command, env=environment, cwd=directory, timeout=1200).returncode

@@ -54,3 +54,4 @@ mod throttle;
 pub mod tls;
 pub mod transparent;
 pub mod transport;
+pub mod trunk;

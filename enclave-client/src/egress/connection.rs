@@ -7,7 +7,6 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
-use super::Refill;
 use crate::{peers::Channel, pool::Tunnel, relay::Side, telemetry::Counted, transport::Stream};
 
 /// An open way to a destination, among those that are counted.
@@ -18,8 +17,8 @@ pub type Connection = Counted<Way>;
 pub enum Way {
     /// Through the public proxy; ends with the lease.
     Tunnel(Tunnel),
-    /// A plain byte stream, direct or through the host half; in that case with what sees to the next one.
-    Plain(Stream, Option<Refill>),
+    /// A plain byte stream, direct or through the host half.
+    Plain(Stream),
     /// To a peer enclave, over one of the others; ends with the peer's proof.
     Peer(Box<Channel<Way>>),
 }
@@ -36,7 +35,7 @@ impl Way {
     pub fn cut(&self) -> Option<&CancellationToken> {
         match self {
             Self::Tunnel(tunnel) => Some(tunnel.cut()),
-            Self::Plain(..) => None,
+            Self::Plain(_) => None,
             Self::Peer(channel) => Some(channel.cut()),
         }
     }
@@ -46,7 +45,7 @@ impl Side for Way {
     fn abort(&self) {
         match self {
             Self::Tunnel(tunnel) => tunnel.abort(),
-            Self::Plain(stream, _) => stream.abort(),
+            Self::Plain(stream) => stream.abort(),
             Self::Peer(channel) => channel.abort(),
         }
     }
@@ -54,7 +53,7 @@ impl Side for Way {
     fn is_gone(&self) -> bool {
         match self {
             Self::Tunnel(tunnel) => tunnel.is_gone(),
-            Self::Plain(stream, _) => stream.is_gone(),
+            Self::Plain(stream) => stream.is_gone(),
             Self::Peer(channel) => channel.is_gone(),
         }
     }
@@ -64,7 +63,7 @@ macro_rules! delegate {
     ($self:ident, $way:ident => $call:expr) => {
         match $self.get_mut() {
             Way::Tunnel($way) => $call,
-            Way::Plain($way, _) => $call,
+            Way::Plain($way) => $call,
             Way::Peer($way) => $call,
         }
     };
@@ -92,7 +91,7 @@ impl AsyncWrite for Way {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tunnel(tunnel) => tunnel.is_write_vectored(),
-            Self::Plain(stream, _) => stream.is_write_vectored(),
+            Self::Plain(stream) => stream.is_write_vectored(),
             Self::Peer(channel) => channel.is_write_vectored(),
         }
     }

@@ -30,7 +30,7 @@ use crate::{
 pub use connection::{Connection, Way};
 pub(crate) use cuttable::Cuttable;
 pub use error::EgressError;
-pub use host_link::{HostLink, Refill};
+pub use host_link::HostLink;
 pub use learn::{Enforcement, Recorder};
 
 /// Everything that may leave, and how.
@@ -151,12 +151,12 @@ impl Egress {
             Outer::Direct => {
                 let (stream, address) = direct::open(destination, policy).await?;
                 self.enforcement.connected(destination, address, &self.policy);
-                Ok(Way::Plain(stream, None))
+                Ok(Way::Plain(stream))
             }
             Outer::Host(link) => {
-                let (stream, address, refill) = link.open(destination, policy, span.context()).await?;
+                let (stream, address) = link.open(destination, policy, span.context()).await?;
                 self.enforcement.connected(destination, address, &self.policy);
-                Ok(Way::Plain(stream, Some(refill)))
+                Ok(Way::Plain(stream))
             }
         }
     }

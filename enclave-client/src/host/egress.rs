@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use countersign_protocol::{Destination, Host as Target, Problem, ProblemCode};
 use countersign_telemetry::{Span, TraceContext, names::NETWORK_PEER_ADDRESS};
 use tokio::{
@@ -44,29 +44,42 @@ pub(super) struct EgressDesk {
 }
 
 impl EgressDesk {
-    /// One connection of the enclave: resolve requests, then one `CONNECT`.
-    pub(super) async fn serve(self: Arc<Self>, mut stream: Stream, place: Place) {
+    /// One connection of the enclave, or a lane of one: resolve requests, then one `CONNECT`. A connection that is to
+    /// be a trunk is given back, with what was read of it.
+    pub(super) async fn serve(&self, mut stream: Stream, place: Place) -> Option<(Stream, Bytes)> {
         let mut buffer = BytesMut::new();
         for _ in 0..MAX_REQUESTS {
             let request = match self.stop.run_until_cancelled(read(&mut stream, &mut buffer)).await {
                 Some(Ok(Some(request))) => request,
-                Some(Ok(None)) | None => return,
-                Some(Err(problem)) => return self.refuse(stream, None, None, problem).await,
+                Some(Ok(None)) | None => return None,
+                Some(Err(problem)) => {
+                    self.refuse(stream, None, None, problem).await;
+                    return None;
+                }
             };
             match request {
+                Request::Trunk if matches!(stream, Stream::Lane(_)) => {
+                    let problem = problem(ProblemCode::BadRequest, "a lane of a trunk is no trunk");
+                    self.refuse(stream, None, None, problem).await;
+                    return None;
+                }
+                Request::Trunk => return Some((stream, buffer.freeze())),
                 Request::Resolve(destination) => match self.resolve(&destination).await {
                     Ok(answer) => {
                         let answer = answer.encode();
                         let written = timeout(WRITE_DEADLINE, stream.write_all(&answer)).await;
-                        let Ok(Ok(())) = written else { return };
+                        let Ok(Ok(())) = written else { return None };
                     }
-                    Err(problem) => return self.refuse(stream, None, Some(&destination), problem).await,
+                    Err(problem) => {
+                        self.refuse(stream, None, Some(&destination), problem).await;
+                        return None;
+                    }
                 },
                 Request::Connect { destination, accepted, trace } => {
                     let mut span = self.telemetry.dial_span(&destination, trace.as_ref());
                     // Taken before the judgement: a limit that changes from here on is noticed.
                     let limit = self.limit.clone();
-                    return match self.connect(&destination, &accepted).await {
+                    match self.connect(&destination, &accepted).await {
                         Ok((upstream, address)) => {
                             span.set_with(NETWORK_PEER_ADDRESS, || address.to_string().into());
                             let way = Way { destination, address, limit, span };
@@ -79,12 +92,14 @@ impl EgressDesk {
                             span.fail(telemetry::word(&problem));
                             self.refuse(stream, trace, Some(&destination), problem).await;
                         }
-                    };
+                    }
+                    return None;
                 }
             }
         }
         let problem = problem(ProblemCode::BadRequest, "too many requests on one connection");
         self.refuse(stream, None, None, problem).await;
+        None
     }
 
     async fn resolve(&self, destination: &Destination) -> Result<Answer, Problem> {
@@ -264,8 +279,8 @@ fn unreachable(to: &Destination, why: DialError) -> Problem {
 }
 
 /// Tells that there is no place, without reading what was asked.
-pub(super) fn overloaded(most: usize) -> Problem {
-    problem(ProblemCode::Overloaded, format!("the host half carries {most} connections already, its limit"))
+pub(super) fn overloaded(most: usize, what: &str) -> Problem {
+    problem(ProblemCode::Overloaded, format!("the host half carries {most} {what} already, its limit"))
 }
 
 fn problem(code: ProblemCode, detail: impl Into<String>) -> Problem {
@@ -282,7 +297,7 @@ const IDLE: Duration = Duration::from_secs(60);
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 
 /// For an answer, and for the enclave to read a refusal.
-const WRITE_DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Bytes of it that are read meanwhile.
 const MAX_UNREAD: u64 = 64 * 1024;

@@ -16,6 +16,7 @@
 
 mod door;
 mod egress;
+mod entrance;
 mod health;
 mod ingress;
 pub mod limit;

@@ -11,7 +11,8 @@ use tracing::{info, warn};
 use super::{
     HostError, HostOptions, Rules,
     door::{Door, Place},
-    egress::{self, EgressDesk},
+    egress::EgressDesk,
+    entrance::Entrance,
     health::HealthDesk,
     ingress,
     limit::{LimitWatch, OuterLimit},
@@ -223,22 +224,13 @@ impl Caller {
 }
 
 async fn serve_egress(door: Door, desk: EgressDesk, caller: Caller, most: usize) {
-    let desk = Arc::new(desk);
-    let farewells = Arc::new(Semaphore::new(FAREWELLS));
-    let serve = |stream: Stream, place: Place, tasks: &TaskTracker| {
+    let desk = Arc::new(Entrance::new(desk, door.room.clone(), door.tasks.clone(), most));
+    let serve = |stream: Stream, place: Place, _: &TaskTracker| {
         if caller.is(&stream) {
-            tasks.spawn(desk.clone().serve(stream, place));
+            desk.serve(stream, place);
         }
     };
-    let turn_away = |stream: Stream, tasks: &TaskTracker| {
-        // A few at a time are told why; whoever comes while they are being told is dropped.
-        let Ok(place) = farewells.clone().try_acquire_owned() else { return };
-        let desk = desk.clone();
-        tasks.spawn(async move {
-            desk.refuse(stream, None, None, egress::overloaded(most)).await;
-            drop(place);
-        });
-    };
+    let turn_away = |stream: Stream, _: &TaskTracker| desk.turn_away(stream);
     door.open(serve, turn_away).await;
 }
 
@@ -268,9 +260,6 @@ async fn serve_health(door: Door, desk: HealthDesk) {
 
 /// Connections for logs, and for health, at a time.
 const SMALL_ROOM: usize = 64;
-
-/// Connections over the limit that are told so at a time.
-const FAREWELLS: usize = 64;
 
 /// For cut connections to end.
 const CUT: Duration = Duration::from_secs(1);

@@ -24,6 +24,7 @@ use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
 pub use side::Side;
+pub(crate) use scratch::with_scratch;
 pub(crate) use side::hung_up;
 
 use flow::Flow;

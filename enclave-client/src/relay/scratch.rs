@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 
 /// Lends this thread's buffer of [`SCRATCH`] bytes. A loan inside a loan gets one of its own.
-pub(super) fn with_scratch<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
+pub(crate) fn with_scratch<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
     thread_local! {
         static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
     }

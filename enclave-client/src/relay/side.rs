@@ -19,9 +19,9 @@ pub trait Side: AsyncRead + AsyncWrite + Unpin {
     }
 }
 
-/// TCP has resets. UNIX sockets and vsock have none: there a side that is closed
-/// without a half-close before it is one that broke, since a relay, which is what
-/// stands at the other end of them, half-closes first.
+/// TCP has resets, and so have lanes: one that is dropped before its end is reset. UNIX sockets and
+/// vsock have none: there a side that is closed without a half-close before it is one that broke,
+/// since a relay, which is what stands at the other end of them, half-closes first.
 impl Side for Stream {
     fn abort(&self) {
         if let Self::Tcp(stream) = self {
@@ -35,6 +35,7 @@ impl Side for Stream {
             Self::Tcp(stream) => hung_up(stream),
             Self::Unix(stream) => hung_up(stream),
             Self::Vsock(stream) => takes_nothing(stream),
+            Self::Lane(lane) => lane.is_gone(),
         }
     }
 }

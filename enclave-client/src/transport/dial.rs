@@ -18,7 +18,7 @@ use tokio::{
 use tokio_vsock::{VsockAddr, VsockStream};
 
 use super::{UnixSocket, connect, set_local, set_remote};
-use crate::egress::HostLink;
+use crate::{egress::HostLink, trunk::Lane};
 
 /// How to get to the proxy, as the manifest says it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -263,6 +263,8 @@ pub enum Stream {
     Unix(UnixSocket),
     /// A virtio socket.
     Vsock(VsockStream),
+    /// One of many over a connection between the halves.
+    Lane(Lane),
 }
 
 macro_rules! delegate {
@@ -271,6 +273,7 @@ macro_rules! delegate {
             Stream::Tcp($stream) => $call,
             Stream::Unix($stream) => $call,
             Stream::Vsock($stream) => $call,
+            Stream::Lane($stream) => $call,
         }
     };
 }
@@ -280,7 +283,7 @@ impl Stream {
     pub fn peer_cid(&self) -> Option<u32> {
         match self {
             Self::Vsock(stream) => stream.peer_addr().ok().map(|address| address.cid()),
-            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Unix(_) | Self::Lane(_) => None,
         }
     }
 }
@@ -309,6 +312,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
             Self::Vsock(stream) => stream.is_write_vectored(),
+            Self::Lane(stream) => stream.is_write_vectored(),
         }
     }
 

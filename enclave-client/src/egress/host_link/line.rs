@@ -1,26 +1,15 @@
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Waker},
-};
+use std::io;
 
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
-    time::Instant,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     host::wire::{Answer, AnswerError, AnswerHead, MAX_HEAD, Request},
     transport::Stream,
 };
 
-/// A connection to the host half, before its `CONNECT`.
+/// A connection to the host half, or a lane of one, before its `CONNECT`.
 #[derive(Debug)]
-pub(super) struct Line {
-    stream: Stream,
-    since: Instant,
-    asked: usize,
-}
+pub(super) struct Line(Stream);
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -33,34 +22,20 @@ pub(super) enum Trouble {
 
 impl Line {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, since: Instant::now(), asked: 0 }
-    }
-
-    pub(super) fn since(&self) -> Instant {
-        self.since
-    }
-
-    /// How many requests it has carried.
-    pub(super) fn asked(&self) -> usize {
-        self.asked
-    }
-
-    /// The host half has neither closed it nor spoken unasked.
-    pub(super) fn is_alive(&mut self) -> bool {
-        let mut byte = [0];
-        let mut buffer = ReadBuf::new(&mut byte);
-        let mut context = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.stream).poll_read(&mut context, &mut buffer).is_pending()
+        Self(stream)
     }
 
     /// One request and its answer. Not one byte beyond the answer is read: what
     /// follows belongs to whoever gets the stream.
     pub(super) async fn ask(mut self, request: &Request) -> Result<(Self, Answer), Trouble> {
-        self.asked += 1;
-        self.stream.write_all(request.to_string().as_bytes()).await.map_err(Trouble::Gone)?;
+        self.0.write_all(request.to_string().as_bytes()).await.map_err(Trouble::Gone)?;
         let (head, mut body) = self.head(request.shortest_answer()).await?;
         let head = AnswerHead::parse(&head).map_err(Trouble::Invalid)?;
-        let stands = matches!(request, Request::Connect { .. }) && head.status == 200;
+        let stands = match request {
+            Request::Connect { .. } => head.status == 200,
+            Request::Trunk => head.status == 101,
+            Request::Resolve(_) => false,
+        };
         let length = if stands { 0 } else { head.length };
         let taken = body.len();
         if taken > length {
@@ -68,9 +43,10 @@ impl Line {
         }
         body.resize(length, 0);
         let rest = body.get_mut(taken..).unwrap_or_default();
-        self.stream.read_exact(rest).await.map_err(Trouble::Gone)?;
+        self.0.read_exact(rest).await.map_err(Trouble::Gone)?;
         let answer = match request {
             Request::Connect { .. } => head.connected(&body),
+            Request::Trunk => head.trunk(&body),
             Request::Resolve(_) => head.resolved(&body),
         };
         answer.map(|answer| (self, answer)).map_err(Trouble::Invalid)
@@ -82,7 +58,7 @@ impl Line {
         let mut head = Vec::with_capacity(256);
         loop {
             let missing = missing(&head, shortest) as u64;
-            let read = (&mut self.stream).take(missing).read_buf(&mut head).await.map_err(Trouble::Gone)?;
+            let read = (&mut self.0).take(missing).read_buf(&mut head).await.map_err(Trouble::Gone)?;
             if read == 0 {
                 return Err(Trouble::Gone(io::ErrorKind::UnexpectedEof.into()));
             }
@@ -97,7 +73,7 @@ impl Line {
     }
 
     pub(super) fn into_stream(self) -> Stream {
-        self.stream
+        self.0
     }
 }
 

@@ -12,13 +12,14 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     cache::Cache,
     line::{Line, Trouble},
-    spares::{Refill, Spares},
+    trunks::Trunks,
 };
 use crate::{
     egress::EgressError,
     host::wire::{Accepted, Addresses, Answer, AnswerError, HostCode, Request},
     random::Fraction,
-    transport::{Dial, DialError, Stream, pause},
+    transport::{Dial, Stream, pause},
+    trunk::Trunk,
 };
 
 /// The way to the host half. Clones share what it knows.
@@ -29,7 +30,7 @@ pub struct HostLink(pub(super) Arc<Link>);
 pub(super) struct Link {
     at: Dial,
     cache: Cache,
-    pub(super) spares: Spares,
+    trunks: Trunks,
     /// When the host half was last found to be away.
     away: Mutex<Option<Instant>>,
 }
@@ -37,8 +38,8 @@ pub(super) struct Link {
 impl HostLink {
     /// Knows where the host half listens; connects when asked to.
     pub fn new(at: Dial) -> Self {
-        let (cache, spares) = (Cache::default(), Spares::default());
-        Self(Arc::new(Link { at, cache, spares, away: Mutex::default() }))
+        let (cache, trunks) = (Cache::default(), Trunks::default());
+        Self(Arc::new(Link { at, cache, trunks, away: Mutex::default() }))
     }
 
     /// Where the host half listens.
@@ -49,8 +50,8 @@ impl HostLink {
     /// Has the host half resolve the name, judges the addresses here, has it dial
     /// one of those that pass. For an address, and for the word `host`, the
     /// judgement of the destination, which the caller made, was the whole one.
-    /// With the stream comes the address that the host half says it dialled, of a name one of those that passed; and
-    /// what is to be dropped with the stream, or before. The host half is told which trace the connection belongs to.
+    /// With the stream comes the address that the host half says it dialled, of a name one of those that passed.
+    /// The host half is told which trace the connection belongs to.
     ///
     /// # Errors
     /// [`EgressError`].
@@ -59,7 +60,7 @@ impl HostLink {
         destination: &Destination,
         policy: &EgressPolicy,
         trace: Option<TraceContext>,
-    ) -> Result<(Stream, IpAddr, Refill), EgressError> {
+    ) -> Result<(Stream, IpAddr), EgressError> {
         let open = async {
             if !destination.host().is_resolved() {
                 return self.0.connect(destination, Accepted::Itself, trace).await;
@@ -75,8 +76,7 @@ impl HostLink {
                 other => other,
             }
         };
-        let (stream, address) = timeout(OPEN_DEADLINE, open).await.unwrap_or(Err(EgressError::Deadline))?;
-        Ok((stream, address, Refill::of(&self.0)))
+        timeout(OPEN_DEADLINE, open).await.unwrap_or(Err(EgressError::Deadline))
     }
 
     /// The addresses that the host half's resolver knows for a destination, with its port;
@@ -153,26 +153,24 @@ fn judge(policy: &EgressPolicy, to: &Destination, addresses: &Addresses) -> Resu
 }
 
 impl Link {
-    async fn addresses(self: &Arc<Self>, destination: &Destination) -> Result<Addresses, EgressError> {
+    async fn addresses(&self, destination: &Destination) -> Result<Addresses, EgressError> {
         if let Some(known) = self.cache.get(destination) {
             return Ok(known);
         }
-        let (line, answer) = self.ask(&Request::Resolve(destination.clone())).await?;
+        let (_, answer) = self.ask(&Request::Resolve(destination.clone())).await?;
         match answer {
             Answer::Resolved(resolved) => {
-                // The host half takes the next request on the same connection.
-                self.spares.put(line);
                 let addresses = resolved.addresses().ok_or(EgressError::NoAddress)?;
                 self.cache.put(destination, &addresses, resolved.lifetime_seconds);
                 Ok(addresses)
             }
             Answer::Refused(problem) => Err(said(problem)),
-            Answer::Connected(_) => Err(invalid(&AnswerError::Body)),
+            Answer::Connected(_) | Answer::Trunk => Err(invalid(&AnswerError::Body)),
         }
     }
 
     async fn connect(
-        self: &Arc<Self>,
+        &self,
         to: &Destination,
         accepted: Accepted,
         trace: Option<TraceContext>,
@@ -192,46 +190,66 @@ impl Link {
                 Err(invalid(&AnswerError::Field("Countersign-Address")))
             }
             (Answer::Connected(address), ..) => Ok((line.into_stream(), address)),
-            (Answer::Resolved(_), ..) => Err(invalid(&AnswerError::Body)),
+            (Answer::Resolved(_) | Answer::Trunk, ..) => Err(invalid(&AnswerError::Body)),
         }
     }
 
-    /// Asks over a connection that was opened ahead, or else over a new one. One
-    /// that the host half closed meanwhile is no answer: the next one is tried.
-    async fn ask(self: &Arc<Self>, request: &Request) -> Result<(Line, Answer), EgressError> {
-        while let Some(line) = self.spares.take() {
-            match line.ask(request).await {
-                Err(Trouble::Gone(_)) => {}
-                answered => return self.answered(answered),
-            }
+    /// Asks over a lane of its own. A trunk that the host half left meanwhile is no answer: a new one is asked, once.
+    async fn ask(&self, request: &Request) -> Result<(Line, Answer), EgressError> {
+        let (line, found) = self.line().await?;
+        match line.ask(request).await {
+            Err(Trouble::Gone(_)) => self.trunks.leave(&found),
+            answered => return self.answered(answered),
         }
-        let answered = self.line().await?.ask(request).await;
-        self.answered(answered)
+        let (line, _) = self.line().await?;
+        self.answered(line.ask(request).await)
     }
 
-    fn answered(
-        self: &Arc<Self>,
-        answered: Result<(Line, Answer), Trouble>,
-    ) -> Result<(Line, Answer), EgressError> {
-        let answer = answered.map_err(|trouble| match trouble {
+    fn answered(&self, answered: Result<(Line, Answer), Trouble>) -> Result<(Line, Answer), EgressError> {
+        answered.map_err(|trouble| match trouble {
             Trouble::Gone(why) => self.is_away(&why.to_string()),
             Trouble::Invalid(why) => invalid(&why),
-        })?;
-        Spares::refill_if_low(self);
-        Ok(answer)
+        })
+    }
+
+    /// A lane of a trunk that stands, or else of a new one.
+    async fn line(&self) -> Result<(Line, Arc<Trunk>), EgressError> {
+        let place = self.trunks.next();
+        if let Some(found) = place.lane() {
+            return Ok(found);
+        }
+        let _one_at_a_time = place.filling.lock().await;
+        if let Some(found) = place.lane() {
+            return Ok(found);
+        }
+        place.fill(self.trunk().await?).ok_or_else(|| self.is_away("it closed a connection at once"))
+    }
+
+    /// A new trunk.
+    async fn trunk(&self) -> Result<Trunk, EgressError> {
+        let (line, answer) = self.answered(Line::new(self.reach().await?).ask(&Request::Trunk).await)?;
+        match answer {
+            Answer::Trunk => {
+                let (trunk, driver) = Trunk::opening(line.into_stream());
+                tokio::spawn(driver);
+                Ok(trunk)
+            }
+            Answer::Refused(problem) => Err(said(problem)),
+            Answer::Connected(_) | Answer::Resolved(_) => Err(invalid(&AnswerError::Body)),
+        }
     }
 
     /// A new connection. A host half that was there a moment ago is waited for,
     /// with pauses: it may be restarting.
-    async fn line(&self) -> Result<Line, EgressError> {
+    async fn reach(&self) -> Result<Stream, EgressError> {
         let begun = Instant::now();
         let patience = if self.is_known_away(begun) { Duration::ZERO } else { PATIENCE };
         let mut failures = 0;
         loop {
-            match self.dial().await {
+            match self.at.connect().await {
                 Ok(stream) => {
                     *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                    return Ok(Line::new(stream));
+                    return Ok(stream);
                 }
                 Err(why) if begun.elapsed() >= patience => {
                     return Err(self.is_away(&crate::attest::chain(&why)));
@@ -240,20 +258,6 @@ impl Link {
             }
             failures += 1;
         }
-    }
-
-    pub(super) async fn dial(&self) -> Result<Stream, DialError> {
-        let mut last = None;
-        for address in self.at.resolve().await? {
-            match address.connect().await {
-                Ok(stream) => return Ok(stream),
-                Err(why) => last = Some(why),
-            }
-        }
-        Err(last.unwrap_or(DialError::Resolve {
-            name: "the host half".to_owned(),
-            why: std::io::ErrorKind::NotFound.into(),
-        }))
     }
 
     fn is_known_away(&self, now: Instant) -> bool {

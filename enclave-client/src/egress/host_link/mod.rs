@@ -7,9 +7,8 @@
 mod cache;
 mod line;
 mod link;
-mod spares;
 #[cfg(test)]
 mod tests;
+mod trunks;
 
 pub use link::HostLink;
-pub use spares::Refill;

@@ -4,13 +4,18 @@ use countersign_protocol::{Problem, unmap, wire};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{Addresses, MAX_ADDRESSES, MAX_HEAD, request::ends_in_crlf_only};
+use super::{
+    Addresses, MAX_ADDRESSES, MAX_HEAD,
+    request::{UPGRADE, ends_in_crlf_only},
+};
 
 /// What the host half answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The connection stands; its bytes follow.
     Connected(IpAddr),
+    /// The connection is a trunk from here on.
+    Trunk,
     /// The addresses of a name.
     Resolved(Resolved),
     /// No. The connection ends with it.
@@ -34,6 +39,10 @@ impl Answer {
             Self::Connected(address) => {
                 format!("HTTP/1.1 200 OK\r\n{ADDRESS}: {address}\r\n\r\n").into_bytes()
             }
+            Self::Trunk => format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {UPGRADE}\r\n\r\n"
+            )
+            .into_bytes(),
             Self::Resolved(resolved) => with_body(200, "application/json", "", resolved),
             Self::Refused(problem) => {
                 with_body(problem.status, wire::PROBLEM_JSON, "Connection: close\r\n", problem)
@@ -56,7 +65,7 @@ fn with_body(status: u16, kind: &str, fields: &str, body: &impl Serialize) -> Ve
 /// The head of an answer, before its body is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerHead {
-    /// 200 to 599.
+    /// 101, or 200 to 599.
     pub status: u16,
     /// Length of the body, at most [`MAX_BODY`].
     pub length: usize,
@@ -103,7 +112,7 @@ impl AnswerHead {
                 (Some(_), Some(_)) => Err(AnswerError::Field(name)),
             }
         };
-        let status = response.code.filter(|code| (200..600).contains(code)).ok_or(AnswerError::Status)?;
+        let status = response.code.filter(|code| *code == 101 || (200..600).contains(code)).ok_or(AnswerError::Status)?;
         if one("transfer-encoding")?.is_some() {
             return Err(AnswerError::Field("transfer-encoding"));
         }
@@ -111,6 +120,18 @@ impl AnswerHead {
             one("content-length")?.map_or(Some(0), length).ok_or(AnswerError::Field("content-length"))?;
         let address = one(ADDRESS)?.map(|text| text.parse().map(unmap)).transpose();
         Ok(Self { status, length, address: address.map_err(|_| AnswerError::Field(ADDRESS))? })
+    }
+
+    /// The answer to the question for a trunk, of its body.
+    ///
+    /// # Errors
+    /// [`AnswerError`].
+    pub fn trunk(&self, body: &[u8]) -> Result<Answer, AnswerError> {
+        match (self.status, self.length) {
+            (101, 0) => Ok(Answer::Trunk),
+            (101, _) => Err(AnswerError::Field("content-length")),
+            _ => self.refused(body),
+        }
     }
 
     /// The answer to a resolve request, of its body.
@@ -174,7 +195,7 @@ pub enum AnswerError {
     NotHttp(httparse::Error),
     /// A head over [`MAX_HEAD`].
     TooLong,
-    /// Informational, or no status at all.
+    /// Informational but 101, or no status at all.
     Status,
     /// This field is missing, stands there twice, or says nothing that it may say.
     Field(&'static str),
@@ -187,7 +208,7 @@ impl fmt::Display for AnswerError {
         match self {
             Self::NotHttp(why) => write!(f, "it is no HTTP/1.1: {why}"),
             Self::TooLong => write!(f, "its head is longer than {MAX_HEAD} bytes"),
-            Self::Status => f.write_str("its status is none from 200 to 599"),
+            Self::Status => f.write_str("its status is neither 101 nor one from 200 to 599"),
             Self::Field(name) => write!(f, "its field {name} is missing or wrong"),
             Self::Body => f.write_str("its body does not go with its status"),
         }

@@ -14,6 +14,8 @@ pub enum Request {
     /// `GET /v1/resolve?destination=name:port`: the addresses of a name. The
     /// port is asked too, so that a name is looked up only for whoever may reach it.
     Resolve(Destination),
+    /// `GET /v1/trunk`: from here on a trunk, each of whose lanes carries what a connection does.
+    Trunk,
     /// `CONNECT host:port`: a connection.
     Connect {
         /// Where to.
@@ -69,6 +71,7 @@ impl Request {
         let target = request.path.unwrap_or_default();
         let request = match request.method {
             Some("CONNECT") => Self::connect(target, &fields)?,
+            Some("GET") if target == TRUNK => Self::trunk(&fields)?,
             Some("GET") => Self::resolve(target, &fields)?,
             _ => return Err(RequestError::Method),
         };
@@ -84,6 +87,14 @@ impl Request {
             (false, Some(_)) => return Err(RequestError::AddressesUnasked),
         };
         Ok(Self::Connect { destination, accepted, trace: fields.trace() })
+    }
+
+    fn trunk(fields: &Fields<'_>) -> Result<Self, RequestError> {
+        let one = |name, word: &str| {
+            let mut values = fields.all(name);
+            values.next().is_some_and(|value| value.eq_ignore_ascii_case(word.as_bytes())) && values.next().is_none()
+        };
+        if one("upgrade", UPGRADE) && one("connection", "upgrade") { Ok(Self::Trunk) } else { Err(RequestError::Upgrade) }
     }
 
     fn resolve(target: &str, fields: &Fields<'_>) -> Result<Self, RequestError> {
@@ -103,6 +114,7 @@ impl Request {
         let of = |address: &IpAddr| Answer::Connected(*address).encode().len();
         let connected = match self {
             Self::Resolve(_) => None,
+            Self::Trunk => Some(Answer::Trunk.encode().len()),
             Self::Connect { accepted: Accepted::These(these), .. } => these.as_slice().iter().map(of).min(),
             Self::Connect { destination, accepted: Accepted::Itself, .. } => Some(match destination.host() {
                 Host::Address(address) => of(address),
@@ -120,6 +132,10 @@ impl fmt::Display for Request {
             Self::Resolve(destination) => {
                 write!(f, "GET {RESOLVE}{destination} HTTP/1.1\r\nHost: {destination}\r\n\r\n")
             }
+            Self::Trunk => write!(
+                f,
+                "GET {TRUNK} HTTP/1.1\r\nHost: host\r\nConnection: Upgrade\r\nUpgrade: {UPGRADE}\r\n\r\n"
+            ),
             Self::Connect { destination, accepted, trace } => {
                 write!(f, "CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\n")?;
                 if let Accepted::These(addresses) = accepted {
@@ -165,6 +181,11 @@ pub(super) fn ends_in_crlf_only(head: &[u8]) -> bool {
     feeds == ends && returns == ends
 }
 
+const TRUNK: &str = "/v1/trunk";
+
+/// What a connection becomes (RFC 9110 section 7.8).
+pub(super) const UPGRADE: &str = "countersign-trunk/1";
+
 const RESOLVE: &str = "/v1/resolve?destination=";
 
 const ADDRESSES: &str = "Countersign-Addresses";
@@ -186,6 +207,8 @@ pub enum RequestError {
     Content,
     /// Neither `CONNECT` nor `GET`.
     Method,
+    /// A trunk is asked for without the fields that go with it.
+    Upgrade,
     /// `GET` of something else.
     NoSuchPath,
     /// The target is no host and port.
@@ -206,7 +229,8 @@ impl fmt::Display for RequestError {
             Self::LineEnd => f.write_str("a line of the request's head does not end in CR LF"),
             Self::Host => f.write_str("the request needs HTTP/1.1 and one Host field"),
             Self::Content => f.write_str("a request to the host half has no content"),
-            Self::Method => f.write_str("the host half takes CONNECT, and GET /v1/resolve"),
+            Self::Method => f.write_str("the host half takes CONNECT, and GET of /v1/resolve and /v1/trunk"),
+            Self::Upgrade => write!(f, "GET {TRUNK} needs Connection: Upgrade and Upgrade: {UPGRADE}"),
             Self::NoSuchPath => write!(f, "no such path: the host half answers GET {RESOLVE}name:port"),
             Self::Destination(why) => write!(f, "the target is no destination: {why}"),
             Self::Addresses(why) => write!(f, "{ADDRESSES}: {why}"),

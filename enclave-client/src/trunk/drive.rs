@@ -1,0 +1,98 @@
+use std::{
+    future::poll_fn,
+    io, mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tracing::{debug, warn};
+
+use super::{lane::Shared, state::Over};
+use crate::{relay::with_scratch, transport::Stream};
+
+/// Writes what lanes say and reads what they are told, until the connection is over, or nobody needs it.
+pub(super) async fn drive(stream: Stream, shared: Arc<Shared>, early: Bytes) {
+    let mut driver = Driver { stream, writing: BytesMut::new() };
+    let received = shared.state().receive(&early).map_err(Over::Broken);
+    drop(early);
+    let over = match received {
+        Ok(()) => poll_fn(|cx| driver.poll(cx, &shared)).await,
+        Err(over) => Some(over),
+    };
+    match over {
+        Some(Over::Broken(why)) => warn!(code = "trunk-broken", "the connection between the halves is ended: {why}"),
+        Some(Over::Gone(why)) => debug!(code = "trunk-over", "the connection between the halves is over: {why}"),
+        None => debug!(code = "trunk-over", "the connection between the halves is not needed any more"),
+    }
+    shared.state().end(over.unwrap_or(Over::Gone(io::ErrorKind::NotConnected)));
+}
+
+struct Driver {
+    stream: Stream,
+    /// What is being written, apart from what is said meanwhile.
+    writing: BytesMut,
+}
+
+impl Driver {
+    /// One turn: everything that was said goes out, what came goes to its lanes. Those that were
+    /// waiting for it run before the next turn, so that their answers leave together.
+    fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Option<Over>> {
+        let mut again = false;
+        loop {
+            {
+                let mut state = shared.state();
+                if self.writing.is_empty() {
+                    mem::swap(&mut self.writing, &mut state.out);
+                }
+                again |= state.drive(cx);
+                if self.writing.is_empty() {
+                    if state.is_done() {
+                        return Poll::Ready(None);
+                    }
+                    break;
+                }
+            }
+            match self.poll_write(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(why)) => return Poll::Ready(Some(Over::Gone(why.kind()))),
+                Poll::Pending => break,
+            }
+        }
+        match self.poll_read(cx, shared) {
+            Poll::Ready(Ok(())) => again = true,
+            Poll::Ready(Err(over)) => return Poll::Ready(Some(over)),
+            Poll::Pending => {}
+        }
+        if again {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.writing.is_empty() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.writing))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.writing.advance(written),
+            }
+        }
+        // Its room is used again.
+        self.writing.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Result<(), Over>> {
+        with_scratch(|scratch| {
+            let mut room = ReadBuf::new(scratch);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room));
+            read.map_err(|why| Over::Gone(why.kind()))?;
+            if room.filled().is_empty() {
+                return Poll::Ready(Err(Over::Gone(io::ErrorKind::UnexpectedEof)));
+            }
+            Poll::Ready(shared.state().receive(room.filled()).map_err(Over::Broken))
+        })
+    }
+}

@@ -23,8 +23,8 @@ use bytes::Bytes;
 use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
-pub use side::Side;
 pub(crate) use scratch::with_scratch;
+pub use side::Side;
 pub(crate) use side::hung_up;
 
 use flow::Flow;
@@ -44,8 +44,12 @@ pub async fn relay<N: Side, F: Side>(
         () = cancelled(cut) => End::Cut,
         end = poll_fn(|cx| flow.poll(cx, &mut near, &mut far)) => end,
     };
-    if !matches!(end, End::Finished) {
+    // Whom a reset came from needs none.
+    let is_reset = |why: &io::Error| why.kind() == io::ErrorKind::ConnectionReset;
+    if !matches!(&end, End::Finished) && !matches!(&end, End::Near(why) if is_reset(why)) {
         near.abort();
+    }
+    if !matches!(&end, End::Finished) && !matches!(&end, End::Far(why) if is_reset(why)) {
         far.abort();
     }
     if !matches!(end, End::Cut) {

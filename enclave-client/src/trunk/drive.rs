@@ -23,8 +23,12 @@ pub(super) async fn drive(stream: Stream, shared: Arc<Shared>, early: Bytes) {
         Err(over) => Some(over),
     };
     match over {
-        Some(Over::Broken(why)) => warn!(code = "trunk-broken", "the connection between the halves is ended: {why}"),
-        Some(Over::Gone(why)) => debug!(code = "trunk-over", "the connection between the halves is over: {why}"),
+        Some(Over::Broken(why)) => {
+            warn!(code = "trunk-broken", "the connection between the halves is ended: {why}")
+        }
+        Some(Over::Gone(why)) => {
+            debug!(code = "trunk-over", "the connection between the halves is over: {why}")
+        }
         None => debug!(code = "trunk-over", "the connection between the halves is not needed any more"),
     }
     shared.state().end(over.unwrap_or(Over::Gone(io::ErrorKind::NotConnected)));

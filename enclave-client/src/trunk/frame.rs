@@ -100,7 +100,14 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for frame in [Frame::Open, Frame::Data(1), Frame::Data(Frame::MOST), Frame::End, Frame::Reset, Frame::Credit(7)] {
+        for frame in [
+            Frame::Open,
+            Frame::Data(1),
+            Frame::Data(Frame::MOST),
+            Frame::End,
+            Frame::Reset,
+            Frame::Credit(7),
+        ] {
             for lane in [1, 0x0102_0304, u32::MAX] {
                 assert_eq!(Frame::parse(frame.head(lane)), Ok((lane, frame)));
             }
@@ -110,7 +117,15 @@ mod tests {
 
     #[test]
     fn every_other_head_is_refused() {
-        for head in [[5, 0, 0, 0], [255, 0, 0, 1], [0, 0, 0, 1], [1, 0, 0, 0], [2, 0, 1, 0], [3, 1, 0, 0], [4, 0, 0, 0]] {
+        for head in [
+            [5, 0, 0, 0],
+            [255, 0, 0, 1],
+            [0, 0, 0, 1],
+            [1, 0, 0, 0],
+            [2, 0, 1, 0],
+            [3, 1, 0, 0],
+            [4, 0, 0, 0],
+        ] {
             let [a, b, c, d] = head;
             assert_eq!(Frame::parse([a, b, c, d, 0, 0, 0, 1]), Err(Broken::Head), "{head:?}");
         }

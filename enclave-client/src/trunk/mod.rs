@@ -18,9 +18,9 @@
 //! `frame.rs` is what goes over the wire, `state.rs` everything that is known without a socket,
 //! `drive.rs` the socket.
 
-mod lane;
 mod drive;
 mod frame;
+mod lane;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -58,6 +58,8 @@ struct Ends {
     /// What came and was not read yet: never more than was granted.
     inbox: BytesMut,
     heard: Heard,
+    /// The other end is there no more.
+    gone: bool,
     reader: Option<Waker>,
     /// What the other end may still send.
     granted: u32,
@@ -77,6 +79,7 @@ enum Heard {
     Open,
     /// Everything was said.
     End,
+    /// It broke off.
     Reset,
 }
 
@@ -225,7 +228,7 @@ impl State {
 
     pub(super) fn poll_write(&mut self, lane: u32, cx: &Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let Some(ends) = self.lanes.get_mut(&lane) else { return Poll::Ready(Err(broken_pipe())) };
-        if ends.heard == Heard::Reset || ends.ended || self.over.is_some() {
+        if ends.gone || ends.ended || self.over.is_some() {
             return Poll::Ready(Err(broken_pipe()));
         }
         if data.is_empty() {
@@ -250,7 +253,7 @@ impl State {
     /// Tells the other end that everything was said.
     pub(super) fn shutdown(&mut self, lane: u32) -> io::Result<()> {
         let Some(ends) = self.lanes.get_mut(&lane) else { return Err(broken_pipe()) };
-        if ends.heard == Heard::Reset || self.over.is_some() {
+        if ends.gone || self.over.is_some() {
             return Err(broken_pipe());
         }
         if !std::mem::replace(&mut ends.ended, true) {
@@ -261,7 +264,7 @@ impl State {
 
     /// Nobody is at the other end any more.
     pub(super) fn is_gone(&self, lane: u32) -> bool {
-        self.over.is_some() || self.lanes.get(&lane).is_none_or(|ends| ends.heard == Heard::Reset)
+        self.over.is_some() || self.lanes.get(&lane).is_none_or(|ends| ends.gone)
     }
 
     /// Nobody is at this end any more.
@@ -269,7 +272,7 @@ impl State {
         let Some(ends) = self.lanes.remove(&lane) else { return };
         self.budget += ends.window - WINDOW;
         let finished = ends.ended && ends.heard == Heard::End;
-        if !finished && ends.heard != Heard::Reset && self.over.is_none() {
+        if !finished && !ends.gone && self.over.is_none() {
             self.say(Frame::Reset, lane);
         } else if self.retired {
             self.wake_driver();
@@ -320,7 +323,7 @@ impl State {
             (self.incoming.lane, self.incoming.missing) = (lane, len as usize);
         }
         let Some(ends) = self.lanes.get_mut(&lane) else { return Ok(()) };
-        if ends.heard == Heard::Reset || (ends.heard == Heard::End && matches!(frame, Frame::Data(_) | Frame::End)) {
+        if ends.gone || (ends.heard == Heard::End && matches!(frame, Frame::Data(_) | Frame::End)) {
             return Err(Broken::AfterEnd);
         }
         match frame {
@@ -330,8 +333,16 @@ impl State {
                 ends.credit = credit.ok_or(Broken::Credit)?;
                 wake(&mut ends.writer);
             }
-            Frame::End | Frame::Reset => {
-                ends.heard = if frame == Frame::End { Heard::End } else { Heard::Reset };
+            Frame::End => {
+                ends.heard = Heard::End;
+                wake(&mut ends.reader);
+            }
+            Frame::Reset => {
+                ends.gone = true;
+                // What was said to its end stays so.
+                if ends.heard == Heard::Open {
+                    ends.heard = Heard::Reset;
+                }
                 wake(&mut ends.reader);
                 wake(&mut ends.writer);
             }
@@ -364,6 +375,7 @@ impl Ends {
         Self {
             inbox: BytesMut::new(),
             heard: Heard::Open,
+            gone: false,
             reader: None,
             granted: WINDOW,
             taken: 0,

@@ -23,7 +23,7 @@ use crate::rig::{Dir, FakeNames, Rig, echo};
 async fn open(egress: &Egress, destination: &str) -> Stream {
     let destination: Destination = destination.parse().unwrap();
     match egress.open(&destination).await.unwrap().into_inner() {
-        Way::Plain(stream, _) => stream,
+        Way::Plain(stream) => stream,
         other => panic!("{other:?}"),
     }
 }

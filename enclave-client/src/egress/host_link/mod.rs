@@ -5,6 +5,8 @@
 //! leave is judged here, for the name and for each address, before anything is dialled.
 
 mod cache;
+#[cfg(test)]
+pub(super) mod fake;
 mod line;
 mod link;
 #[cfg(test)]

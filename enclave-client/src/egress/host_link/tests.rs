@@ -14,13 +14,14 @@ use countersign_protocol::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{UnixListener, UnixStream},
+    net::UnixListener,
     sync::Notify,
     time::Instant,
 };
 
 use super::{
     HostLink,
+    fake::{head, serve, trunk},
     link::{AWAY, OPEN_DEADLINE, PATIENCE},
 };
 use crate::{
@@ -45,7 +46,7 @@ struct Script {
 }
 
 impl Script {
-    async fn play(self: Arc<Self>, mut stream: UnixStream) {
+    async fn play(self: Arc<Self>, mut stream: Stream) {
         while let Some(head) = head(&mut stream).await {
             self.asked.lock().unwrap().push(head);
             let Some(answer) = self.answers.lock().unwrap().pop_front() else { return };
@@ -64,11 +65,7 @@ impl Liar {
         let listener = UnixListener::bind(&path).unwrap();
         let script = Arc::new(Script { answers: Mutex::new(answers.to_vec().into()), ..Script::default() });
         let played = script.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(played.clone().play(stream));
-            }
-        });
+        serve(listener, move |stream| played.clone().play(stream));
         Self { link: HostLink::new(Dial::Unix(path.clone())), path, script }
     }
 
@@ -99,16 +96,6 @@ impl Drop for Liar {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
-}
-
-async fn head(stream: &mut UnixStream) -> Option<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
-            return None;
-        }
-    }
-    Some(String::from_utf8(head).unwrap())
 }
 
 fn resolved(addresses: &str, lifetime: &str) -> String {
@@ -238,26 +225,25 @@ async fn one_that_is_away_is_waited_for_once() {
     assert!(away().await >= PATIENCE);
 }
 
-/// A spare connection that died with the host half costs nothing but the next attempt.
+/// A trunk that died with the host half costs nothing but the next attempt.
 #[tokio::test]
 async fn a_restart_between_two_connections_is_not_seen() {
     let path = std::env::temp_dir().join(format!("cs-restart-{}", std::process::id()));
     let link = HostLink::new(Dial::Unix(path.clone()));
     let serve_one = |listener: UnixListener| async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        head(&mut stream).await.unwrap();
-        stream.write_all(connected("192.0.2.1").as_bytes()).await.unwrap();
+        let trunk = trunk(listener.accept().await.unwrap().0).await;
+        let mut lane = trunk.take().await.unwrap();
+        head(&mut lane).await.unwrap();
+        lane.write_all(connected("192.0.2.1").as_bytes()).await.unwrap();
+        // Its driver ends with it.
+        lane
     };
     for _ in 0..3 {
         let _ = std::fs::remove_file(&path);
         let serving = tokio::spawn(serve_one(UnixListener::bind(&path).unwrap()));
         link.open(&"192.0.2.1:443".parse().unwrap(), &EgressPolicy::default(), None).await.unwrap();
-        // Listener and every connection that it never accepted are gone.
-        serving.await.unwrap();
-        // Spares may still be filling.
-        while link.0.spares.filling() {
-            tokio::task::yield_now().await;
-        }
+        // The listener is gone, and with its only lane the trunk.
+        drop(serving.await.unwrap());
     }
     let _ = std::fs::remove_file(&path);
 }

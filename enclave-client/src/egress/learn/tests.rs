@@ -12,7 +12,7 @@ use super::{
     *,
 };
 use crate::{
-    egress::{Egress, EgressError, HostLink, Outer},
+    egress::{Egress, EgressError, HostLink, Outer, host_link::fake},
     host::wire::{Answer, Resolved},
     manifest::Manifest,
     transport::Dial,
@@ -101,19 +101,17 @@ fn host_half(path: &Path) {
     let addresses = vec![Ipv4Addr::LOCALHOST.into()];
     let resolved = Answer::Resolved(Resolved { addresses, lifetime_seconds: 0 }).encode();
     let connected = Answer::Connected(Ipv4Addr::LOCALHOST.into()).encode();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let (resolved, connected) = (resolved.clone(), connected.clone());
-            tokio::spawn(async move {
-                let mut head = Vec::new();
-                while stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {
-                    if head.ends_with(b"\r\n\r\n") {
-                        let answer = if head.starts_with(b"GET") { &resolved } else { &connected };
-                        stream.write_all(answer).await.unwrap();
-                        head.clear();
-                    }
+    fake::serve(listener, move |mut stream| {
+        let (resolved, connected) = (resolved.clone(), connected.clone());
+        async move {
+            let mut head = Vec::new();
+            while stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {
+                if head.ends_with(b"\r\n\r\n") {
+                    let answer = if head.starts_with(b"GET") { &resolved } else { &connected };
+                    stream.write_all(answer).await.unwrap();
+                    head.clear();
                 }
-            });
+            }
         }
     });
 }

@@ -112,7 +112,10 @@ impl AnswerHead {
                 (Some(_), Some(_)) => Err(AnswerError::Field(name)),
             }
         };
-        let status = response.code.filter(|code| *code == 101 || (200..600).contains(code)).ok_or(AnswerError::Status)?;
+        let status = response
+            .code
+            .filter(|code| *code == 101 || (200..600).contains(code))
+            .ok_or(AnswerError::Status)?;
         if one("transfer-encoding")?.is_some() {
             return Err(AnswerError::Field("transfer-encoding"));
         }

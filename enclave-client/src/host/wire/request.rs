@@ -92,9 +92,14 @@ impl Request {
     fn trunk(fields: &Fields<'_>) -> Result<Self, RequestError> {
         let one = |name, word: &str| {
             let mut values = fields.all(name);
-            values.next().is_some_and(|value| value.eq_ignore_ascii_case(word.as_bytes())) && values.next().is_none()
+            values.next().is_some_and(|value| value.eq_ignore_ascii_case(word.as_bytes()))
+                && values.next().is_none()
         };
-        if one("upgrade", UPGRADE) && one("connection", "upgrade") { Ok(Self::Trunk) } else { Err(RequestError::Upgrade) }
+        if one("upgrade", UPGRADE) && one("connection", "upgrade") {
+            Ok(Self::Trunk)
+        } else {
+            Err(RequestError::Upgrade)
+        }
     }
 
     fn resolve(target: &str, fields: &Fields<'_>) -> Result<Self, RequestError> {

@@ -76,6 +76,9 @@ fn report_opens(contestants: &[opens::Contestant<'_>], report: &mut Report) {
     let Some((direct, through)) = contestants.split_last() else { return };
     let Some((ours, others)) = through.split_first() else { return };
     let added = |one: &opens::Contestant<'_>| (one.p50() - direct.p50(), one.p99() - direct.p99());
+    let busy = |one: &opens::Contestant<'_>| {
+        (one.busy_p50() - direct.busy_p50(), one.busy_p99() - direct.busy_p99())
+    };
     for one in contestants {
         let name = one.name;
         report.add(&format!("egress-opens-{name}-per-second"), one.turns.per_wall_second(), "1/s, wall");
@@ -83,15 +86,22 @@ fn report_opens(contestants: &[opens::Contestant<'_>], report: &mut Report) {
         let what = if name == DIRECT { "µs" } else { "µs more than direct" };
         report.add(&format!("egress-open-{name}-p50-us"), p50, what);
         report.add(&format!("egress-open-{name}-p99-us"), p99, what);
+        let (p50, p99) = if name == DIRECT { (one.busy_p50(), one.busy_p99()) } else { busy(one) };
+        report.add(&format!("egress-open-{name}-busy-p50-us"), p50, what);
+        report.add(&format!("egress-open-{name}-busy-p99-us"), p99, what);
     }
     for other in others {
         let name = other.name;
         let opens = ours.turns.per_wall_second() / other.turns.per_wall_second();
         report.judge(&format!("egress-opens-vs-{name}"), opens, "times its opens, wall", Goal::AtLeast(1.0));
-        let ((ours50, ours99), (its50, its99)) = (added(ours), added(other));
-        let times = "times less added";
-        report.judge(&format!("egress-open-p50-vs-{name}"), its50 / ours50, times, Goal::AtLeast(1.0));
-        report.judge(&format!("egress-open-p99-vs-{name}"), its99 / ours99, times, Goal::AtLeast(1.0));
+        for (when, (ours50, ours99), (its50, its99)) in
+            [("", added(ours), added(other)), ("busy-", busy(ours), busy(other))]
+        {
+            let times = "times less added";
+            let (p50, p99) = (its50 / ours50, its99 / ours99);
+            report.judge(&format!("egress-open-{when}p50-vs-{name}"), p50, times, Goal::AtLeast(1.0));
+            report.judge(&format!("egress-open-{when}p99-vs-{name}"), p99, times, Goal::AtLeast(1.0));
+        }
     }
 }
 

@@ -19,12 +19,15 @@ pub(crate) struct Contestant<'a> {
     servers: &'a [Server],
     p50: Vec<f64>,
     p99: Vec<f64>,
+    busy_p50: Vec<f64>,
+    busy_p99: Vec<f64>,
 }
 
 impl<'a> Contestant<'a> {
     /// The servers on the way, none of them for a direct connection.
     pub(crate) fn new(name: &'static str, way: Way, servers: &'a [Server]) -> Self {
-        Self { name, way: Arc::new(way), servers, turns: Turns::default(), p50: Vec::new(), p99: Vec::new() }
+        let [p50, p99, busy_p50, busy_p99] = Default::default();
+        Self { name, way: Arc::new(way), servers, turns: Turns::default(), p50, p99, busy_p50, busy_p99 }
     }
 
     /// Median over the rounds of the median, one at a time, in microseconds.
@@ -35,6 +38,16 @@ impl<'a> Contestant<'a> {
     /// The same of the 99th percentile.
     pub(crate) fn p99(&self) -> f64 {
         median(self.p99.iter().copied())
+    }
+
+    /// Median over the rounds of the median, [`AT_ONCE`] at a time, in microseconds.
+    pub(crate) fn busy_p50(&self) -> f64 {
+        median(self.busy_p50.iter().copied())
+    }
+
+    /// The same of the 99th percentile.
+    pub(crate) fn busy_p99(&self) -> f64 {
+        median(self.busy_p99.iter().copied())
     }
 }
 
@@ -63,7 +76,9 @@ pub(crate) async fn measure(contestants: &mut [Contestant<'_>], settings: &Setti
             let (_, mut latencies) = turn(contestant, 1, settings).await?;
             contestant.p50.push(latencies.percentile(50.0));
             contestant.p99.push(latencies.percentile(99.0));
-            let (many, _) = turn(contestant, AT_ONCE, settings).await?;
+            let (many, mut latencies) = turn(contestant, AT_ONCE, settings).await?;
+            contestant.busy_p50.push(latencies.percentile(50.0));
+            contestant.busy_p99.push(latencies.percentile(99.0));
             contestant.turns.push(many);
         }
     }

@@ -18,7 +18,7 @@ target_dir=$PWD/target/fuzz-target
 programs=$target_dir/x86_64-unknown-linux-gnu/release
 artefacts=$PWD/target/fuzz
 corpora=$PWD/target/fuzz-corpus
-of_programs='audit_export_raw|config_raw|dial_raw|dns_raw|gateway_head_raw|host_answer_raw|host_request_raw|key_policy_raw|kms_envelope_raw|kms_envelope_structured|local_content_raw|local_head_raw|manifest_raw|peer_config_raw|proxy_header_raw|records_raw|records_structured|rule_sets_raw'
+of_programs='audit_export_raw|config_raw|dial_raw|dns_raw|gateway_head_raw|host_answer_raw|host_request_raw|key_policy_raw|kms_envelope_raw|kms_envelope_structured|local_content_raw|local_head_raw|manifest_raw|peer_config_raw|proxy_header_raw|records_raw|records_structured|rule_sets_raw|trunk_frames_raw'
 
 need_cargo
 need_cargo_tool cargo-fuzz 0.13.2
@@ -45,6 +45,7 @@ dictionary_of() {
     gateway_head_raw | host_answer_raw | host_request_raw | local_content_raw | local_head_raw) echo http ;;
     dns_raw) echo dns ;;
     trace_context_raw) echo traceparent ;;
+    trunk_frames_raw) echo trunk ;;
     esac
 }
 

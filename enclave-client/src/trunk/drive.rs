@@ -7,14 +7,17 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tracing::{debug, warn};
 
-use super::{lane::Shared, state::Over};
-use crate::{relay::with_scratch, transport::Stream};
+use super::{
+    lane::{Connection, Shared},
+    state::Over,
+};
+use crate::relay::with_scratch;
 
 /// Writes what lanes say and reads what they are told, until the connection is over, or nobody needs it.
-pub(super) async fn drive(stream: Stream, shared: Arc<Shared>, early: Bytes) {
+pub(super) async fn drive<S: Connection>(stream: S, shared: Arc<Shared>, early: Bytes) {
     let mut driver = Driver { stream, writing: BytesMut::new() };
     let received = shared.state().receive(&early).map_err(Over::Broken);
     drop(early);
@@ -34,13 +37,13 @@ pub(super) async fn drive(stream: Stream, shared: Arc<Shared>, early: Bytes) {
     shared.state().end(over.unwrap_or(Over::Gone(io::ErrorKind::NotConnected)));
 }
 
-struct Driver {
-    stream: Stream,
+struct Driver<S> {
+    stream: S,
     /// What is being written, apart from what is said meanwhile.
     writing: BytesMut,
 }
 
-impl Driver {
+impl<S: Connection> Driver<S> {
     /// One turn: everything that was said goes out, what came goes to its lanes. Those that were
     /// waiting for it run before the next turn, so that their answers leave together.
     fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Option<Over>> {

@@ -13,7 +13,11 @@ use super::{
     drive::drive,
     state::{Role, State},
 };
-use crate::transport::Stream;
+
+/// What a trunk may run over.
+pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection for S {}
 
 /// One end of a trunk. Dropped, it begins and takes no more lanes; those there are go on.
 #[derive(Debug)]
@@ -31,16 +35,20 @@ impl Shared {
 
 impl Trunk {
     /// The end that opens lanes, and what moves its bytes until it is over.
-    pub fn opening(over: Stream) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    pub fn opening<S: Connection>(over: S) -> (Self, impl Future<Output = ()> + Send + use<S>) {
         Self::new(over, Role::Opens, Bytes::new())
     }
 
     /// The end that takes lanes; `early` was read from the connection already.
-    pub fn taking(over: Stream, early: Bytes) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    pub fn taking<S: Connection>(over: S, early: Bytes) -> (Self, impl Future<Output = ()> + Send + use<S>) {
         Self::new(over, Role::Takes, early)
     }
 
-    fn new(over: Stream, role: Role, early: Bytes) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    fn new<S: Connection>(
+        over: S,
+        role: Role,
+        early: Bytes,
+    ) -> (Self, impl Future<Output = ()> + Send + use<S>) {
         let shared = Arc::new(Shared(Mutex::new(State::new(role))));
         (Self(shared.clone()), drive(over, shared, early))
     }

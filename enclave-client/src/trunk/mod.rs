@@ -2,10 +2,10 @@
 //! half-closes, resets and flow control.
 //!
 //! ```text
-//!   run                                                host
-//!    lane 1 ─┐                                  ┌─ lane 1
-//!    lane 2 ─┼─ frames ═══ one connection ═══ frames ─┼─ lane 2
-//!    lane 3 ─┘                                  └─ lane 3
+//!   run                                             host
+//!    lane 1 ─┐                                     ┌─ lane 1
+//!    lane 2 ─┼── frames ═══ connection ═══ frames ──┼─ lane 2
+//!    lane 3 ─┘                                     └─ lane 3
 //! ```
 //!
 //! What it is for is in decision 0086: a connection for each lane costs both halves its beginning and its
@@ -25,4 +25,4 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use lane::{Lane, Trunk};
+pub use lane::{Connection, Lane, Trunk};

@@ -43,12 +43,14 @@ pub fn answer(bytes: &[u8]) {
         Err(error) => return plain(&error.to_string()),
     };
     assert!((MIN_ANSWER..=MAX_HEAD).contains(&head.len()) && head.ends_with(b"\r\n\r\n"));
-    assert!((200..600).contains(&parsed.status) && parsed.length <= MAX_BODY);
-    for answer in [parsed.connected(body), parsed.resolved(body)] {
+    assert!(parsed.status == 101 || (200..600).contains(&parsed.status));
+    assert!(parsed.length <= MAX_BODY);
+    for answer in [parsed.connected(body), parsed.resolved(body), parsed.trunk(body)] {
         match answer {
             Ok(Answer::Connected(address)) => {
                 assert_eq!((parsed.status, parsed.address, parsed.length), (200, Some(address), 0));
             }
+            Ok(Answer::Trunk) => assert_eq!((parsed.status, parsed.length), (101, 0)),
             Ok(Answer::Resolved(resolved)) => {
                 assert!((1..=MAX_ADDRESSES).contains(&resolved.addresses.len()));
                 assert!(resolved.addresses().is_some());

@@ -52,6 +52,8 @@ pub mod peer_config;
 pub mod proxy_header;
 #[cfg(feature = "programs")]
 pub mod records;
+#[cfg(feature = "programs")]
+pub mod trunk;
 
 mod cbor;
 mod der;
@@ -120,4 +122,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("records_raw", records::raw),
     #[cfg(feature = "programs")]
     ("records_structured", records::structured),
+    #[cfg(feature = "programs")]
+    ("trunk_frames_raw", trunk::frames),
 ];

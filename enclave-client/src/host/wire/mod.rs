@@ -1,4 +1,5 @@
-//! What the two halves say to each other: HTTP/1.1, the enclave asks, one `CONNECT` ends it.
+//! What the two halves say to each other over a lane of a trunk, or a connection: HTTP/1.1, the enclave asks, one
+//! `CONNECT` ends it.
 //!
 //! ```text
 //!   enclave                                                     host half

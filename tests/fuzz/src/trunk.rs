@@ -19,8 +19,8 @@ pub fn frames(bytes: &[u8]) {
     let answer = RUNTIME.with_borrow(|runtime| runtime.block_on(answer(bytes)));
     let (said, heard) = (lanes(bytes), lanes(&answer));
     for (lane, bytes) in &heard {
-        let sent = said.get(lane).unwrap_or_else(|| panic!("lane {lane} never spoke"));
-        assert!(sent.starts_with(bytes), "lane {lane}: {bytes:?} of {sent:?}");
+        let sent = said.get(lane).unwrap_or_else(|| panic!("lane {lane:?} never spoke"));
+        assert!(sent.starts_with(bytes), "lane {lane:?}: {bytes:?} of {sent:?}");
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) struct State {
     last: u32,
     /// Frames to be written.
     pub(super) out: BytesMut,
-    /// Lanes whose writers wait until [`Self::out`] has room.
+    /// Lanes whose writers wait until [`Self::out`] has room, each once.
     waiting: VecDeque<u32>,
     /// Lanes that the other end began and nobody took yet.
     arrived: VecDeque<u32>,
@@ -71,6 +71,8 @@ struct Ends {
     /// Whether the other end was told that everything was said.
     ended: bool,
     writer: Option<Waker>,
+    /// Whether it stands in [`State::waiting`].
+    waits: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +175,7 @@ impl State {
             for _ in 0..TURNS {
                 let Some(lane) = self.waiting.pop_front() else { break };
                 if let Some(ends) = self.lanes.get_mut(&lane) {
+                    ends.waits = false;
                     wake(&mut ends.writer);
                 }
             }
@@ -236,7 +239,7 @@ impl State {
         }
         let full = self.out.len() >= FULL;
         if full || ends.credit == 0 {
-            if full {
+            if full && !std::mem::replace(&mut ends.waits, true) {
                 self.waiting.push_back(lane);
             }
             ends.writer = Some(cx.waker().clone());
@@ -271,6 +274,9 @@ impl State {
     pub(super) fn leave(&mut self, lane: u32) {
         let Some(ends) = self.lanes.remove(&lane) else { return };
         self.budget += ends.window - WINDOW;
+        if ends.waits {
+            self.waiting.retain(|waiting| *waiting != lane);
+        }
         let finished = ends.ended && ends.heard == Heard::End;
         if !finished && !ends.gone && self.over.is_none() {
             self.say(Frame::Reset, lane);
@@ -383,6 +389,7 @@ impl Ends {
             credit: WINDOW,
             ended: false,
             writer: None,
+            waits: false,
         }
     }
 
@@ -442,3 +449,7 @@ const MAX_UNREAD: usize = 4 * 1024 * 1024;
 
 /// Writers that are let go on at a time.
 const TURNS: usize = 8;
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -67,8 +67,6 @@ pub(super) enum Broken {
     NoLane,
     /// A lane whose number is none, was used before, or that this end does not take.
     Number,
-    /// More lanes at a time than a trunk carries.
-    TooMany,
     /// More bytes than there was credit for.
     NoCredit,
     /// More credit than there can be.
@@ -85,7 +83,6 @@ impl fmt::Display for Broken {
             Self::Head => "no such frame",
             Self::NoLane => "a frame of a lane that never began",
             Self::Number => "a lane with a wrong number",
-            Self::TooMany => "too many lanes",
             Self::NoCredit => "more bytes than there was credit for",
             Self::Credit => "more credit than there can be",
             Self::AfterEnd => "a frame of a lane after its end",

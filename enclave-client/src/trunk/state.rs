@@ -361,11 +361,9 @@ impl State {
         if self.role == Role::Opens || lane <= self.last {
             return Err(Broken::Number);
         }
-        if self.lanes.len() >= MAX_LANES {
-            return Err(Broken::TooMany);
-        }
         self.last = lane;
-        if self.retired {
+        // The other end may have left lanes that this end has not left yet.
+        if self.retired || self.lanes.len() >= MAX_LANES {
             self.say(Frame::Reset, lane);
             return Ok(());
         }
@@ -426,7 +424,7 @@ fn broken_pipe() -> io::Error {
 }
 
 /// Of one trunk, at a time.
-pub(super) const MAX_LANES: usize = 1 << 16;
+const MAX_LANES: usize = 1 << 16;
 
 /// What may be on its way to an end that reads nothing, of each lane.
 pub(super) const WINDOW: u32 = 64 * 1024;

@@ -328,3 +328,19 @@ fn numbers_end_and_are_never_used_again() {
     assert_eq!(other.receive(&state.out), Ok(()));
     assert_eq!(other.receive(&Frame::Open.head(1)), Err(Broken::Number));
 }
+
+/// Those that its other end has left may not have been left here.
+#[test]
+fn a_lane_too_many_is_reset_and_costs_no_other() {
+    let mut state = State::new(Role::Takes);
+    for lane in 1..=MAX_LANES as u32 {
+        state.receive(&Frame::Open.head(lane)).unwrap();
+    }
+    let late = MAX_LANES as u32 + 1;
+    assert_eq!(state.receive(&Frame::Open.head(late)), Ok(()));
+    assert_eq!(state.out, Frame::Reset.head(late)[..]);
+    assert_eq!((state.lanes.len(), state.arrived.len()), (MAX_LANES, MAX_LANES));
+    state.leave(1);
+    state.receive(&Frame::Open.head(late + 1)).unwrap();
+    assert!(!state.is_gone(late + 1));
+}

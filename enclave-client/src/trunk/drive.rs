@@ -61,8 +61,8 @@ impl Driver {
             }
             match self.poll_write(cx) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(why)) => return Poll::Ready(Some(Over::Gone(why.kind()))),
-                Poll::Pending => break,
+                // Whoever takes no more may have said much before: reading finds the end behind it.
+                Poll::Ready(Err(_)) | Poll::Pending => break,
             }
         }
         match self.poll_read(cx, shared) {

@@ -46,6 +46,14 @@ fn raw() -> (UnixStream, Trunk, JoinHandle<()>) {
     (UnixStream::from_std(one).unwrap(), trunk, tokio::spawn(driver))
 }
 
+/// The same, and the trunk that opens lanes to it.
+fn opening() -> (UnixStream, Trunk, JoinHandle<()>) {
+    let (one, other) = StdUnixStream::pair().unwrap();
+    one.set_nonblocking(true).unwrap();
+    let (trunk, driver) = Trunk::opening(Stream::Unix(UnixSocket::new(other).unwrap()));
+    (UnixStream::from_std(one).unwrap(), trunk, tokio::spawn(driver))
+}
+
 /// Bytes whose order cannot be mistaken, of each lane others.
 fn pattern(lane: usize, len: usize) -> Vec<u8> {
     (0..len).map(|at| (at ^ (at >> 8) ^ (at >> 16) ^ lane) as u8).collect()
@@ -177,6 +185,22 @@ async fn when_the_connection_ends_every_lane_is_reset() {
     assert_eq!(near.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
     assert!(near.is_gone() && opens.is_over() && opens.open().is_none());
     first.await.unwrap();
+}
+
+/// The first to find out may be a write: that an end takes no more unsays nothing of what it said.
+#[tokio::test]
+async fn what_was_said_before_the_connection_ended_is_heard() {
+    let (mut other, trunk, driven) = opening();
+    let mut lane = trunk.open().unwrap();
+    other.read_exact(&mut [0; Frame::HEAD]).await.unwrap();
+    let answer = [&Frame::Data(6).head(1)[..], b"answer", &Frame::End.head(1)].concat();
+    other.write_all(&answer).await.unwrap();
+    drop(other);
+    assert_eq!(lane.write(b"late").await.unwrap(), 4);
+    driven.await.unwrap();
+    let mut heard = String::new();
+    lane.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "answer");
 }
 
 #[tokio::test]

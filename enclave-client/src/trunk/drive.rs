@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tracing::{debug, warn};
 
-use super::{lane::Shared, state::Over};
+use super::{frame::Broken, lane::Shared, state::Over};
 use crate::{relay::with_scratch, transport::Stream};
 
 /// Writes what lanes say and reads what they are told, until the connection is over, or nobody needs it.
@@ -52,6 +52,9 @@ impl Driver {
                     mem::swap(&mut self.writing, &mut state.out);
                 }
                 again |= state.drive(cx);
+                if state.is_unread() {
+                    return Poll::Ready(Some(Over::Broken(Broken::Unread)));
+                }
                 if self.writing.is_empty() {
                     if state.is_done() {
                         return Poll::Ready(None);

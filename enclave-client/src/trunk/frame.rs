@@ -73,7 +73,7 @@ pub(super) enum Broken {
     Credit,
     /// Something of a lane after its end.
     AfterEnd,
-    /// Frames that need an answer, and nobody reads the answers.
+    /// Nobody reads what is said.
     Unread,
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for Broken {
             Self::NoCredit => "more bytes than there was credit for",
             Self::Credit => "more credit than there can be",
             Self::AfterEnd => "a frame of a lane after its end",
-            Self::Unread => "the answers are not read",
+            Self::Unread => "it does not read what it is told",
         })
     }
 }

@@ -203,6 +203,21 @@ async fn what_was_said_before_the_connection_ended_is_heard() {
     assert_eq!(heard, "answer");
 }
 
+/// Lanes begun and left for somebody who reads nothing, and says nothing.
+#[tokio::test]
+async fn what_nobody_hears_is_not_kept_for_ever() {
+    let (_unread, trunk, driven) = opening();
+    for lanes in 0.. {
+        let Some(lane) = trunk.open() else { break };
+        drop(lane);
+        if lanes % 1000 == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(lanes < 1_000_000, "{lanes} lanes, and it still writes");
+    }
+    driven.await.unwrap();
+}
+
 #[tokio::test]
 async fn an_end_that_retires_finishes_what_there_is_and_closes() {
     for retired in ["opens", "takes"] {

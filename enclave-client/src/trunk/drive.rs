@@ -14,12 +14,13 @@ use super::{frame::Broken, lane::Shared, state::Over};
 use crate::{relay::with_scratch, transport::Stream};
 
 /// Writes what lanes say and reads what they are told, until the connection is over, or nobody needs it.
-pub(super) async fn drive(stream: Stream, shared: Arc<Shared>, early: Bytes) {
+pub(super) async fn drive(stream: Stream, driven: Driven, early: Bytes) {
+    let shared = &driven.0;
     let mut driver = Driver { stream, writing: BytesMut::new() };
     let received = shared.state().receive(&early).map_err(Over::Broken);
     drop(early);
     let over = match received {
-        Ok(()) => poll_fn(|cx| driver.poll(cx, &shared)).await,
+        Ok(()) => poll_fn(|cx| driver.poll(cx, shared)).await,
         Err(over) => Some(over),
     };
     match over {
@@ -31,7 +32,18 @@ pub(super) async fn drive(stream: Stream, shared: Arc<Shared>, early: Bytes) {
         }
         None => debug!(code = "trunk-over", "the connection between the halves is not needed any more"),
     }
-    shared.state().end(over.unwrap_or(Over::Gone(io::ErrorKind::NotConnected)));
+    if let Some(over) = over {
+        shared.state().end(over);
+    }
+}
+
+/// Dropped, done or not, it ends every lane: nobody carries them any more.
+pub(super) struct Driven(pub(super) Arc<Shared>);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.0.state().end(Over::Gone(io::ErrorKind::NotConnected));
+    }
 }
 
 struct Driver {

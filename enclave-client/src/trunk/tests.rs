@@ -185,6 +185,9 @@ async fn when_the_connection_ends_every_lane_is_reset() {
     assert_eq!(near.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
     assert!(near.is_gone() && opens.is_over() && opens.open().is_none());
     first.await.unwrap();
+    // Those of a driver that was dropped have nobody to wait for.
+    assert_eq!(far.read_u8().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(far.is_gone() && takes.take().await.is_none());
 }
 
 /// The first to find out may be a write: that an end takes no more unsays nothing of what it said.

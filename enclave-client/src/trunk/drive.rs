@@ -2,16 +2,19 @@ use std::{
     future::poll_fn,
     io, mem,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 use tracing::{debug, warn};
 
 use super::{frame::Broken, lane::Shared, state::Over};
-use crate::{relay::with_scratch, transport::Stream};
+use crate::{relay::with_scratch, throttle::Throttle, transport::Stream};
 
 /// Writes what lanes say and reads what they are told, until the connection is over, or nobody needs it.
 pub(super) async fn drive(stream: Stream, driven: Driven, early: Bytes) {
@@ -25,7 +28,9 @@ pub(super) async fn drive(stream: Stream, driven: Driven, early: Bytes) {
     };
     match over {
         Some(Over::Broken(why)) => {
-            warn!(code = "trunk-broken", "the connection between the halves is ended: {why}")
+            if let Some(held_back) = BROKEN.pass(Instant::now()) {
+                warn!(code = "trunk-broken", held_back, "the connection between the halves is ended: {why}");
+            }
         }
         Some(Over::Gone(why)) => {
             debug!(code = "trunk-over", "the connection between the halves is over: {why}")
@@ -45,6 +50,9 @@ impl Drop for Driven {
         self.0.state().end(Over::Gone(io::ErrorKind::NotConnected));
     }
 }
+
+/// Whoever breaks one after the other fills no log.
+static BROKEN: LazyLock<Throttle> = LazyLock::new(Throttle::default);
 
 struct Driver {
     stream: Stream,

@@ -1,15 +1,16 @@
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     io, mem,
     pin::Pin,
     sync::{Arc, LazyLock},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
+    time::{Instant, Sleep, sleep},
 };
 use tracing::{debug, warn};
 
@@ -19,7 +20,7 @@ use crate::{relay::with_scratch, throttle::Throttle, transport::Stream};
 /// Writes what lanes say and reads what they are told, until the connection is over, or nobody needs it.
 pub(super) async fn drive(stream: Stream, driven: Driven, early: Bytes) {
     let shared = &driven.0;
-    let mut driver = Driver { stream, writing: BytesMut::new() };
+    let mut driver = Driver { stream, writing: BytesMut::new(), farewell: None };
     let received = shared.state().receive(&early).map_err(Over::Broken);
     drop(early);
     let over = match received {
@@ -58,6 +59,8 @@ struct Driver {
     stream: Stream,
     /// What is being written, apart from what is said meanwhile.
     writing: BytesMut,
+    /// Runs once nobody at this end needs the trunk any more.
+    farewell: Option<Pin<Box<Sleep>>>,
 }
 
 impl Driver {
@@ -65,12 +68,14 @@ impl Driver {
     /// waiting for it run before the next turn, so that their answers leave together.
     fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Option<Over>> {
         let mut again = false;
+        let mut left;
         loop {
             {
                 let mut state = shared.state();
                 if self.writing.is_empty() {
                     mem::swap(&mut self.writing, &mut state.out);
                 }
+                left = state.is_left();
                 again |= state.drive(cx);
                 if state.is_unread() {
                     return Poll::Ready(Some(Over::Broken(Broken::Unread)));
@@ -86,6 +91,13 @@ impl Driver {
                 Poll::Ready(Ok(())) => {}
                 // Whoever takes no more may have said much before: reading finds the end behind it.
                 Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
+        }
+        if left {
+            // The last words are read in time, or not at all.
+            let farewell = self.farewell.get_or_insert_with(|| Box::pin(sleep(FAREWELL)));
+            if farewell.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
             }
         }
         match self.poll_read(cx, shared) {
@@ -123,3 +135,6 @@ impl Driver {
         })
     }
 }
+
+/// For what is said last.
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);

@@ -155,9 +155,14 @@ impl State {
         self.out.len() > FULL + MAX_UNREAD
     }
 
+    /// Whether nobody at this end needs it any more.
+    pub(super) fn is_left(&self) -> bool {
+        self.retired && self.lanes.is_empty()
+    }
+
     /// Whether there is nothing left to carry.
     pub(super) fn is_done(&self) -> bool {
-        self.retired && self.lanes.is_empty() && self.out.is_empty()
+        self.is_left() && self.out.is_empty()
     }
 
     /// Ends every lane.

@@ -5,10 +5,10 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
-use super::{Lane, Trunk, frame::Frame, state::WINDOW};
+use super::{Lane, Trunk, drive::FAREWELL, frame::Frame, state::WINDOW};
 use crate::transport::{Stream, UnixSocket};
 
 /// Both ends of a trunk, and what drives them.
@@ -204,6 +204,24 @@ async fn what_was_said_before_the_connection_ended_is_heard() {
     let mut heard = String::new();
     lane.read_to_string(&mut heard).await.unwrap();
     assert_eq!(heard, "answer");
+}
+
+/// What is left for an end that reads nothing keeps a trunk that nobody needs for a moment only.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_reads_nothing_is_not_waited_for() {
+    let (_unread, trunk, driven) = opening();
+    let mut lanes = Vec::new();
+    for _ in 0..8 {
+        let mut lane = trunk.open().unwrap();
+        lane.write_all(&[0; WINDOW as usize]).await.unwrap();
+        lanes.push(lane);
+    }
+    let begun = Instant::now();
+    tokio::time::sleep(FAREWELL * 10).await;
+    assert!(!driven.is_finished(), "lanes may wait");
+    drop((trunk, lanes));
+    timeout(FAREWELL * 10, driven).await.unwrap().unwrap();
+    assert_eq!(begun.elapsed(), FAREWELL * 11);
 }
 
 /// Lanes begun and left for somebody who reads nothing, and says nothing.

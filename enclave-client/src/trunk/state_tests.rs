@@ -94,7 +94,7 @@ fn byte(lane: usize, end: usize, at: usize) -> u8 {
 impl World {
     fn new(seed: u64) -> Self {
         let mut chance = Chance(seed);
-        let mut user = |awake: bool| User {
+        let mut user = || User {
             sends: [0, 1, 5_000, 100_000, 200_000][chance.below(5)],
             patience: if chance.below(4) == 0 { 1 + chance.below(20) } else { usize::MAX },
             sent: 0,
@@ -103,10 +103,10 @@ impl World {
             reads: true,
             writes: true,
             left: false,
-            reader: Task::new(awake),
-            writer: Task::new(awake),
+            reader: Task::new(false),
+            writer: Task::new(false),
         };
-        let users = (0..12).map(|_| [user(false), user(false)]).collect();
+        let users = (0..12).map(|_| [user(), user()]).collect();
         let room = [1000, 60_000, 300_000][chance.below(3)];
         Self {
             chance,

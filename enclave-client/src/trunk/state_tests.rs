@@ -88,7 +88,7 @@ struct World {
 
 /// The byte at a place of a stream: of each lane and direction others.
 fn byte(lane: usize, end: usize, at: usize) -> u8 {
-    (at ^ (at >> 8) ^ (at >> 16) ^ (lane * 2 + end) * 37) as u8
+    (at ^ (at >> 8) ^ (at >> 16) ^ ((lane * 2 + end) * 37)) as u8
 }
 
 impl World {

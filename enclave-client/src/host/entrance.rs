@@ -52,6 +52,7 @@ impl Entrance {
     /// place of those for connections.
     async fn trunk(self: &Arc<Self>, mut stream: Stream, early: Bytes) {
         let Ok(_place) = self.trunks.try_acquire() else {
+            let Ok(_farewell) = self.farewells.try_acquire() else { return };
             return self.desk.refuse(stream, None, None, overloaded(TRUNKS, "trunks")).await;
         };
         if !matches!(timeout(WRITE_DEADLINE, stream.write_all(&Answer::Trunk.encode())).await, Ok(Ok(()))) {

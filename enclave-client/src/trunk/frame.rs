@@ -67,15 +67,13 @@ pub(super) enum Broken {
     NoLane,
     /// A lane whose number is none, was used before, or that this end does not take.
     Number,
-    /// More lanes at a time than a trunk carries.
-    TooMany,
     /// More bytes than there was credit for.
     NoCredit,
     /// More credit than there can be.
     Credit,
     /// Something of a lane after its end.
     AfterEnd,
-    /// Frames that need an answer, and nobody reads the answers.
+    /// Nobody reads what is said.
     Unread,
 }
 
@@ -85,11 +83,10 @@ impl fmt::Display for Broken {
             Self::Head => "no such frame",
             Self::NoLane => "a frame of a lane that never began",
             Self::Number => "a lane with a wrong number",
-            Self::TooMany => "too many lanes",
             Self::NoCredit => "more bytes than there was credit for",
             Self::Credit => "more credit than there can be",
             Self::AfterEnd => "a frame of a lane after its end",
-            Self::Unread => "the answers are not read",
+            Self::Unread => "it does not read what it is told",
         })
     }
 }

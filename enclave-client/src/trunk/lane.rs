@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    drive::drive,
+    drive::{Driven, drive},
     state::{Role, State},
 };
 
@@ -50,7 +50,7 @@ impl Trunk {
         early: Bytes,
     ) -> (Self, impl Future<Output = ()> + Send + use<S>) {
         let shared = Arc::new(Shared(Mutex::new(State::new(role))));
-        (Self(shared.clone()), drive(over, shared, early))
+        (Self(shared.clone()), drive(over, Driven(shared), early))
     }
 
     /// Opens a lane; `None` where this trunk takes no more.

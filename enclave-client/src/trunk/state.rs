@@ -18,7 +18,7 @@ pub(super) struct State {
     last: u32,
     /// Frames to be written.
     pub(super) out: BytesMut,
-    /// Lanes whose writers wait until [`Self::out`] has room.
+    /// Lanes whose writers wait until [`Self::out`] has room, each once.
     waiting: VecDeque<u32>,
     /// Lanes that the other end began and nobody took yet.
     arrived: VecDeque<u32>,
@@ -71,6 +71,8 @@ struct Ends {
     /// Whether the other end was told that everything was said.
     ended: bool,
     writer: Option<Waker>,
+    /// Whether it stands in [`State::waiting`].
+    waits: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,9 +150,19 @@ impl State {
         self.over.is_some()
     }
 
+    /// Whether more waits to be written than whoever reads lets wait: some frames for each lane are always said.
+    pub(super) fn is_unread(&self) -> bool {
+        self.out.len() > FULL + MAX_UNREAD
+    }
+
+    /// Whether nobody at this end needs it any more.
+    pub(super) fn is_left(&self) -> bool {
+        self.retired && self.lanes.is_empty()
+    }
+
     /// Whether there is nothing left to carry.
     pub(super) fn is_done(&self) -> bool {
-        self.retired && self.lanes.is_empty() && self.out.is_empty()
+        self.is_left() && self.out.is_empty()
     }
 
     /// Ends every lane.
@@ -173,6 +185,7 @@ impl State {
             for _ in 0..TURNS {
                 let Some(lane) = self.waiting.pop_front() else { break };
                 if let Some(ends) = self.lanes.get_mut(&lane) {
+                    ends.waits = false;
                     wake(&mut ends.writer);
                 }
             }
@@ -236,7 +249,7 @@ impl State {
         }
         let full = self.out.len() >= FULL;
         if full || ends.credit == 0 {
-            if full {
+            if full && !std::mem::replace(&mut ends.waits, true) {
                 self.waiting.push_back(lane);
             }
             ends.writer = Some(cx.waker().clone());
@@ -271,6 +284,9 @@ impl State {
     pub(super) fn leave(&mut self, lane: u32) {
         let Some(ends) = self.lanes.remove(&lane) else { return };
         self.budget += ends.window - WINDOW;
+        if ends.waits {
+            self.waiting.retain(|waiting| *waiting != lane);
+        }
         let finished = ends.ended && ends.heard == Heard::End;
         if !finished && !ends.gone && self.over.is_none() {
             self.say(Frame::Reset, lane);
@@ -308,8 +324,7 @@ impl State {
                 self.hear(lane, frame)?;
             }
         }
-        // What this end says by itself, it says in answer: some of it for each lane.
-        if self.out.len() > FULL + MAX_UNREAD { Err(Broken::Unread) } else { Ok(()) }
+        Ok(())
     }
 
     fn hear(&mut self, lane: u32, frame: Frame) -> Result<(), Broken> {
@@ -355,11 +370,9 @@ impl State {
         if self.role == Role::Opens || lane <= self.last {
             return Err(Broken::Number);
         }
-        if self.lanes.len() >= MAX_LANES {
-            return Err(Broken::TooMany);
-        }
         self.last = lane;
-        if self.retired {
+        // The other end may have left lanes that this end has not left yet.
+        if self.retired || self.lanes.len() >= MAX_LANES {
             self.say(Frame::Reset, lane);
             return Ok(());
         }
@@ -383,6 +396,7 @@ impl Ends {
             credit: WINDOW,
             ended: false,
             writer: None,
+            waits: false,
         }
     }
 
@@ -419,7 +433,7 @@ fn broken_pipe() -> io::Error {
 }
 
 /// Of one trunk, at a time.
-pub(super) const MAX_LANES: usize = 1 << 16;
+const MAX_LANES: usize = 1 << 16;
 
 /// What may be on its way to an end that reads nothing, of each lane.
 pub(super) const WINDOW: u32 = 64 * 1024;
@@ -442,3 +456,7 @@ const MAX_UNREAD: usize = 4 * 1024 * 1024;
 
 /// Writers that are let go on at a time.
 const TURNS: usize = 8;
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -5,14 +5,10 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
-use super::{
-    Lane, Trunk,
-    frame::Frame,
-    state::{MAX_LANES, WINDOW},
-};
+use super::{Lane, Trunk, drive::FAREWELL, frame::Frame, state::WINDOW};
 use crate::transport::{Stream, UnixSocket};
 
 /// Both ends of a trunk, and what drives them.
@@ -50,6 +46,14 @@ fn raw() -> (UnixStream, Trunk, JoinHandle<()>) {
     (UnixStream::from_std(one).unwrap(), trunk, tokio::spawn(driver))
 }
 
+/// The same, and the trunk that opens lanes to it.
+fn opening() -> (UnixStream, Trunk, JoinHandle<()>) {
+    let (one, other) = StdUnixStream::pair().unwrap();
+    one.set_nonblocking(true).unwrap();
+    let (trunk, driver) = Trunk::opening(Stream::Unix(UnixSocket::new(other).unwrap()));
+    (UnixStream::from_std(one).unwrap(), trunk, tokio::spawn(driver))
+}
+
 /// Bytes whose order cannot be mistaken, of each lane others.
 fn pattern(lane: usize, len: usize) -> Vec<u8> {
     (0..len).map(|at| (at ^ (at >> 8) ^ (at >> 16) ^ lane) as u8).collect()
@@ -57,6 +61,15 @@ fn pattern(lane: usize, len: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_thousand_lanes_carry_their_own_bytes_both_ways() {
+    a_thousand_lanes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn so_they_do_over_several_threads() {
+    a_thousand_lanes().await;
+}
+
+async fn a_thousand_lanes() {
     let pair = Pair::new();
     let mut done = Vec::new();
     for number in 0..1000 {
@@ -172,6 +185,58 @@ async fn when_the_connection_ends_every_lane_is_reset() {
     assert_eq!(near.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
     assert!(near.is_gone() && opens.is_over() && opens.open().is_none());
     first.await.unwrap();
+    // Those of a driver that was dropped have nobody to wait for.
+    assert_eq!(far.read_u8().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(far.is_gone() && takes.take().await.is_none());
+}
+
+/// The first to find out may be a write: that an end takes no more unsays nothing of what it said.
+#[tokio::test]
+async fn what_was_said_before_the_connection_ended_is_heard() {
+    let (mut other, trunk, driven) = opening();
+    let mut lane = trunk.open().unwrap();
+    other.read_exact(&mut [0; Frame::HEAD]).await.unwrap();
+    let answer = [&Frame::Data(6).head(1)[..], b"answer", &Frame::End.head(1)].concat();
+    other.write_all(&answer).await.unwrap();
+    drop(other);
+    assert_eq!(lane.write(b"late").await.unwrap(), 4);
+    driven.await.unwrap();
+    let mut heard = String::new();
+    lane.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "answer");
+}
+
+/// What is left for an end that reads nothing keeps a trunk that nobody needs for a moment only.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_reads_nothing_is_not_waited_for() {
+    let (_unread, trunk, driven) = opening();
+    let mut lanes = Vec::new();
+    for _ in 0..8 {
+        let mut lane = trunk.open().unwrap();
+        lane.write_all(&[0; WINDOW as usize]).await.unwrap();
+        lanes.push(lane);
+    }
+    let begun = Instant::now();
+    tokio::time::sleep(FAREWELL * 10).await;
+    assert!(!driven.is_finished(), "lanes may wait");
+    drop((trunk, lanes));
+    timeout(FAREWELL * 10, driven).await.unwrap().unwrap();
+    assert_eq!(begun.elapsed(), FAREWELL * 11);
+}
+
+/// Lanes begun and left for somebody who reads nothing, and says nothing.
+#[tokio::test]
+async fn what_nobody_hears_is_not_kept_for_ever() {
+    let (_unread, trunk, driven) = opening();
+    for lanes in 0.. {
+        let Some(lane) = trunk.open() else { break };
+        drop(lane);
+        if lanes % 1000 == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(lanes < 1_000_000, "{lanes} lanes, and it still writes");
+    }
+    driven.await.unwrap();
 }
 
 #[tokio::test]
@@ -231,7 +296,6 @@ async fn what_breaks_the_rules_ends_the_trunk() {
             "credit after a reset",
             [open(1), Frame::Reset.head(1).to_vec(), Frame::Credit(1).head(1).to_vec()].concat(),
         ),
-        ("more lanes than there may be", (1..=MAX_LANES as u32 + 1).flat_map(open).collect()),
     ] {
         let (mut hostile, trunk, driven) = raw();
         // It may be hung up on before it has said everything.

@@ -3,7 +3,7 @@
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use countersign_enclave::{
-    egress::{Egress, Way},
+    egress::{Egress, EgressError, Way},
     host::{IngressRoute, Rules},
     relay::{Early, End, Side, relay},
     transport::Stream,
@@ -237,6 +237,11 @@ async fn a_stop_lets_what_is_open_end() {
     let mut stream = open(&egress, &destination).await;
     let (mut upstream, _) = listener.accept().await.unwrap();
     rig.stop.cancel();
+    // The trunk carries what it has, and takes nothing more.
+    match egress.open(&destination.parse().unwrap()).await {
+        Err(EgressError::Host(problem)) => assert_eq!(problem.code, "host-away"),
+        other => panic!("{other:?}"),
+    }
     stream.write_all(b"late").await.unwrap();
     stream.shutdown().await.unwrap();
     let mut late = String::new();

@@ -6,3 +6,4 @@ mod limits;
 mod program;
 mod refusing;
 mod rig;
+mod trunks;

@@ -120,6 +120,24 @@ fn killed_and_started_again_it_carries_again() {
     assert!(log.join().unwrap().contains("no outer limit"));
 }
 
+/// An enclave that breaks one trunk after the other fills no disk of the parent.
+#[test]
+fn broken_trunks_fill_no_log() {
+    let dir = Dir::new();
+    let at = format!("unix:{}", dir.socket().display());
+    let (mut child, log) = serving(&mut host(&["--egress", &at, "--logs", "off", "--outer-limit", "none"]));
+    for _ in 0..300 {
+        let mut stream = UnixStream::connect(dir.socket()).unwrap();
+        let fields = "Host: host\r\nConnection: Upgrade\r\nUpgrade: countersign-trunk/1";
+        write!(stream, "GET /v1/trunk HTTP/1.1\r\n{fields}\r\n\r\nno frame").unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+    signal(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let lines = log.join().unwrap().matches("trunk-broken").count();
+    assert!((1..300).contains(&lines), "{lines} lines");
+}
+
 #[test]
 fn log_lines_come_out_of_standard_output() {
     let dir = Dir::new();

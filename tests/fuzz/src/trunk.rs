@@ -14,7 +14,7 @@ use tokio::{
 pub fn frames(bytes: &[u8]) {
     thread_local! {
         static RUNTIME: RefCell<Runtime> =
-            RefCell::new(Builder::new_current_thread().build().expect("a runtime"));
+            RefCell::new(Builder::new_current_thread().enable_time().build().expect("a runtime"));
     }
     let answer = RUNTIME.with_borrow(|runtime| runtime.block_on(answer(bytes)));
     let (said, heard) = (lanes(bytes), lanes(&answer));

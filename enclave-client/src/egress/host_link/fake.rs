@@ -25,7 +25,8 @@ where
         while let Ok((connection, _)) = listener.accept().await {
             let play = play.clone();
             tokio::spawn(async move {
-                let trunk = trunk(connection).await;
+                // Whoever is not heard over a lane is not heard at all.
+                let Ok(trunk) = trunk(connection).await else { return };
                 while let Some(lane) = trunk.take().await {
                     tokio::spawn(play(Stream::Lane(lane)));
                 }
@@ -34,18 +35,16 @@ where
     });
 }
 
-/// Makes a connection a trunk.
-pub(super) async fn trunk(mut connection: UnixStream) -> Trunk {
-    let asked = head(&mut connection).await.unwrap();
-    assert_eq!(
-        asked,
-        "GET /v1/trunk HTTP/1.1\r\nHost: host\r\nConnection: Upgrade\r\nUpgrade: countersign-trunk/1\r\n\r\n"
-    );
+/// Makes a connection a trunk; gives it back where it was asked for something else.
+pub(super) async fn trunk(mut connection: UnixStream) -> Result<Trunk, UnixStream> {
+    if head(&mut connection).await.as_deref() != Some(TRUNK) {
+        return Err(connection);
+    }
     connection.write_all(&Answer::Trunk.encode()).await.unwrap();
     let connection = UnixSocket::new(connection.into_std().unwrap()).unwrap();
     let (trunk, driver) = Trunk::taking(Stream::Unix(connection), Bytes::new());
     tokio::spawn(driver);
-    trunk
+    Ok(trunk)
 }
 
 /// The next head; `None` at the end.
@@ -58,3 +57,6 @@ pub(super) async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String
     }
     Some(String::from_utf8(head).unwrap())
 }
+
+const TRUNK: &str =
+    "GET /v1/trunk HTTP/1.1\r\nHost: host\r\nConnection: Upgrade\r\nUpgrade: countersign-trunk/1\r\n\r\n";

@@ -194,14 +194,15 @@ impl Link {
         }
     }
 
-    /// Asks over a lane of its own. A trunk that the host half left meanwhile is no answer: a new one is asked, once.
+    /// Asks over a lane of its own, and once more where that one broke: over a new trunk, if with the trunk. A trunk
+    /// that stands has a host half that stops, or carries all it can: a connection of its own finds out which.
     async fn ask(&self, request: &Request) -> Result<(Line, Answer), EgressError> {
-        let (line, found) = self.line().await?;
-        match line.ask(request).await {
-            Err(Trouble::Gone(_)) => self.trunks.leave(&found),
+        let (line, trunk) = self.line().await?;
+        let line = match line.ask(request).await {
+            Err(Trouble::Gone(_)) if trunk.is_over() => self.line().await?.0,
+            Err(Trouble::Gone(_)) => Line::new(self.reach().await?),
             answered => return self.answered(answered),
-        }
-        let (line, _) = self.line().await?;
+        };
         self.answered(line.ask(request).await)
     }
 

@@ -4,7 +4,10 @@ use std::{
     collections::VecDeque,
     future::Future,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,6 +19,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixListener,
     sync::Notify,
+    task::JoinSet,
     time::Instant,
 };
 
@@ -231,7 +235,7 @@ async fn a_restart_between_two_connections_is_not_seen() {
     let path = std::env::temp_dir().join(format!("cs-restart-{}", std::process::id()));
     let link = HostLink::new(Dial::Unix(path.clone()));
     let serve_one = |listener: UnixListener| async move {
-        let trunk = trunk(listener.accept().await.unwrap().0).await;
+        let trunk = trunk(listener.accept().await.unwrap().0).await.unwrap();
         let mut lane = trunk.take().await.unwrap();
         head(&mut lane).await.unwrap();
         lane.write_all(connected("192.0.2.1").as_bytes()).await.unwrap();
@@ -245,6 +249,65 @@ async fn a_restart_between_two_connections_is_not_seen() {
         // The listener is gone, and with its only lane the trunk.
         drop(serving.await.unwrap());
     }
+    let _ = std::fs::remove_file(&path);
+}
+
+/// A host half that carries all it can and has no time to say so stays the host half: what was
+/// left of every trunk that a lane was reset on would stand until all its other lanes end.
+#[tokio::test]
+async fn a_lane_that_is_reset_costs_no_trunk() {
+    let path = std::env::temp_dir().join(format!("cs-reset-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).unwrap();
+    let trunks = Arc::new(AtomicUsize::new(0));
+    let counted = trunks.clone();
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            let counted = counted.clone();
+            tokio::spawn(async move {
+                match trunk(connection).await {
+                    Ok(trunk) => {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        while trunk.take().await.is_some() {}
+                    }
+                    Err(mut alone) => {
+                        let full = HostCode::EgressRuleSet.problem("no place");
+                        alone.write_all(&Answer::Refused(full).encode()).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let link = HostLink::new(Dial::Unix(path.clone()));
+    for _ in 0..20 {
+        match link.open(&"192.0.2.1:443".parse().unwrap(), &EgressPolicy::default(), None).await {
+            Err(EgressError::Host(problem)) => assert_eq!(problem.code, "egress-rule-set"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(trunks.load(Ordering::Relaxed) <= 4, "{trunks:?}");
+    let _ = std::fs::remove_file(&path);
+}
+
+/// It takes connections and makes none of them a trunk: everybody waits his own time, and no longer.
+#[tokio::test(start_paused = true)]
+async fn a_trunk_that_never_stands_is_given_up_by_each_in_his_time() {
+    let path = std::env::temp_dir().join(format!("cs-never-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let _listener = UnixListener::bind(&path).unwrap();
+    let link = HostLink::new(Dial::Unix(path.clone()));
+    let mut waiting = JoinSet::new();
+    for after in [0, 0, 0, 0, 0, 0, 0, 0, 7, 19] {
+        let link = link.clone();
+        waiting.spawn(async move {
+            tokio::time::sleep(Duration::from_secs(after)).await;
+            let begun = Instant::now();
+            let opened = link.open(&"192.0.2.1:1".parse().unwrap(), &EgressPolicy::default(), None).await;
+            assert!(matches!(opened, Err(EgressError::Deadline)));
+            assert_eq!(begun.elapsed(), OPEN_DEADLINE);
+        });
+    }
+    waiting.join_all().await;
     let _ = std::fs::remove_file(&path);
 }
 

@@ -38,13 +38,6 @@ impl Trunks {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         &self.places[turn % self.places.len()]
     }
-
-    /// Opens no further lane on a trunk; those that it has go on.
-    pub(super) fn leave(&self, left: &Arc<Trunk>) {
-        for place in &self.places {
-            place.trunk().take_if(|trunk| Arc::ptr_eq(trunk, left));
-        }
-    }
 }
 
 impl Place {

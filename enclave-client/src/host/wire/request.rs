@@ -283,6 +283,8 @@ mod tests {
             "GET /v1/resolve?destination=kms.example:443 HTTP/1.1\r\nHost: kms.example:443\r\n\r\n"
         );
         assert_eq!(parsed(&text), Ok(Some((request, text.len()))));
+        let text = Request::Trunk.to_string();
+        assert_eq!(parsed(&text), Ok(Some((Request::Trunk, text.len()))));
     }
 
     #[test]
@@ -315,6 +317,16 @@ mod tests {
             ("CONNECT a.b:1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", Content),
             ("POST /v1/resolve HTTP/1.1\r\nHost: a\r\n\r\n", Method),
             ("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", NoSuchPath),
+            ("GET /v1/trunk HTTP/1.1\r\nHost: a\r\n\r\n", Upgrade),
+            ("GET /v1/trunk HTTP/1.1\r\nHost: a\r\nUpgrade: countersign-trunk/1\r\n\r\n", Upgrade),
+            (
+                "GET /v1/trunk HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+                Upgrade,
+            ),
+            (
+                "GET /v1/trunk HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: countersign-trunk/1\r\nUpgrade: h2c\r\n\r\n",
+                Upgrade,
+            ),
             ("GET http://a/v1/resolve?destination=a.b:1 HTTP/1.1\r\nHost: a\r\n\r\n", NoSuchPath),
             ("CONNECT a.b HTTP/1.1\r\nHost: a\r\n\r\n", Destination(DestinationError::MissingPort)),
             ("CONNECT *.b:1 HTTP/1.1\r\nHost: a\r\n\r\n", Destination(DestinationError::BadName)),

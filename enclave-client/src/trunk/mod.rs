@@ -15,8 +15,8 @@
 //! - A slow reader holds back its own lane alone: an end may send what the other has room for (credit).
 //! - A reset is a frame of its own, so what was cut off never looks like what ended.
 //!
-//! `frame.rs` is what goes over the wire, `state.rs` everything that is known without a socket,
-//! `drive.rs` the socket.
+//! `frame.rs` is what goes over the wire, `state/` everything that is known without a socket (what a lane asks for in
+//! `said.rs`, what the other end says in `heard.rs`), `drive.rs` the socket.
 
 mod drive;
 mod frame;

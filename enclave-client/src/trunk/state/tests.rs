@@ -1,12 +1,15 @@
 //! Two ends without sockets: their steps in every order that chance finds, and nobody moves who was not woken.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::Wake,
 };
+
+use tokio::io::ReadBuf;
 
 use super::*;
 

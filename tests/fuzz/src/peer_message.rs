@@ -13,9 +13,7 @@ pub fn raw(bytes: &[u8]) {
         let announced = u32::from_be_bytes(*header) as usize;
         match frame_length(*header) {
             Ok(length) => assert!(length == announced && (1..=wire::MAX_DOCUMENT + 64).contains(&length)),
-            Err(error) => {
-                assert!(error.length == announced && !(1..=wire::MAX_DOCUMENT).contains(&announced))
-            }
+            Err(error) => assert!(error.length == announced && !(1..=wire::MAX_DOCUMENT).contains(&announced)),
         }
     }
 }
@@ -68,10 +66,7 @@ fn check(bytes: &[u8]) {
             let written = message.encode();
             assert_eq!(PeerMessage::decode(&written).as_ref(), Ok(&message), "not the same when read again");
             assert!(written.len() <= bytes.len(), "written longer than read");
-            assert!(
-                PeerMessage::decode(&bytes[..bytes.len() - 1]).is_err(),
-                "a message without its last byte"
-            );
+            assert!(PeerMessage::decode(&bytes[..bytes.len() - 1]).is_err(), "a message without its last byte");
             assert!(matches!(
                 PeerMessage::decode(&[bytes, &[0]].concat()),
                 Err(MessageError::Trailing { extra: 1, .. })

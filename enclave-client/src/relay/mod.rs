@@ -44,12 +44,8 @@ pub async fn relay<N: Side, F: Side>(
         () = cancelled(cut) => End::Cut,
         end = poll_fn(|cx| flow.poll(cx, &mut near, &mut far)) => end,
     };
-    // Whom a reset came from needs none.
-    let is_reset = |why: &io::Error| why.kind() == io::ErrorKind::ConnectionReset;
-    if !matches!(&end, End::Finished) && !matches!(&end, End::Near(why) if is_reset(why)) {
+    if !matches!(end, End::Finished) {
         near.abort();
-    }
-    if !matches!(&end, End::Finished) && !matches!(&end, End::Far(why) if is_reset(why)) {
         far.abort();
     }
     if !matches!(end, End::Cut) {

@@ -52,7 +52,7 @@ async fn a_name_is_resolved_judged_dialled_and_carried() {
     let rules = [format!("echo.example:{port}"), format!("127.0.0.1:{port}")];
     let rig = Rig::with_rules(&rules.each_ref().map(String::as_str), names).await;
     let egress = rig.egress(&["echo.example", "127.0.0.0/8"]);
-    // The second time from what is known and over a connection that waits.
+    // The second time from what is known and over the trunk that stands.
     for _ in 0..2 {
         let (mut from, mut to) = tokio::io::split(open(&egress, &format!("echo.example:{port}")).await);
         let sent = pattern(3 << 20);

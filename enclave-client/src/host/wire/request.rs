@@ -236,7 +236,9 @@ impl fmt::Display for RequestError {
             Self::Content => f.write_str("a request to the host half has no content"),
             Self::Method => f.write_str("the host half takes CONNECT, and GET of /v1/resolve and /v1/trunk"),
             Self::Upgrade => write!(f, "GET {TRUNK} needs Connection: Upgrade and Upgrade: {UPGRADE}"),
-            Self::NoSuchPath => write!(f, "no such path: the host half answers GET {RESOLVE}name:port"),
+            Self::NoSuchPath => {
+                write!(f, "no such path: the host half answers GET {RESOLVE}name:port and {TRUNK}")
+            }
             Self::Destination(why) => write!(f, "the target is no destination: {why}"),
             Self::Addresses(why) => write!(f, "{ADDRESSES}: {why}"),
             Self::AddressesMissing => {
